@@ -1,0 +1,185 @@
+//! One container of an instance: a root file system, a process and what is around it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::resources::Resources;
+use crate::security::Security;
+
+/// What a container is made from and how its process runs.
+///
+/// Where a field is `None` the image's own setting holds; [`crate::image::Defaults`] has them.
+#[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerSpec {
+    /// The image as the user wrote it, for showing.
+    pub image: String,
+    /// The image's identity: digest of its configuration, `sha256:...`. Set once, at creation.
+    pub image_id: String,
+    /// Arguments, the program first, with the image's entrypoint and command already merged in.
+    pub args: Vec<String>,
+    /// `NAME=value`, the image's first, later ones win.
+    pub env: Vec<String>,
+    /// Working directory inside the container; made when missing.
+    pub working_dir: String,
+    /// `user`, `uid`, `user:group` or `uid:gid`, looked up in the container; empty is root.
+    pub user: String,
+    /// Standard streams are a pseudo-terminal.
+    pub tty: bool,
+    /// Standard input stays open though nobody is attached.
+    pub open_stdin: bool,
+    /// Standard input closes when the first attached client leaves.
+    pub stdin_once: bool,
+    /// Terminal size at start, rows and columns.
+    pub terminal_size: Option<TerminalSize>,
+    /// Runs a small init as process 1 that forwards signals and reaps.
+    pub init: bool,
+    /// Signal that asks the process to stop: name or number.
+    pub stop_signal: Option<String>,
+    /// Seconds between the stop signal and the kill; `-1` waits for ever.
+    pub stop_timeout_secs: Option<i64>,
+    /// File systems beside the root.
+    pub mounts: Vec<Mount>,
+    /// Devices of the node made visible inside.
+    pub devices: Vec<Device>,
+    /// The root file system cannot be written.
+    pub read_only_root: bool,
+    /// Size of `/dev/shm`, in bytes; `None` is 64 MiB.
+    pub shm_size_bytes: Option<u64>,
+    /// Kernel parameters of the container's own namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// Limits and weights.
+    pub resources: Resources,
+    /// Privileges.
+    pub security: Security,
+    /// How its health is found out; `None` has no check.
+    pub health_check: Option<HealthCheck>,
+    /// Where its output is kept.
+    pub log: LogConfig,
+}
+
+/// Size of a terminal, in character cells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// Height.
+    pub rows: u16,
+    /// Width.
+    pub columns: u16,
+}
+
+/// A file system visible in the container.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Mount {
+    /// Absolute path inside the container.
+    pub target: String,
+    /// What is mounted there.
+    pub source: MountSource,
+    /// Writes are refused.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// What a mount shows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountSource {
+    /// A path of the node.
+    Bind {
+        /// Absolute path on the node.
+        path: String,
+        /// `private`, `rprivate`, `shared`, `rshared`, `slave` or `rslave`.
+        propagation: Propagation,
+        /// Make the path as a directory when it is missing, instead of refusing.
+        create: bool,
+        /// Leave out file systems mounted below the path.
+        non_recursive: bool,
+        /// With a read-only mount: leave file systems mounted below it writable.
+        read_only_non_recursive: bool,
+    },
+    /// A volume of the same project, by name.
+    Volume {
+        /// The volume's name.
+        name: String,
+        /// It was made for this container and goes with it.
+        anonymous: bool,
+        /// Do not copy what the image has at the target into an empty volume.
+        no_copy: bool,
+        /// Mount this directory of the volume instead of its root.
+        #[serde(default)]
+        subpath: String,
+    },
+    /// Memory, empty at every start.
+    Tmpfs {
+        /// Most bytes; `None` is the kernel's default.
+        size_bytes: Option<u64>,
+        /// Permission bits of its root.
+        mode: Option<u32>,
+        /// Further options, as `mount` takes them.
+        options: Vec<String>,
+    },
+}
+
+/// How mounts made later travel between the node and the container.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names are the kernel's, explained in mount_namespaces(7)")]
+pub enum Propagation {
+    Private,
+    #[default]
+    Rprivate,
+    Shared,
+    Rshared,
+    Slave,
+    Rslave,
+}
+
+/// A device of the node made visible inside.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Device {
+    /// Path on the node: a device, or a directory of devices.
+    pub host_path: String,
+    /// Path inside.
+    pub container_path: String,
+    /// What may be done with it, of `r`, `w` and `m`.
+    pub permissions: String,
+}
+
+/// How to find out whether a container works. Times in nanoseconds; zero is the default.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealthCheck {
+    /// The program and its arguments, run inside; healthy when it exits with 0.
+    pub args: Vec<String>,
+    /// Between two checks; 30 s when zero.
+    pub interval_ns: u64,
+    /// Until a check counts as failed; 30 s when zero.
+    pub timeout_ns: u64,
+    /// After the start, while failures do not count.
+    pub start_period_ns: u64,
+    /// Between two checks during the start period; 5 s when zero.
+    pub start_interval_ns: u64,
+    /// Failures in a row until it is unhealthy; 3 when zero.
+    pub retries: u32,
+}
+
+/// Where output is kept.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogConfig {
+    /// One JSON object a line, as Docker's `json-file` driver writes it.
+    JsonFile {
+        /// Bytes in one file before it is rotated; `None` never rotates.
+        max_size_bytes: Option<u64>,
+        /// Most files, the current one included.
+        max_files: u32,
+    },
+    /// Nothing is kept.
+    None,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self::JsonFile { max_size_bytes: None, max_files: 1 }
+    }
+}

@@ -1,0 +1,52 @@
+//! A node: one machine that runs instances.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::meta::Meta;
+
+/// A machine as its agent announced it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// Identity; the name is the machine's host name.
+    pub meta: Meta,
+    /// What it has.
+    pub spec: NodeSpec,
+}
+
+/// What a machine has.
+#[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeSpec {
+    /// Processor time, in thousandths of one processor.
+    pub cpu_milli: u64,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+    /// Most processes that its kernel numbers.
+    pub pid_max: u64,
+    /// New instances are not placed here.
+    pub cordoned: bool,
+    /// Kernel release, `6.18.0`.
+    pub kernel: String,
+    /// Machine architecture, as Rust names it: `x86_64`.
+    pub architecture: String,
+    /// Name of the operating system, from `os-release`.
+    pub operating_system: String,
+    /// Version of the operating system, from `os-release`.
+    pub os_version: String,
+    /// Which cgroup hierarchy limits are set in: 1 or 2.
+    pub cgroup_version: u8,
+    /// What the kernel cannot do that users may ask for, one sentence each.
+    pub warnings: Vec<String>,
+    /// Identity of this boot.
+    pub boot_id: String,
+}
+
+/// What the agent last saw of its machine.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The agent answers.
+    pub ready: bool,
+    /// When it last said so.
+    pub seen_at: Timestamp,
+}

@@ -1,0 +1,312 @@
+//! Paths inside a root that may be hostile: a container's file system, a volume, a layer.
+//!
+//! Every look-up goes through `openat2` with `RESOLVE_IN_ROOT`, so that neither `..` nor a
+//! symbolic link, nor one swapped in meanwhile, leads outside. Nothing here joins strings to a
+//! host path. The runtime, the unpacker, archive copy and volumes use it; it knows none of them.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+/// How often a look-up that raced with a rename is tried again (`openat2` answers `EAGAIN`).
+const RACE_RETRIES: u32 = 128;
+
+/// A directory that paths cannot leave.
+#[derive(Debug)]
+pub struct Root {
+    fd: OwnedFd,
+}
+
+/// Why something could not be done to a path inside a root.
+#[derive(Debug, thiserror::Error)]
+#[error("{attempt} {}", path.display())]
+pub struct RootedError {
+    /// What was tried: `open`, `make directory`.
+    pub attempt: &'static str,
+    /// The path inside the root.
+    pub path: PathBuf,
+    /// What the kernel answered.
+    pub source: Errno,
+}
+
+fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(Errno) -> RootedError {
+    let path = path.to_owned();
+    move |source| RootedError { attempt, path, source }
+}
+
+/// Parts of `path` without `/`, `.` and, lexically resolved, `..`; never leaves the root.
+#[must_use]
+pub fn normalized(path: &Path) -> PathBuf {
+    let mut parts: Vec<&OsStr> = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => parts.push(part),
+            Component::ParentDir => {
+                parts.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    parts.iter().collect()
+}
+
+impl Root {
+    /// The root at this path of the host.
+    ///
+    /// # Errors
+    /// When it is not a directory that can be opened.
+    pub fn open(host_path: &Path) -> Result<Self, RootedError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        fs::open(host_path, flags, Mode::empty())
+            .map(|fd| Self { fd })
+            .map_err(failed("open root", host_path))
+    }
+
+    /// The root at this directory.
+    #[must_use]
+    pub const fn from_fd(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
+    /// Opens `path`, following symbolic links inside the root.
+    ///
+    /// # Errors
+    /// Those of `openat2(2)`.
+    pub fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, RootedError> {
+        let name = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let flags = flags | OFlags::CLOEXEC;
+        for _ in 0..RACE_RETRIES {
+            match fs::openat2(&self.fd, name, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                answer => return answer.map_err(failed("open", path)),
+            }
+        }
+        Err(failed("open", path)(Errno::AGAIN))
+    }
+
+    /// A handle on `path` for further look-ups, following symbolic links inside the root.
+    ///
+    /// # Errors
+    /// Those of `openat2(2)`.
+    pub fn resolve(&self, path: &Path) -> Result<OwnedFd, RootedError> {
+        self.open_at(path, OFlags::PATH, Mode::empty())
+    }
+
+    /// A handle on the directory that holds `path`, and the last part of `path`.
+    ///
+    /// The last part itself is not looked up, so it may be missing or a symbolic link.
+    ///
+    /// # Errors
+    /// When a directory on the way is missing, or `path` has no last part (`EINVAL`).
+    pub fn parent(&self, path: &Path) -> Result<(OwnedFd, OsString), RootedError> {
+        let last = match path.components().next_back() {
+            Some(Component::Normal(last)) => last.to_owned(),
+            _ => return Err(failed("find the parent of", path)(Errno::INVAL)),
+        };
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let dir = self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+        Ok((dir, last))
+    }
+
+    /// Makes `path` and the directories on the way, as root's, and answers a handle on it.
+    ///
+    /// Symbolic links on the way are followed inside the root.
+    ///
+    /// # Errors
+    /// When something on the way is not a directory, or the kernel refuses.
+    pub fn create_dir_all(&self, path: &Path, mode: Mode) -> Result<OwnedFd, RootedError> {
+        let directory = OFlags::PATH | OFlags::DIRECTORY;
+        match self.open_at(path, directory, Mode::empty()) {
+            Ok(fd) => return Ok(fd),
+            Err(error) if error.source == Errno::NOENT => {}
+            Err(error) => return Err(error),
+        }
+        let mut walked = PathBuf::new();
+        for component in path.components() {
+            match component {
+                Component::RootDir | Component::CurDir | Component::Prefix(_) => continue,
+                Component::ParentDir => walked.push(".."),
+                Component::Normal(part) => walked.push(part),
+            }
+            match self.open_at(&walked, directory, Mode::empty()) {
+                Ok(_) => {}
+                Err(error) if error.source == Errno::NOENT => {
+                    let (parent, name) = self.parent(&walked)?;
+                    match fs::mkdirat(&parent, &name, mode) {
+                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(errno) => return Err(failed("make directory", &walked)(errno)),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.open_at(path, directory, Mode::empty())
+    }
+
+    /// Makes an empty file at `path`, with the directories on the way, unless something is there.
+    ///
+    /// # Errors
+    /// As [`Root::create_dir_all`].
+    pub fn create_file(&self, path: &Path, mode: Mode) -> Result<OwnedFd, RootedError> {
+        if let Some(parent) = path.parent() {
+            let _parent = self.create_dir_all(parent, Mode::from_raw_mode(0o755))?;
+        }
+        match self.resolve(path) {
+            Err(error) if error.source == Errno::NOENT => {
+                self.open_at(path, OFlags::CREATE | OFlags::WRONLY, mode)
+            }
+            answer => answer,
+        }
+    }
+
+    /// What is at `path`; a symbolic link at its end is followed where `follow` says so.
+    ///
+    /// # Errors
+    /// Those of `openat2(2)` and `fstatat(2)`.
+    pub fn stat(&self, path: &Path, follow: bool) -> Result<Stat, RootedError> {
+        if !follow && matches!(path.components().next_back(), Some(Component::Normal(_))) {
+            let (parent, name) = self.parent(path)?;
+            return fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed("look at", path));
+        }
+        let fd = self.resolve(path)?;
+        fs::fstat(&fd).map_err(failed("look at", path))
+    }
+
+    /// Where the symbolic link at `path` points, as written.
+    ///
+    /// # Errors
+    /// When it is not a symbolic link (`EINVAL`) or missing.
+    pub fn read_link(&self, path: &Path) -> Result<PathBuf, RootedError> {
+        let (parent, name) = self.parent(path)?;
+        let target = fs::readlinkat(&parent, &name, Vec::new()).map_err(failed("read link", path))?;
+        Ok(PathBuf::from(OsStr::from_bytes(target.as_bytes())))
+    }
+
+    /// Removes what is at `path`, with everything below it; a missing path is no error.
+    ///
+    /// # Errors
+    /// When the kernel refuses, for instance because something is mounted there.
+    pub fn remove_all(&self, path: &Path) -> Result<(), RootedError> {
+        let (parent, name) = match self.parent(path) {
+            Err(error) if error.source == Errno::NOENT => return Ok(()),
+            answer => answer?,
+        };
+        remove_entry(parent.as_fd(), &name).map_err(failed("remove", path))
+    }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Removes the entry `name` of `dir`, with everything below it; a missing entry is no error.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn remove_entry(dir: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
+    match fs::unlinkat(dir, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(errno) => return Err(errno),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let child = match fs::openat(dir, name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(()),
+        answer => answer?,
+    };
+    // Removing while reading may skip entries, so it reads again until there is nothing left.
+    loop {
+        let mut left = false;
+        for entry in fs::Dir::read_from(&child)? {
+            let entry = entry?;
+            let entry_name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if entry_name == "." || entry_name == ".." {
+                continue;
+            }
+            left = true;
+            if entry.file_type() == FileType::Directory {
+                remove_entry(child.as_fd(), entry_name)?;
+            } else {
+                match fs::unlinkat(&child, entry_name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+        }
+        if !left {
+            break;
+        }
+    }
+    match fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
+        Err(Errno::NOENT) => Ok(()),
+        answer => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs as host;
+    use std::os::unix::fs::symlink;
+
+    fn root() -> (tempfile::TempDir, Root) {
+        let dir = tempfile::tempdir().unwrap();
+        host::create_dir(dir.path().join("root")).unwrap();
+        host::write(dir.path().join("secret"), "outside").unwrap();
+        let root = Root::open(&dir.path().join("root")).unwrap();
+        (dir, root)
+    }
+
+    #[test]
+    fn neither_dots_nor_links_lead_outside() {
+        let (dir, root) = root();
+        symlink("../secret", dir.path().join("root/up")).unwrap();
+        symlink("/etc/passwd", dir.path().join("root/absolute")).unwrap();
+        for path in ["../secret", "/../../secret", "up", "absolute"] {
+            let error = root.resolve(Path::new(path)).unwrap_err();
+            assert_eq!(error.source, Errno::NOENT, "{path}");
+        }
+    }
+
+    #[test]
+    fn directories_are_made_inside_through_a_link_that_points_outside() {
+        let (dir, root) = root();
+        host::create_dir(dir.path().join("root/inner")).unwrap();
+        symlink("/inner", dir.path().join("root/link")).unwrap();
+        root.create_dir_all(Path::new("/link/a/b"), Mode::from_raw_mode(0o755)).unwrap();
+        assert!(dir.path().join("root/inner/a/b").is_dir());
+    }
+
+    #[test]
+    fn a_link_to_nowhere_is_not_created_through() {
+        let (dir, root) = root();
+        symlink("../../made", dir.path().join("root/link")).unwrap();
+        root.create_file(Path::new("link"), Mode::from_raw_mode(0o644)).unwrap();
+        assert!(!dir.path().join("made").exists());
+        assert!(dir.path().join("root/made").exists());
+    }
+
+    #[test]
+    fn removal_takes_a_deep_tree_and_stops_at_links() {
+        let (dir, root) = root();
+        host::create_dir_all(dir.path().join("root/a/b/c")).unwrap();
+        host::write(dir.path().join("root/a/b/file"), "x").unwrap();
+        symlink(dir.path(), dir.path().join("root/a/out")).unwrap();
+        root.remove_all(Path::new("a")).unwrap();
+        root.remove_all(Path::new("a")).unwrap();
+        assert!(!dir.path().join("root/a").exists());
+        assert!(dir.path().join("secret").exists());
+    }
+
+    #[test]
+    fn paths_are_normalized_without_leaving() {
+        assert_eq!(normalized(Path::new("/a/../../b/./c")), Path::new("b/c"));
+        assert_eq!(normalized(Path::new("/")), Path::new(""));
+    }
+}
