@@ -1,1 +1,11 @@
-//! placeholder
+//! HTTP plumbing without nouns: serving, hijacked connections, bodies, observation, metrics.
+//!
+//! Every front end stands on this and brings its own routes, wire shapes and error envelope; the
+//! binary binds the sockets. Nothing here knows what is served: it must not use `model`.
+
+pub mod body;
+pub mod health;
+pub mod hijack;
+pub mod metrics;
+pub mod observe;
+pub mod server;

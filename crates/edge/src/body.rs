@@ -1,0 +1,117 @@
+//! Bodies: reading one whole within a limit, as JSON, or as a stream; answering with a stream.
+//!
+//! Front ends turn the errors into their own envelopes.
+
+use std::io;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use tokio::io::AsyncRead;
+use tokio::sync::mpsc;
+use tokio_util::io::{ReaderStream, StreamReader};
+
+/// Bytes read from a file or pipe for one chunk of a streamed answer.
+const CHUNK: usize = 64 * 1024;
+
+/// Why a body could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is longer than allowed.
+    #[error("the request body is larger than {limit} bytes")]
+    TooLarge {
+        /// The most bytes allowed.
+        limit: usize,
+    },
+    /// The connection broke.
+    #[error("the request body broke off")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a body is not the JSON that was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// It is not JSON at all.
+    #[error("{0}")]
+    Syntax(serde_json::Error),
+    /// A value has the wrong type.
+    #[error("{path}: {source}")]
+    Shape {
+        /// Where in the document: `HostConfig.Memory`.
+        path: String,
+        /// What was found and what was expected.
+        source: serde_json::Error,
+    },
+}
+
+/// Reads a body whole.
+///
+/// # Errors
+///
+/// [`ReadError`].
+pub async fn read(body: Body, limit: usize) -> Result<Bytes, ReadError> {
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge { limit }),
+        Err(error) => Err(ReadError::Broken(error)),
+    }
+}
+
+/// A value of the given shape from a JSON document.
+///
+/// # Errors
+///
+/// [`JsonError::Shape`], with the path of the first value that does not fit.
+pub fn shape<T: DeserializeOwned>(document: serde_json::Value) -> Result<T, JsonError> {
+    serde_path_to_error::deserialize(document)
+        .map_err(|error| JsonError::Shape { path: error.path().to_string(), source: error.into_inner() })
+}
+
+/// Bytes of a body as they arrive.
+pub fn reader(body: Body) -> impl AsyncRead + Send + Unpin + 'static {
+    StreamReader::new(TryStreamExt::map_err(body.into_data_stream(), io::Error::other))
+}
+
+/// A body of what a reader gives.
+pub fn from_reader(reader: impl AsyncRead + Send + 'static) -> Body {
+    Body::from_stream(ReaderStream::with_capacity(reader, CHUNK))
+}
+
+/// A body of what is sent through the channel. The head goes out at once; dropping the sender ends
+/// the body; a client that leaves closes the channel.
+#[must_use]
+pub fn channel(capacity: usize) -> (mpsc::Sender<Bytes>, Body) {
+    let (sender, mut receiver) = mpsc::channel(capacity);
+    let chunks = stream::poll_fn(move |cx| receiver.poll_recv(cx));
+    (sender, Body::from_stream(chunks.map(Ok::<Bytes, io::Error>)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Outer {
+        inner: Inner,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Inner {
+        count: u32,
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_with_its_path() {
+        let error = shape::<Outer>(serde_json::json!({"inner": {"count": "x"}})).unwrap_err();
+        assert_eq!(error.to_string(), "inner.count: invalid type: string \"x\", expected u32");
+        assert_eq!(shape::<Outer>(serde_json::json!({"inner": {"count": 3}})).unwrap().inner.count, 3);
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_refused() {
+        assert_eq!(read(Body::from("12345"), 5).await.unwrap(), "12345");
+        assert!(matches!(read(Body::from("123456"), 5).await, Err(ReadError::TooLarge { limit: 5 })));
+    }
+}
