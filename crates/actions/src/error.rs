@@ -53,7 +53,11 @@ pub enum ErrorKind {
 impl ActionError {
     /// An error without a cause.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), cause: None }
+        Self {
+            kind,
+            message: message.into(),
+            cause: None,
+        }
     }
 
     /// With what led to it, for the log.
@@ -76,5 +80,32 @@ impl From<Failure> for ActionError {
             FailureKind::Internal => ErrorKind::Internal,
         };
         Self::new(kind, failure.message)
+    }
+}
+
+impl From<store::CommitError> for ActionError {
+    fn from(error: store::CommitError) -> Self {
+        let (kind, message) = match &error {
+            store::CommitError::NameTaken { kind, name, .. } => (
+                ErrorKind::AlreadyExists,
+                format!("{kind} with name {name} already exists"),
+            ),
+            store::CommitError::Exists { kind, id, .. } => (
+                ErrorKind::AlreadyExists,
+                format!("{kind} {id} already exists"),
+            ),
+            store::CommitError::Conflict { kind, id, .. } => (
+                ErrorKind::Conflict,
+                format!("{kind} {id} was changed meanwhile; try again"),
+            ),
+            store::CommitError::NotFound { kind, id, .. } => {
+                (ErrorKind::NotFound, format!("no such {kind}: {id}"))
+            }
+            store::CommitError::Unencodable { .. } | store::CommitError::Backend(_) => (
+                ErrorKind::Internal,
+                "the change could not be written; see the daemon's log".to_owned(),
+            ),
+        };
+        Self::new(kind, message).caused_by(error)
     }
 }

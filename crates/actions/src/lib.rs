@@ -1,1 +1,94 @@
-//! placeholder
+//! What a caller may ask: authorise, validate, write what is wanted, wait for what becomes of it.
+//!
+//! Front ends call the functions of the noun's module and translate [`ActionError`] into their own
+//! envelope. Nothing here knows HTTP, an engine or a controller: intent goes into the store, facts
+//! come out of it, and byte streams go through [`nodes::Nodes`].
+
+pub mod error;
+pub mod event;
+pub mod exec;
+pub mod image;
+pub mod instance;
+pub mod network;
+pub mod nodes;
+mod observer;
+pub mod stream;
+pub mod system;
+pub mod volume;
+
+use std::sync::Arc;
+
+pub use error::{ActionError, ErrorKind};
+use jiff::Timestamp;
+use model::Project;
+
+/// Everything that actions work on. Cheap to clone.
+#[derive(Clone)]
+pub struct Cloud {
+    store: store::Store,
+    images: ::image::Store,
+    nodes: Arc<dyn nodes::Nodes>,
+    observer: Arc<observer::Observer>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The project in which the caller acts.
+    pub project: Project,
+    /// Names the request in logs.
+    pub request_id: String,
+}
+
+impl Cloud {
+    /// Starts to follow the store, so that waits and events work, until the last clone is dropped.
+    ///
+    /// Must be called within a tokio runtime.
+    #[must_use]
+    pub fn new(store: store::Store, images: ::image::Store, nodes: Arc<dyn nodes::Nodes>) -> Self {
+        let observer = observer::Observer::spawn(store.clone());
+        Self {
+            store,
+            images,
+            nodes,
+            observer,
+        }
+    }
+
+    /// Writes what a user wants. The write survives the death of the process when this returns;
+    /// awaiting the ticket makes it survive a power cut.
+    async fn commit(
+        &self,
+        transaction: store::Transaction,
+    ) -> Result<store::Committed, ActionError> {
+        self.store
+            .commit(transaction)
+            .await
+            .map_err(ActionError::from)
+    }
+
+    /// As [`Cloud::commit`], and waits until it survives a power cut.
+    async fn commit_durably(&self, transaction: store::Transaction) -> Result<(), ActionError> {
+        durable(self.commit(transaction).await?.durable).await
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Waits until a write survives a power cut.
+async fn durable(ticket: store::Durable) -> Result<(), ActionError> {
+    ticket.wait().await.map_err(|error| {
+        ActionError::new(
+            ErrorKind::Internal,
+            "the change could not be flushed to disk; see the daemon's log",
+        )
+        .caused_by(error)
+    })
+}
+
+/// Refuses what is not the caller's. Another project's object looks missing.
+fn is_visible(caller: &Caller, owner: &Project) -> bool {
+    caller.project == *owner
+}

@@ -123,7 +123,10 @@ pub enum MountSource {
 /// How mounts made later travel between the node and the container.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the names are the kernel's, explained in mount_namespaces(7)")]
+#[expect(
+    missing_docs,
+    reason = "the names are the kernel's, explained in mount_namespaces(7)"
+)]
 pub enum Propagation {
     Private,
     #[default]
@@ -180,6 +183,9 @@ pub enum LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self::JsonFile { max_size_bytes: None, max_files: 1 }
+        Self::JsonFile {
+            max_size_bytes: None,
+            max_files: 1,
+        }
     }
 }

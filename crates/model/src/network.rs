@@ -141,9 +141,9 @@ impl Cidr {
     #[must_use]
     pub fn nth(&self, offset: u128) -> Option<IpAddr> {
         let address = match self.address {
-            IpAddr::V4(v4) => {
-                IpAddr::V4(Ipv4Addr::from(u32::from(v4).checked_add(u32::try_from(offset).ok()?)?))
-            }
+            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from(
+                u32::from(v4).checked_add(u32::try_from(offset).ok()?)?,
+            )),
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6).checked_add(offset)?)),
         };
         self.contains(address).then_some(address)
@@ -176,7 +176,9 @@ impl std::str::FromStr for Cidr {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.split_once('/')
             .and_then(|(address, prefix)| Self::new(address.parse().ok()?, prefix.parse().ok()?))
-            .ok_or_else(|| ParseCidrError { text: text.to_owned() })
+            .ok_or_else(|| ParseCidrError {
+                text: text.to_owned(),
+            })
     }
 }
 
@@ -197,7 +199,14 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "10.0.0.0", "10.0.0.0/33", "::/129", "a/8", "10.0.0.0/-1"] {
+        for text in [
+            "",
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "::/129",
+            "a/8",
+            "10.0.0.0/-1",
+        ] {
             assert!(text.parse::<Cidr>().is_err(), "{text}");
         }
     }

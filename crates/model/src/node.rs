@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::meta::Meta;
+use crate::network::Cidr;
 
 /// A machine as its agent announced it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub struct NodeSpec {
     pub cgroup_version: u8,
     /// What the kernel cannot do that users may ask for, one sentence each.
     pub warnings: Vec<String>,
+    /// Address ranges that its other interfaces and routes use.
+    pub occupied: Vec<Cidr>,
     /// Identity of this boot.
     pub boot_id: String,
 }

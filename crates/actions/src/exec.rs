@@ -1,0 +1,125 @@
+//! Further processes in instances that run.
+
+use model::Id;
+use model::container::TerminalSize;
+use model::event::Action;
+use model::instance::Phase;
+use model::stream::{ExecSpec, ExecStatus};
+
+use crate::nodes::{Input, Output};
+use crate::observer::instance_event;
+use crate::{ActionError, Caller, Cloud, ErrorKind, instance};
+
+/// Prepares a process and answers its identity.
+///
+/// # Errors
+/// [`ErrorKind::Conflict`] when the instance does not run or is frozen, [`ErrorKind::Invalid`]
+/// without a command.
+pub async fn create(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    spec: ExecSpec,
+) -> Result<String, ActionError> {
+    let view = instance::get(cloud, caller, id)?;
+    match view.status.phase {
+        Phase::Running => {}
+        Phase::Paused => {
+            return Err(ActionError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "Container {} is paused, unpause the container before exec",
+                    id.simple()
+                ),
+            ));
+        }
+        Phase::Created | Phase::Exited | Phase::Dead => {
+            return Err(ActionError::new(
+                ErrorKind::Conflict,
+                format!("container {} is not running", id.simple()),
+            ));
+        }
+    }
+    if spec.args.is_empty() {
+        return Err(ActionError::new(
+            ErrorKind::Invalid,
+            "no exec command specified",
+        ));
+    }
+    let exec = cloud.nodes.exec_create(id, &spec).await?;
+    let mut event = instance_event(&view.instance, Action::ExecCreated);
+    event.attributes.insert("execID".to_owned(), exec.clone());
+    event
+        .attributes
+        .insert("command".to_owned(), spec.args.join(" "));
+    cloud.observer.tell(event);
+    Ok(exec)
+}
+
+/// Runs a prepared process.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] for an unknown exec, [`ErrorKind::Conflict`] for one that ran already,
+/// and what the node says.
+pub async fn start(
+    cloud: &Cloud,
+    caller: &Caller,
+    exec: &str,
+    detach: bool,
+    size: Option<TerminalSize>,
+) -> Result<(Output, Option<Input>), ActionError> {
+    let (id, status) = get(cloud, caller, exec).await?;
+    let view = instance::get(cloud, caller, id)?;
+    let streams = cloud.nodes.exec_start(exec, detach, size).await?;
+    let mut event = instance_event(&view.instance, Action::ExecStarted);
+    event
+        .attributes
+        .insert("execID".to_owned(), exec.to_owned());
+    event
+        .attributes
+        .insert("command".to_owned(), status.spec.args.join(" "));
+    cloud.observer.tell(event);
+    Ok(streams)
+}
+
+/// Sets the size of an exec's terminal.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`], and what the node says.
+pub async fn resize(
+    cloud: &Cloud,
+    caller: &Caller,
+    exec: &str,
+    size: TerminalSize,
+) -> Result<(), ActionError> {
+    get(cloud, caller, exec).await?;
+    Ok(cloud.nodes.exec_resize(exec, size).await?)
+}
+
+/// What is known of an exec, and whose it is.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`].
+pub async fn get(
+    cloud: &Cloud,
+    caller: &Caller,
+    exec: &str,
+) -> Result<(Id, ExecStatus), ActionError> {
+    let (id, status) = cloud.nodes.exec_status(exec).await?;
+    match instance::get(cloud, caller, id) {
+        Ok(_) => Ok((id, status)),
+        Err(_) => Err(ActionError::new(
+            ErrorKind::NotFound,
+            format!("No such exec instance: {exec}"),
+        )),
+    }
+}
+
+/// The execs of an instance that are known.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`].
+pub async fn list(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Vec<String>, ActionError> {
+    instance::get(cloud, caller, id)?;
+    Ok(cloud.nodes.execs(id).await)
+}

@@ -1,0 +1,160 @@
+//! Instances: what there is of them, and what a caller may do with them.
+//!
+//! [`create`] makes one, [`run`] starts and stops it, [`change`] renames, updates and removes it,
+//! and [`wait`] tells when it ends.
+
+mod change;
+mod create;
+mod run;
+mod wait;
+
+use std::sync::Arc;
+
+use model::Id;
+use model::instance::{Instance, InstanceStatus, Phase, Placement, Retry, Run};
+
+pub use change::{RemoveOptions, remove, rename, update};
+pub use create::{Created, NewInstance, create};
+pub(crate) use run::{change_intent, newest, within};
+pub use run::{kill, pause, restart, start, stop, unpause};
+pub use wait::{WaitFor, wait};
+
+use crate::{ActionError, Caller, Cloud, ErrorKind, is_visible};
+
+/// Clears up on the node before an instance's records go.
+pub(crate) const NODE_FINALIZER: &str = "node";
+
+/// All records of one instance, as they are at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// What was asked for.
+    pub instance: Arc<Instance>,
+    /// What was seen.
+    pub status: Arc<InstanceStatus>,
+    /// Where it runs.
+    pub placement: Option<Arc<Placement>>,
+    /// That it is to run again.
+    pub retry: Option<Arc<Retry>>,
+}
+
+impl View {
+    /// Its processes exist, frozen or not.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(self.status.phase, Phase::Running | Phase::Paused)
+    }
+
+    /// It exited, and its restart policy will start it again.
+    #[must_use]
+    pub fn is_restarting(&self) -> bool {
+        self.status.phase == Phase::Exited && self.instance.spec.run.started && self.retry_is_due()
+    }
+
+    /// How often its restart policy started it since a user did.
+    #[must_use]
+    pub fn restart_count(&self) -> u32 {
+        match &self.retry {
+            Some(retry) if retry.epoch == self.instance.spec.run.epoch => retry.attempt,
+            _ => 0,
+        }
+    }
+
+    fn retry_is_due(&self) -> bool {
+        let Some(retry) = &self.retry else {
+            return false;
+        };
+        Run {
+            epoch: retry.epoch,
+            attempt: retry.attempt,
+        } > self.status.run
+            && retry.epoch == self.instance.spec.run.epoch
+    }
+}
+
+/// The instances of the caller's project, the newest first.
+#[must_use]
+pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<View> {
+    let mut views: Vec<View> = cloud
+        .store
+        .list::<Instance>()
+        .into_iter()
+        .filter(|(_, found)| is_visible(caller, &found.value.meta.project))
+        .map(|(id, found)| view(cloud, id, found.value))
+        .collect();
+    views.sort_by(|a, b| b.instance.meta.created_at.cmp(&a.instance.meta.created_at));
+    views
+}
+
+/// One instance.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`].
+pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<View, ActionError> {
+    cloud
+        .store
+        .get::<Instance>(id)
+        .filter(|found| is_visible(caller, &found.value.meta.project))
+        .map(|found| view(cloud, id, found.value))
+        .ok_or_else(|| missing(id))
+}
+
+/// The instance of this name.
+#[must_use]
+pub fn by_name(cloud: &Cloud, caller: &Caller, name: &str) -> Option<View> {
+    let found = cloud.store.by_name::<Instance>(&caller.project, name)?;
+    Some(view(cloud, found.value.meta.id, found.value))
+}
+
+/// The instances whose identity, written without dashes, begins so.
+#[must_use]
+pub fn by_id_prefix(cloud: &Cloud, caller: &Caller, prefix: &str) -> Vec<View> {
+    if let Ok(id) = prefix.parse::<Id>() {
+        return get(cloud, caller, id).into_iter().collect();
+    }
+    cloud
+        .store
+        .list::<Instance>()
+        .into_iter()
+        .filter(|(id, found)| {
+            is_visible(caller, &found.value.meta.project) && id.simple().starts_with(prefix)
+        })
+        .map(|(id, found)| view(cloud, id, found.value))
+        .collect()
+}
+
+fn view(cloud: &Cloud, id: Id, instance: Arc<Instance>) -> View {
+    let status = cloud
+        .store
+        .get::<InstanceStatus>(id)
+        .map_or_else(|| Arc::new(unseen(&instance)), |found| found.value);
+    View {
+        instance,
+        status,
+        placement: cloud.store.get::<Placement>(id).map(|found| found.value),
+        retry: cloud.store.get::<Retry>(id).map(|found| found.value),
+    }
+}
+
+/// The status of an instance that no node has taken note of yet.
+fn unseen(instance: &Instance) -> InstanceStatus {
+    InstanceStatus {
+        generation: instance.meta.generation,
+        run: Run::default(),
+        phase: Phase::Created,
+        pid: 0,
+        started_at: None,
+        exit: None,
+        error: None,
+        health: None,
+        endpoints: Vec::new(),
+        ports: Vec::new(),
+        boot_id: String::new(),
+    }
+}
+
+fn missing(id: Id) -> ActionError {
+    ActionError::new(
+        ErrorKind::NotFound,
+        format!("No such container: {}", id.simple()),
+    )
+}

@@ -1,0 +1,94 @@
+//! How a request reaches the node that has an instance: everything that is not desired state.
+//!
+//! The binary implements this over the local agent; callers are [`crate::stream`] and
+//! [`crate::exec`] only, which authorise first.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use model::Id;
+use model::container::TerminalSize;
+use model::instance::Failure;
+use model::stream::{
+    Change, ExecSpec, ExecStatus, LogLine, LogOptions, PathStat, Processes, Stats, Stream,
+};
+use model::volume::Volume;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+/// Bytes out of a process, as they come.
+pub type Output = mpsc::Receiver<(Stream, Bytes)>;
+/// Bytes into a process; shutting it down ends the process's standard input.
+pub type Input = Box<dyn AsyncWrite + Send + Unpin>;
+/// A tar archive on its way.
+pub type Archive = Box<dyn AsyncRead + Send + Unpin>;
+/// Batches of log lines.
+pub type LogLines = mpsc::Receiver<Result<Vec<LogLine>, Failure>>;
+
+/// How an archive is extracted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExtractOptions {
+    /// Refuse to replace a directory by a file, or a file by a directory.
+    pub no_overwrite_dir_non_dir: bool,
+    /// Set owners as the archive has them, instead of root's.
+    pub copy_owners: bool,
+}
+
+/// Paths of the host that belong to an instance.
+#[derive(Clone, Debug, Default)]
+pub struct HostPaths {
+    /// Its current log file; empty without one.
+    pub log: PathBuf,
+    /// Its writable layer.
+    pub upper: PathBuf,
+    /// Its `resolv.conf`.
+    pub resolv_conf: PathBuf,
+    /// Its `hostname`.
+    pub hostname: PathBuf,
+    /// Its `hosts`.
+    pub hosts: PathBuf,
+}
+
+/// The nodes' streams. Each method has the meaning of the engine's method of the same name.
+#[async_trait]
+#[expect(missing_docs, reason = "each method is the engine's of the same name")]
+pub trait Nodes: Send + Sync + 'static {
+    async fn signal(&self, id: Id, signal: &str) -> Result<(), Failure>;
+    async fn attach(
+        &self,
+        id: Id,
+        stdin: bool,
+        output: bool,
+    ) -> Result<(Output, Option<Input>), Failure>;
+    async fn resize(&self, id: Id, size: TerminalSize) -> Result<(), Failure>;
+    async fn exec_create(&self, id: Id, spec: &ExecSpec) -> Result<String, Failure>;
+    async fn exec_start(
+        &self,
+        exec: &str,
+        detach: bool,
+        size: Option<TerminalSize>,
+    ) -> Result<(Output, Option<Input>), Failure>;
+    async fn exec_resize(&self, exec: &str, size: TerminalSize) -> Result<(), Failure>;
+    async fn exec_status(&self, exec: &str) -> Result<(Id, ExecStatus), Failure>;
+    async fn execs(&self, id: Id) -> Vec<String>;
+    async fn logs(&self, id: Id, options: &LogOptions) -> Result<LogLines, Failure>;
+    async fn stats(&self, id: Id) -> Result<Stats, Failure>;
+    async fn processes(&self, id: Id, ps_args: &[String]) -> Result<Processes, Failure>;
+    async fn stat_path(&self, id: Id, path: &str) -> Result<PathStat, Failure>;
+    async fn read_archive(&self, id: Id, path: &str) -> Result<(PathStat, Archive), Failure>;
+    async fn write_archive(
+        &self,
+        id: Id,
+        path: &str,
+        archive: Archive,
+        options: ExtractOptions,
+    ) -> Result<(), Failure>;
+    async fn changes(&self, id: Id) -> Result<Vec<Change>, Failure>;
+    async fn export(&self, id: Id) -> Result<Archive, Failure>;
+    async fn writable_size(&self, id: Id) -> Result<u64, Failure>;
+    async fn volume_path(&self, volume: &Volume) -> Result<PathBuf, Failure>;
+    fn paths(&self, id: Id) -> HostPaths;
+    /// What execs begin and end, for events: instance, exec and its exit status at the end.
+    fn exec_happenings(&self) -> tokio::sync::broadcast::Receiver<(Id, String, Option<i32>)>;
+}

@@ -1,0 +1,179 @@
+//! Volumes: what there is of them, and who uses them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::container::MountSource;
+use model::event::Action;
+use model::volume::{Volume, VolumeSpec};
+use model::{Id, Meta};
+
+use crate::instance::View;
+use crate::observer::volume_event;
+use crate::{ActionError, Caller, Cloud, ErrorKind, durable, instance, is_visible};
+
+/// How long a node may take to remove a volume's files.
+const NODE_ANSWERS_WITHIN: Duration = Duration::from_secs(300);
+
+/// What to make.
+#[derive(Clone, Debug, Default)]
+pub struct NewVolume {
+    /// Its name; `None` takes a random one.
+    pub name: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// As [`VolumeSpec::options`].
+    pub options: BTreeMap<String, String>,
+}
+
+/// Makes a volume, or answers the one of that name where it is made alike.
+///
+/// # Errors
+/// [`ErrorKind::Conflict`] when one of that name has other options.
+pub async fn create(
+    cloud: &Cloud,
+    caller: &Caller,
+    new: NewVolume,
+) -> Result<Arc<Volume>, ActionError> {
+    let anonymous = new.name.is_none();
+    let name = new
+        .name
+        .unwrap_or_else(|| format!("{}{}", Id::random().simple(), Id::random().simple()));
+    if let Ok(known) = get(cloud, caller, &name) {
+        return alike(known, &new.options);
+    }
+    let mut meta = Meta::new(name.clone(), caller.project.clone(), cloud.now());
+    meta.labels = new.labels;
+    meta.finalizers.push(instance::NODE_FINALIZER.to_owned());
+    let spec = VolumeSpec {
+        anonymous,
+        options: new.options.clone(),
+        origin: BTreeMap::new(),
+    };
+    let volume = Volume { meta, spec };
+    let mut transaction = cloud.store.transaction();
+    transaction.insert(volume.meta.id, volume.clone());
+    match cloud.commit_durably(transaction).await {
+        Ok(()) => {
+            cloud.observer.tell(volume_event(&volume, Action::Created));
+            Ok(Arc::new(volume))
+        }
+        // Somebody else made it meanwhile.
+        Err(error) if error.kind == ErrorKind::AlreadyExists => {
+            alike(get(cloud, caller, &name)?, &new.options)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn alike(
+    known: Arc<Volume>,
+    options: &BTreeMap<String, String>,
+) -> Result<Arc<Volume>, ActionError> {
+    if options.is_empty() || known.spec.options == *options {
+        return Ok(known);
+    }
+    let name = &known.meta.name;
+    Err(ActionError::new(
+        ErrorKind::Conflict,
+        format!(
+            "a volume named {name} exists with other options; remove it or choose another name"
+        ),
+    ))
+}
+
+/// The volumes of the caller's project, by name.
+#[must_use]
+pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<Arc<Volume>> {
+    let mut volumes: Vec<_> = cloud
+        .store
+        .list::<Volume>()
+        .into_iter()
+        .map(|(_, found)| found.value)
+        .filter(|volume| {
+            is_visible(caller, &volume.meta.project) && volume.meta.deleted_at.is_none()
+        })
+        .collect();
+    volumes.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+    volumes
+}
+
+/// The volume of this name.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`].
+pub fn get(cloud: &Cloud, caller: &Caller, name: &str) -> Result<Arc<Volume>, ActionError> {
+    cloud
+        .store
+        .by_name::<Volume>(&caller.project, name)
+        .map(|found| found.value)
+        .ok_or_else(|| ActionError::new(ErrorKind::NotFound, format!("get {name}: no such volume")))
+}
+
+/// Where a volume's files are on the node.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`], and what the node says.
+pub async fn path(cloud: &Cloud, caller: &Caller, name: &str) -> Result<PathBuf, ActionError> {
+    let volume = get(cloud, caller, name)?;
+    Ok(cloud.nodes.volume_path(&volume).await?)
+}
+
+/// The instances that mount a volume, running or not.
+#[must_use]
+pub fn users(cloud: &Cloud, caller: &Caller, name: &str) -> Vec<View> {
+    let mut views = instance::list(cloud, caller);
+    views.retain(|view| {
+        let mounts = view
+            .instance
+            .spec
+            .containers
+            .iter()
+            .flat_map(|container| &container.mounts);
+        mounts.into_iter().any(
+            |mount| matches!(&mount.source, MountSource::Volume { name: used, .. } if used == name),
+        )
+    });
+    views
+}
+
+/// Removes a volume with its files.
+///
+/// # Errors
+/// [`ErrorKind::Conflict`] when an instance mounts it; with `force`, a missing one is no error.
+pub async fn remove(
+    cloud: &Cloud,
+    caller: &Caller,
+    name: &str,
+    force: bool,
+) -> Result<(), ActionError> {
+    let Some(found) = cloud.store.by_name::<Volume>(&caller.project, name) else {
+        let missing = ActionError::new(ErrorKind::NotFound, format!("get {name}: no such volume"));
+        return if force { Ok(()) } else { Err(missing) };
+    };
+    let id = found.value.meta.id;
+    let users: Vec<String> = users(cloud, caller, name)
+        .iter()
+        .map(|view| view.instance.meta.id.simple())
+        .collect();
+    if !users.is_empty() {
+        return Err(ActionError::new(
+            ErrorKind::Conflict,
+            format!("remove {name}: volume is in use - [{}]", users.join(", ")),
+        ));
+    }
+    let waiter = cloud.observer.waiter(id);
+    let mut marked = Volume::clone(&found.value);
+    marked.meta.deleted_at.get_or_insert(cloud.now());
+    let mut transaction = cloud.store.transaction();
+    transaction.update(id, found.revision, marked);
+    let committed = cloud.commit(transaction).await?;
+    let gone = waiter.until(|| cloud.store.get::<Volume>(id).is_none().then_some(()));
+    let (gone, flushed) = tokio::join!(
+        instance::within(NODE_ANSWERS_WITHIN, gone),
+        durable(committed.durable)
+    );
+    gone.and(flushed)
+}
