@@ -1,5 +1,7 @@
 //! Which records there are: each has one type, one place and one writer.
 
+use std::fmt;
+
 use model::instance::{Instance, InstanceStatus, Placement, Retry};
 use model::network::Network;
 use model::node::{Node, NodeStatus};
@@ -7,6 +9,8 @@ use model::volume::Volume;
 use model::{Kind, Project};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::transaction::Value;
 
 /// The parts an object's truth is kept in, so that each has one writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +23,25 @@ pub enum Part {
     Retry,
     /// What was seen. Written by the node's agent.
     Observed,
+}
+
+impl Part {
+    /// The part's name in keys, logs and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Desired => "desired",
+            Self::Placement => "placement",
+            Self::Retry => "retry",
+            Self::Observed => "observed",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// A type that is kept in the store.
@@ -64,3 +87,43 @@ derived!(Placement, Instance, Placement);
 derived!(Retry, Instance, Retry);
 derived!(InstanceStatus, Instance, Observed);
 derived!(NodeStatus, Node, Observed);
+
+/// Reads records that were written as JSON.
+pub(crate) struct Decoder {
+    pub(crate) kind: Kind,
+    pub(crate) part: Part,
+    pub(crate) decode: fn(String) -> Result<Value, serde_json::Error>,
+}
+
+impl Decoder {
+    const fn of<R: Record>() -> Self {
+        Self {
+            kind: R::KIND,
+            part: R::PART,
+            decode: decode::<R>,
+        }
+    }
+
+    /// The decoder of the records with this kind and part, as they are written.
+    pub(crate) fn find(kind: &str, part: &str) -> Option<&'static Self> {
+        DECODERS
+            .iter()
+            .find(|decoder| decoder.kind.as_str() == kind && decoder.part.as_str() == part)
+    }
+}
+
+/// One for every type of record.
+static DECODERS: [Decoder; 8] = [
+    Decoder::of::<Instance>(),
+    Decoder::of::<Placement>(),
+    Decoder::of::<Retry>(),
+    Decoder::of::<InstanceStatus>(),
+    Decoder::of::<Network>(),
+    Decoder::of::<Volume>(),
+    Decoder::of::<Node>(),
+    Decoder::of::<NodeStatus>(),
+];
+
+fn decode<R: Record>(json: String) -> Result<Value, serde_json::Error> {
+    serde_json::from_str::<R>(&json).map(|record| Value::new(record, json))
+}

@@ -1,0 +1,17 @@
+//! Every backend against the one suite, and what only the embedded one promises.
+
+mod crash;
+mod embedded;
+mod suite;
+
+use jiff::Timestamp;
+use model::volume::{Volume, VolumeSpec};
+use model::{Meta, Project};
+
+/// A volume of the admin project.
+fn volume(name: &str) -> Volume {
+    Volume {
+        meta: Meta::new(name, Project::admin(), Timestamp::UNIX_EPOCH),
+        spec: VolumeSpec::default(),
+    }
+}
