@@ -4,6 +4,13 @@
 //! one over the keeper; [`simulated::Simulated`] is its twin for tests of everything above. The
 //! engine knows neither the store, nor other nodes, nor any API.
 
+mod failure;
+mod root;
+mod signal;
+pub mod simulated;
+
+pub mod network;
+
 use std::path::PathBuf;
 
 use async_trait::async_trait;

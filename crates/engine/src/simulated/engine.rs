@@ -1,0 +1,846 @@
+//! What [`Simulated`] answers to every method of [`Engine`].
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::Id;
+use model::container::{ContainerSpec, LogConfig, TerminalSize};
+use model::instance::{
+    BoundPort, Endpoint, Failure, FailureKind, Instance, NetworkMode, PublishedPort, Run,
+    StopRequest,
+};
+use model::network::Network;
+use model::stream::{
+    Change, ExecSpec, ExecStatus, InterfaceStats, LogLine, LogOptions, PathStat, Processes, Stats,
+    Stream,
+};
+use model::volume::Volume;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use super::console::Console;
+use super::files::FileKind;
+use super::program::{self, Process, SIGKILL};
+use super::{Body, Control, CurrentRun, ExecBody, Operation, Simulated, State, World, not_running};
+use crate::failure::{failure, refused};
+use crate::{
+    Archive, Engine, ExtractOptions, Found, FoundState, Happening, HostPaths, Input, Output,
+    Started, signal,
+};
+
+/// First port given out where any free one is asked for.
+const FIRST_FREE_PORT: u16 = 32_768;
+/// Memory of the simulated node.
+const NODE_MEMORY_BYTES: u64 = 8 << 30;
+
+#[async_trait]
+impl Engine for Simulated {
+    async fn create(&self, instance: &Instance) -> Result<(), Failure> {
+        self.world.scripted(Operation::Create)?;
+        let now = self.world.now();
+        self.world
+            .state()
+            .instances
+            .entry(instance.meta.id)
+            .or_insert_with(|| Body::new(instance.clone(), now));
+        Ok(())
+    }
+
+    async fn start(
+        &self,
+        instance: &Instance,
+        run: Run,
+        endpoints: &[Endpoint],
+        networks: &[Network],
+    ) -> Result<Started, Failure> {
+        self.world.scripted(Operation::Start)?;
+        let id = instance.meta.id;
+        let mut state = self.world.state();
+        let body = state.body(id)?;
+        match &body.run {
+            Some(current) if current.run == run => return Ok(current.started.clone()),
+            Some(current) if current.exit.is_none() => {
+                return Err(refused(
+                    FailureKind::Conflict,
+                    format!("container {} is already running", id.simple()),
+                ));
+            }
+            _ => {}
+        }
+        let container = container(instance)?.clone();
+        program::look_up(&container.args, &body.files)?;
+        if let Some(missing) = endpoints.iter().find(|endpoint| {
+            networks
+                .iter()
+                .all(|network| network.meta.id != endpoint.network)
+        }) {
+            return Err(refused(
+                FailureKind::NotFound,
+                format!("network {} not found", missing.network.simple()),
+            ));
+        }
+        state.networks.extend(
+            networks
+                .iter()
+                .map(|network| (network.meta.id, network.clone())),
+        );
+        let ports = state.free_ports(instance, networks)?;
+        let started = Started {
+            pid: state.new_pid(),
+            at: self.world.now(),
+            endpoints: endpoints.to_vec(),
+            ports,
+            warnings: Vec::new(),
+        };
+        state.forget_execs(id);
+        let body = state.body(id)?;
+        body.instance = instance.clone();
+        let console = Arc::clone(&body.console);
+        let (control, mut process) = self.world.process(id, &console, &container.args);
+        process.env = env(&container.env);
+        process.hostname.clone_from(&instance.spec.hostname);
+        process.working_dir.clone_from(&container.working_dir);
+        process.is_first = !container.init;
+        process.is_logged = true;
+        if let Some(dir) = Some(&container.working_dir).filter(|dir| !dir.is_empty()) {
+            body.files.make_dir(dir, started.at);
+        }
+        body.run = Some(CurrentRun {
+            run,
+            started: started.clone(),
+            control,
+            exit: None,
+        });
+        let world = Arc::clone(&self.world);
+        let _task = tokio::spawn(async move {
+            let code = process.run().await;
+            world.finish(id, Some(run), code, false);
+        });
+        Ok(started)
+    }
+
+    async fn stop(&self, instance: &Instance, how: &StopRequest) -> Result<(), Failure> {
+        self.world.scripted(Operation::Stop)?;
+        let id = instance.meta.id;
+        let container = container(instance)?;
+        let signal = how
+            .signal
+            .as_deref()
+            .or(container.stop_signal.as_deref())
+            .unwrap_or("SIGTERM");
+        let signal = signal_number(signal)?;
+        let seconds = how
+            .timeout_secs
+            .or(container.stop_timeout_secs)
+            .unwrap_or(10);
+        let (control, mut ended) = {
+            let mut state = self.world.state();
+            let Ok((current, _)) = state.running(id) else {
+                return Ok(());
+            };
+            (
+                current.control.clone(),
+                state.body(id)?.log_grew.subscribe(),
+            )
+        };
+        control.paused.send_replace(false);
+        control.send(signal);
+        let patience = u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs);
+        if tokio::time::timeout(patience, self.world.until_stopped(id, &mut ended))
+            .await
+            .is_err()
+        {
+            control.send(SIGKILL);
+            self.world.until_stopped(id, &mut ended).await;
+        }
+        Ok(())
+    }
+
+    async fn set_paused(&self, id: Id, paused: bool) -> Result<(), Failure> {
+        self.world.scripted(Operation::SetPaused)?;
+        let mut state = self.world.state();
+        let (current, _) = state.running(id)?;
+        current.control.paused.send_replace(paused);
+        Ok(())
+    }
+
+    async fn update(&self, instance: &Instance) -> Result<(), Failure> {
+        self.world.scripted(Operation::Update)?;
+        let mut state = self.world.state();
+        let body = state.body(instance.meta.id)?;
+        body.instance = instance.clone();
+        Ok(())
+    }
+
+    async fn connect(
+        &self,
+        instance: &Instance,
+        endpoint: &Endpoint,
+        network: &Network,
+    ) -> Result<(), Failure> {
+        self.world.scripted(Operation::Connect)?;
+        let mut state = self.world.state();
+        state.networks.insert(network.meta.id, network.clone());
+        let current = state.current(instance.meta.id)?;
+        current
+            .started
+            .endpoints
+            .retain(|known| known.network != endpoint.network);
+        current.started.endpoints.push(endpoint.clone());
+        Ok(())
+    }
+
+    async fn disconnect(&self, id: Id, network: Id) -> Result<(), Failure> {
+        self.world.scripted(Operation::Disconnect)?;
+        self.world
+            .state()
+            .current(id)?
+            .started
+            .endpoints
+            .retain(|known| known.network != network);
+        Ok(())
+    }
+
+    async fn remove(&self, id: Id) -> Result<(), Failure> {
+        self.world.scripted(Operation::Remove)?;
+        let mut state = self.world.state();
+        if state
+            .instances
+            .get(&id)
+            .is_some_and(|body| body.running().is_some())
+        {
+            return Err(refused(
+                FailureKind::Conflict,
+                format!("container {} is running", id.simple()),
+            ));
+        }
+        state.instances.remove(&id);
+        state.forget_execs(id);
+        Ok(())
+    }
+
+    async fn ensure_network(&self, network: &Network) -> Result<(), Failure> {
+        self.world.scripted(Operation::EnsureNetwork)?;
+        self.world
+            .state()
+            .networks
+            .insert(network.meta.id, network.clone());
+        Ok(())
+    }
+
+    async fn remove_network(&self, id: Id) -> Result<(), Failure> {
+        self.world.scripted(Operation::RemoveNetwork)?;
+        self.world.state().networks.remove(&id);
+        Ok(())
+    }
+
+    async fn ensure_volume(&self, volume: &Volume) -> Result<PathBuf, Failure> {
+        self.world.scripted(Operation::EnsureVolume)?;
+        let path = Path::new("/volumes")
+            .join(&volume.meta.project.0)
+            .join(&volume.meta.name)
+            .join("_data");
+        self.world
+            .state()
+            .volumes
+            .insert(volume.meta.id, path.clone());
+        Ok(path)
+    }
+
+    async fn remove_volume(&self, volume: &Volume) -> Result<(), Failure> {
+        self.world.scripted(Operation::RemoveVolume)?;
+        self.world.state().volumes.remove(&volume.meta.id);
+        Ok(())
+    }
+
+    async fn found(&self) -> Result<Vec<Found>, Failure> {
+        self.world.scripted(Operation::Found)?;
+        let state = self.world.state();
+        let found = state.instances.iter().filter_map(|(id, body)| {
+            let current = body.run.as_ref()?;
+            let Started {
+                pid,
+                at,
+                endpoints,
+                ports,
+                ..
+            } = current.started.clone();
+            let (state, endpoints, ports) = match &current.exit {
+                Some(exit) => (FoundState::Exited(exit.clone()), Vec::new(), Vec::new()),
+                None => {
+                    let paused = *current.control.paused.borrow();
+                    (
+                        FoundState::Running {
+                            pid,
+                            started_at: at,
+                            paused,
+                        },
+                        endpoints,
+                        ports,
+                    )
+                }
+            };
+            Some(Found {
+                id: *id,
+                run: current.run,
+                state,
+                endpoints,
+                ports,
+            })
+        });
+        Ok(found.collect())
+    }
+
+    fn happenings(&self) -> broadcast::Receiver<Happening> {
+        self.world.happenings.subscribe()
+    }
+
+    async fn signal(&self, id: Id, signal: &str) -> Result<(), Failure> {
+        self.world.scripted(Operation::Signal)?;
+        let signal = signal_number(signal)?;
+        self.world.state().running(id)?.0.control.send(signal);
+        Ok(())
+    }
+
+    async fn attach(
+        &self,
+        id: Id,
+        stdin: bool,
+        output: bool,
+    ) -> Result<(Output, Option<Input>), Failure> {
+        self.world.scripted(Operation::Attach)?;
+        Ok(self.world.state().body(id)?.console.attach(stdin, output))
+    }
+
+    async fn resize(&self, id: Id, _size: TerminalSize) -> Result<(), Failure> {
+        self.world.scripted(Operation::Resize)?;
+        self.world.state().running(id).map(drop)
+    }
+
+    async fn exec_create(&self, id: Id, spec: &ExecSpec) -> Result<String, Failure> {
+        self.world.scripted(Operation::ExecCreate)?;
+        let mut state = self.world.state();
+        if *state.running(id)?.0.control.paused.borrow() {
+            return Err(paused(id));
+        }
+        let exec = state.new_exec_id();
+        state.execs.insert(exec.clone(), ExecBody::new(id, spec));
+        Ok(exec)
+    }
+
+    async fn exec_start(
+        &self,
+        exec: &str,
+        detach: bool,
+        _size: Option<TerminalSize>,
+    ) -> Result<(Output, Option<Input>), Failure> {
+        self.world.scripted(Operation::ExecStart)?;
+        let mut state = self.world.state();
+        let body = state.exec(exec)?;
+        let (id, console, spec) = (
+            body.instance,
+            Arc::clone(&body.console),
+            body.status.spec.clone(),
+        );
+        if body.status.running || body.status.exit_code.is_some() {
+            return Err(refused(
+                FailureKind::Conflict,
+                format!("exec {exec} has already run"),
+            ));
+        }
+        if *state.running(id)?.0.control.paused.borrow() {
+            return Err(paused(id));
+        }
+        let instance = &state.body(id)?.instance;
+        let hostname = instance.spec.hostname.clone();
+        let container = container(instance)?.clone();
+        if let Err(failure) = program::look_up(&spec.args, &state.body(id)?.files) {
+            let not_found = failure.kind == FailureKind::CommandNotFound;
+            state.exec(exec)?.status.exit_code = Some(if not_found { 127 } else { 126 });
+            return Err(failure);
+        }
+        let streams = console.attach(
+            spec.stdin && !detach,
+            !detach && (spec.stdout || spec.stderr),
+        );
+        let (control, mut process) = self.world.process(id, &console, &spec.args);
+        process.env = env(container.env.iter().chain(&spec.env));
+        process.hostname = hostname;
+        process.working_dir = if spec.working_dir.is_empty() {
+            container.working_dir
+        } else {
+            spec.working_dir
+        };
+        let pid = state.new_pid();
+        let body = state.exec(exec)?;
+        body.status.running = true;
+        body.status.pid = pid;
+        body.control = Some(control);
+        let (world, exec) = (Arc::clone(&self.world), exec.to_owned());
+        self.world.tell(Happening::Exec(id, exec.clone(), None));
+        let _task = tokio::spawn(async move {
+            let code = process.run().await;
+            if let Ok(body) = world.state().exec(&exec) {
+                body.status.running = false;
+                body.status.exit_code = Some(code);
+            }
+            world.tell(Happening::Exec(id, exec, Some(code)));
+            console.close();
+        });
+        Ok(streams)
+    }
+
+    async fn exec_resize(&self, exec: &str, _size: TerminalSize) -> Result<(), Failure> {
+        self.world.scripted(Operation::ExecResize)?;
+        let mut state = self.world.state();
+        let running = state.exec(exec)?.status.running;
+        if running {
+            Ok(())
+        } else {
+            Err(refused(
+                FailureKind::Conflict,
+                format!("exec {exec} is not running"),
+            ))
+        }
+    }
+
+    async fn exec_status(&self, exec: &str) -> Result<(Id, ExecStatus), Failure> {
+        self.world.scripted(Operation::ExecStatus)?;
+        let mut state = self.world.state();
+        let body = state.exec(exec)?;
+        Ok((body.instance, body.status.clone()))
+    }
+
+    async fn execs(&self, id: Id) -> Vec<String> {
+        let state = self.world.state();
+        state
+            .execs
+            .iter()
+            .filter(|(_, exec)| exec.instance == id)
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    async fn logs(
+        &self,
+        id: Id,
+        options: &LogOptions,
+    ) -> Result<mpsc::Receiver<Result<Vec<LogLine>, Failure>>, Failure> {
+        self.world.scripted(Operation::Logs)?;
+        let mut grew = {
+            let mut state = self.world.state();
+            let body = state.body(id)?;
+            if !body.keeps_log() {
+                let message = "configured logging driver does not support reading";
+                return Err(refused(FailureKind::Invalid, message));
+            }
+            body.log_grew.subscribe()
+        };
+        let (sender, receiver) = mpsc::channel(1);
+        let (world, options) = (Arc::clone(&self.world), options.clone());
+        let _task = tokio::spawn(async move {
+            let mut read = 0;
+            loop {
+                grew.borrow_and_update();
+                let Some((lines, next, runs)) = world.lines(id, &options, read) else {
+                    return;
+                };
+                let is_late = options.until.is_some_and(|until| world.now() > until);
+                if !lines.is_empty() && sender.send(Ok(lines)).await.is_err() {
+                    return;
+                }
+                read = next;
+                if !options.follow || !runs || is_late {
+                    return;
+                }
+                tokio::select! {
+                    changed = grew.changed() => if changed.is_err() { return },
+                    () = sender.closed() => return,
+                    () = world.until(options.until) => {}
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn stats(&self, id: Id) -> Result<Stats, Failure> {
+        self.world.scripted(Operation::Stats)?;
+        let mut state = self.world.state();
+        let limit = container(&state.body(id)?.instance)?.resources.memory_bytes;
+        let (current, _) = state.running(id)?;
+        let up = self.world.now().duration_since(current.started.at);
+        let up_ns = u64::try_from(up.as_nanos()).unwrap_or_default();
+        let interfaces = (0..current.started.endpoints.len())
+            .map(|n| (format!("eth{n}"), InterfaceStats::default()));
+        Ok(Stats {
+            at: self.world.now(),
+            cpu_total_ns: up_ns / 100,
+            cpu_user_ns: up_ns / 100,
+            cpu_system_ns: up_ns.saturating_mul(2),
+            cpus_online: 2,
+            memory_usage_bytes: 1 << 20,
+            memory_limit_bytes: limit.unwrap_or(NODE_MEMORY_BYTES),
+            pids_current: 1,
+            networks: interfaces.collect(),
+            cgroup_version: 2,
+            ..Stats::default()
+        })
+    }
+
+    async fn processes(&self, id: Id, _ps_args: &[String]) -> Result<Processes, Failure> {
+        self.world.scripted(Operation::Processes)?;
+        let mut state = self.world.state();
+        let args = container(&state.body(id)?.instance)?.args.join(" ");
+        let first = (state.running(id)?.0.started.pid, args);
+        let execs = state
+            .execs
+            .values()
+            .filter(|exec| exec.instance == id && exec.status.running);
+        let all = std::iter::once(first)
+            .chain(execs.map(|exec| (exec.status.pid, exec.status.spec.args.join(" "))));
+        let titles = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
+            .map(str::to_owned)
+            .to_vec();
+        let rows = all.map(|(pid, args)| {
+            [
+                "root",
+                &pid.to_string(),
+                "1",
+                "0",
+                "00:00",
+                "?",
+                "00:00:00",
+                &args,
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        });
+        Ok(Processes {
+            titles,
+            rows: rows.collect(),
+        })
+    }
+
+    async fn stat_path(&self, id: Id, path: &str) -> Result<PathStat, Failure> {
+        self.world.scripted(Operation::StatPath)?;
+        let mut state = self.world.state();
+        let body = state.body(id)?;
+        body.files
+            .stat(path)
+            .ok_or_else(|| no_such_file(&body.instance, path))
+    }
+
+    async fn read_archive(&self, id: Id, path: &str) -> Result<(PathStat, Archive), Failure> {
+        self.world.scripted(Operation::ReadArchive)?;
+        let mut state = self.world.state();
+        let body = state.body(id)?;
+        match (body.files.stat(path), body.files.archive(path)) {
+            (Some(stat), Some(archive)) => Ok((stat, Box::new(std::io::Cursor::new(archive)))),
+            _ => Err(no_such_file(&body.instance, path)),
+        }
+    }
+
+    async fn write_archive(
+        &self,
+        id: Id,
+        path: &str,
+        mut archive: Archive,
+        options: ExtractOptions,
+    ) -> Result<(), Failure> {
+        self.world.scripted(Operation::WriteArchive)?;
+        {
+            let mut state = self.world.state();
+            let body = state.body(id)?;
+            match body.files.kind_of(path) {
+                None => return Err(no_such_file(&body.instance, path)),
+                Some(FileKind::Other) => {
+                    return Err(refused(
+                        FailureKind::Invalid,
+                        "extraction point is not a directory",
+                    ));
+                }
+                Some(FileKind::Directory) if container(&body.instance)?.read_only_root => {
+                    return Err(refused(
+                        FailureKind::Invalid,
+                        "container rootfs is marked read-only",
+                    ));
+                }
+                Some(FileKind::Directory) => {}
+            }
+        }
+        let mut bytes = Vec::new();
+        let read = archive.read_to_end(&mut bytes).await;
+        read.map_err(|error| {
+            refused(
+                FailureKind::Invalid,
+                format!("cannot read the archive: {error}"),
+            )
+        })?;
+        let now = self.world.now();
+        self.world
+            .state()
+            .body(id)?
+            .files
+            .extract(path, &bytes, options, now)
+    }
+
+    async fn changes(&self, id: Id) -> Result<Vec<Change>, Failure> {
+        self.world.scripted(Operation::Changes)?;
+        let mut state = self.world.state();
+        let body = state.body(id)?;
+        Ok(body.files.changes_since(&body.image))
+    }
+
+    async fn export(&self, id: Id) -> Result<Archive, Failure> {
+        self.world.scripted(Operation::Export)?;
+        Ok(Box::new(std::io::Cursor::new(
+            self.world.state().body(id)?.files.export(),
+        )))
+    }
+
+    async fn writable_size(&self, id: Id) -> Result<u64, Failure> {
+        self.world.scripted(Operation::WritableSize)?;
+        let mut state = self.world.state();
+        let body = state.body(id)?;
+        Ok(body.files.bytes_since(&body.image))
+    }
+
+    fn paths(&self, id: Id) -> HostPaths {
+        let dir = Path::new("/simulated").join(id.simple());
+        let keeps_log = self
+            .world
+            .state()
+            .instances
+            .get(&id)
+            .is_some_and(Body::keeps_log);
+        HostPaths {
+            log: if keeps_log {
+                dir.join(format!("{}-json.log", id.simple()))
+            } else {
+                PathBuf::new()
+            },
+            upper: dir.join("upper"),
+            resolv_conf: dir.join("resolv.conf"),
+            hostname: dir.join("hostname"),
+            hosts: dir.join("hosts"),
+        }
+    }
+}
+
+impl World {
+    /// A process with nothing of its own yet, and the hold on it.
+    fn process(
+        self: &Arc<Self>,
+        id: Id,
+        console: &Arc<Console>,
+        args: &[String],
+    ) -> (Control, Process) {
+        let (signals, received) = mpsc::unbounded_channel();
+        let (freeze, paused) = watch::channel(false);
+        let process = Process {
+            world: Arc::clone(self),
+            id,
+            console: Arc::clone(console),
+            args: args.to_vec(),
+            env: BTreeMap::new(),
+            hostname: String::new(),
+            working_dir: String::new(),
+            is_first: false,
+            is_logged: false,
+            signals: received,
+            paused,
+            stdin: console.take_stdin(),
+            traps: BTreeMap::new(),
+            last_status: 0,
+        };
+        (
+            Control {
+                signals,
+                paused: freeze,
+            },
+            process,
+        )
+    }
+
+    async fn until_stopped(&self, id: Id, changed: &mut watch::Receiver<u64>) {
+        while self.is_running(id) {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn until(&self, time: Option<jiff::Timestamp>) {
+        match time {
+            None => std::future::pending().await,
+            Some(time) => {
+                let left = Duration::try_from(time.duration_since(self.now())).unwrap_or_default();
+                tokio::time::sleep(left + Duration::from_millis(1)).await;
+            }
+        }
+    }
+
+    /// Lines wanted from number `from` on, the number of the next one, and whether more may come.
+    fn lines(
+        &self,
+        id: Id,
+        options: &LogOptions,
+        from: usize,
+    ) -> Option<(Vec<LogLine>, usize, bool)> {
+        let state = self.state();
+        let body = state.instances.get(&id)?;
+        let wanted = |line: &&LogLine| {
+            let stream = match line.stream {
+                Stream::Stdout => options.stdout,
+                Stream::Stderr => options.stderr,
+            };
+            stream
+                && options.since.is_none_or(|since| line.at >= since)
+                && options.until.is_none_or(|until| line.at <= until)
+        };
+        let mut lines: Vec<LogLine> = body.log.iter().skip(from).filter(wanted).cloned().collect();
+        if let Some(tail) = options.tail.filter(|_| from == 0) {
+            let skipped = lines
+                .len()
+                .saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX));
+            lines.drain(..skipped);
+        }
+        Some((lines, body.log.len(), body.running().is_some()))
+    }
+}
+
+impl Body {
+    pub(super) fn keeps_log(&self) -> bool {
+        self.instance
+            .spec
+            .containers
+            .first()
+            .is_some_and(|container| container.log != LogConfig::None)
+    }
+}
+
+impl State {
+    fn current(&mut self, id: Id) -> Result<&mut CurrentRun, Failure> {
+        let body = self.body(id)?;
+        body.run
+            .as_mut()
+            .filter(|current| current.exit.is_none())
+            .ok_or_else(|| not_running(id))
+    }
+
+    fn free_ports(
+        &self,
+        instance: &Instance,
+        networks: &[Network],
+    ) -> Result<Vec<BoundPort>, Failure> {
+        if instance.spec.network != NetworkMode::Attached {
+            return Ok(Vec::new());
+        }
+        let taken = self
+            .instances
+            .values()
+            .filter_map(Body::running)
+            .flat_map(|current| &current.started.ports);
+        let mut bound: Vec<BoundPort> = Vec::new();
+        let mut all: Vec<BoundPort> = taken.cloned().collect();
+        let default = networks
+            .iter()
+            .find_map(|network| network.spec.host_binding);
+        for wanted in &instance.spec.published_ports {
+            let everywhere = [
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            ];
+            let addresses = wanted
+                .host_ip
+                .or(default)
+                .map_or_else(|| everywhere.to_vec(), |ip| vec![ip]);
+            let chosen = candidates(wanted).find_map(|port| {
+                let here: Vec<BoundPort> =
+                    addresses.iter().map(|ip| at(wanted, *ip, port)).collect();
+                here.iter()
+                    .all(|port| !all.iter().any(|other| clash(port, other)))
+                    .then_some(here)
+            });
+            let Some(chosen) = chosen else {
+                let address = addresses.first().copied().unwrap_or(everywhere[0]);
+                let message = format!(
+                    "driver failed programming external connectivity on endpoint {}: Bind for {address}:{} failed: port is already allocated",
+                    instance.meta.name, wanted.host_port
+                );
+                return Err(refused(FailureKind::Conflict, message));
+            };
+            all.extend(chosen.iter().cloned());
+            bound.extend(chosen);
+        }
+        Ok(bound)
+    }
+}
+
+fn candidates(wanted: &PublishedPort) -> std::ops::RangeInclusive<u16> {
+    match wanted.host_port {
+        0 => FIRST_FREE_PORT..=u16::MAX,
+        first => first..=wanted.host_port_end.max(first),
+    }
+}
+
+const fn at(wanted: &PublishedPort, host_ip: IpAddr, host_port: u16) -> BoundPort {
+    BoundPort {
+        protocol: wanted.protocol,
+        container_port: wanted.container_port,
+        host_ip,
+        host_port,
+    }
+}
+
+fn clash(one: &BoundPort, other: &BoundPort) -> bool {
+    let overlap = one.host_ip == other.host_ip
+        || one.host_ip.is_ipv4() == other.host_ip.is_ipv4()
+            && (one.host_ip.is_unspecified() || other.host_ip.is_unspecified());
+    one.protocol == other.protocol && one.host_port == other.host_port && overlap
+}
+
+fn container(instance: &Instance) -> Result<&ContainerSpec, Failure> {
+    let first = instance.spec.containers.first();
+    first.ok_or_else(|| {
+        refused(
+            FailureKind::Invalid,
+            "an instance needs a container: spec.containers is empty",
+        )
+    })
+}
+
+fn signal_number(text: &str) -> Result<i32, Failure> {
+    signal::parse(text).map_err(|error| failure(FailureKind::Invalid, &error))
+}
+
+fn env<'a>(variables: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, String> {
+    let pairs = variables
+        .into_iter()
+        .filter_map(|variable| variable.split_once('='));
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn paused(id: Id) -> Failure {
+    let message = format!(
+        "container {} is paused, unpause the container before exec",
+        id.simple()
+    );
+    refused(FailureKind::Conflict, message)
+}
+
+fn no_such_file(instance: &Instance, path: &str) -> Failure {
+    refused(
+        FailureKind::NotFound,
+        format!(
+            "Could not find the file {path} in container {}",
+            instance.meta.name
+        ),
+    )
+}

@@ -1,0 +1,4 @@
+//! What the engine does, seen from outside.
+
+mod simulated;
+mod suite;
