@@ -5,6 +5,7 @@
 //! engine knows neither the store, nor other nodes, nor any API.
 
 mod failure;
+mod log;
 mod root;
 mod signal;
 pub mod simulated;
