@@ -1,0 +1,172 @@
+//! `docker logs` and `docker attach`.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+
+use crate::daemon;
+
+#[test]
+fn both_streams_are_kept_in_order() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    docker
+        .run(&[
+            "run",
+            "--name",
+            "talker",
+            "busybox",
+            "sh",
+            "-c",
+            "for i in 1 2 3; do echo out $i; done; sleep 0.2; echo err >&2",
+        ])
+        .ok();
+    let answer = docker.run(&["logs", "talker"]);
+    assert_eq!(
+        (answer.stdout.as_str(), answer.stderr.as_str()),
+        ("out 1\nout 2\nout 3\n", "err\n")
+    );
+    assert_eq!(
+        docker.run(&["logs", "--tail", "2", "talker"]).stdout,
+        "out 3\n"
+    );
+    assert_eq!(docker.run(&["logs", "--tail", "0", "talker"]).stdout, "");
+    let stamped = docker.run(&["logs", "-t", "talker"]).stdout;
+    assert!(
+        stamped
+            .lines()
+            .all(|line| line.starts_with("20") && line.contains("Z out ")),
+        "{stamped}"
+    );
+    let second = stamped.lines().nth(1).unwrap().split(' ').next().unwrap();
+    assert!(
+        docker
+            .run(&["logs", "--since", second, "talker"])
+            .stdout
+            .contains("out 2")
+    );
+    assert_eq!(
+        docker
+            .run(&["logs", "--until", "2001-01-01T00:00:00Z", "talker"])
+            .stdout,
+        ""
+    );
+    docker.run(&["rm", "talker"]).ok();
+}
+
+#[test]
+fn following_ends_with_the_container() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    docker
+        .run(&[
+            "run",
+            "-d",
+            "--name",
+            "ticker",
+            "busybox",
+            "sh",
+            "-c",
+            "for i in 1 2 3 4; do echo tick $i; sleep 0.3; done",
+        ])
+        .ok();
+    assert_eq!(
+        docker.run(&["logs", "-f", "ticker"]).ok(),
+        "tick 1\ntick 2\ntick 3\ntick 4"
+    );
+    docker.run(&["rm", "ticker"]).ok();
+}
+
+#[test]
+fn logs_are_rotated() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    docker
+        .run(&[
+            "run",
+            "--name",
+            "rotated",
+            "--log-opt",
+            "max-size=20k",
+            "--log-opt",
+            "max-file=2",
+            "busybox",
+            "seq",
+            "1",
+            "5000",
+        ])
+        .ok();
+    let path = docker.inspect("rotated", "{{.LogPath}}");
+    let sizes: Vec<u64> = [path.clone(), format!("{path}.1")]
+        .iter()
+        .map(|path| std::fs::metadata(path).unwrap().len())
+        .collect();
+    assert!(sizes.iter().all(|size| *size <= 21_000), "{sizes:?}");
+    assert!(!std::path::Path::new(&format!("{path}.2")).exists());
+    let kept = docker.run(&["logs", "rotated"]).stdout;
+    assert_eq!(kept.lines().last(), Some("5000"));
+    docker.run(&["rm", "rotated"]).ok();
+}
+
+#[test]
+fn nothing_is_kept_where_nobody_wants_it() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    assert_eq!(
+        docker
+            .run(&[
+                "run",
+                "--name",
+                "mute",
+                "--log-driver",
+                "none",
+                "busybox",
+                "echo",
+                "x"
+            ])
+            .ok(),
+        "x"
+    );
+    assert!(
+        docker
+            .run(&["logs", "mute"])
+            .fails(1)
+            .contains("configured logging driver does not support reading")
+    );
+    docker.run(&["rm", "mute"]).ok();
+}
+
+#[test]
+fn attaching_gives_the_streams_of_a_running_container() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    docker
+        .run(&["run", "-d", "-i", "--name", "echoer", "busybox", "cat"])
+        .ok();
+    let mut child = docker.spawn(&["attach", "echoer"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    stdin.write_all(b"hello\n").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "hello");
+    docker.run(&["kill", "echoer"]).ok();
+    assert_eq!(child.wait().unwrap().code(), Some(137));
+    docker.run(&["rm", "echoer"]).ok();
+}
+
+#[test]
+fn starting_attached_shows_the_output() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    docker
+        .run(&[
+            "create",
+            "--name",
+            "starter",
+            "busybox",
+            "sh",
+            "-c",
+            "echo here; exit 2",
+        ])
+        .ok();
+    let answer = docker.run(&["start", "-a", "starter"]);
+    assert_eq!((answer.code, answer.stdout.as_str()), (2, "here\n"));
+    docker.run(&["rm", "starter"]).ok();
+}

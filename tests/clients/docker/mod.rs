@@ -1,0 +1,13 @@
+//! The `docker` command line, a file a subject.
+
+mod copy;
+mod errors;
+mod events;
+mod exec;
+mod images;
+mod lifecycle;
+mod listing;
+mod logs;
+mod networks;
+mod run;
+mod volumes;

@@ -1,0 +1,26 @@
+//! Unmodified clients against a running daemon, each as its users call it.
+//!
+//! The same tests run against dockerd (`cargo xtask test --against dockerd`), which tests the
+//! tests: what fails there is wrong here.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod docker;
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tests::daemon::Daemon;
+use tests::image::import_busybox;
+
+/// The daemon that these tests share, with a `busybox` image; the last user takes it down.
+fn daemon() -> Arc<Daemon> {
+    static SHARED: Mutex<Weak<Daemon>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(daemon) = shared.upgrade() {
+        return daemon;
+    }
+    let daemon = Arc::new(Daemon::start().unwrap());
+    import_busybox(&daemon.docker()).unwrap();
+    *shared = Arc::downgrade(&daemon);
+    daemon
+}

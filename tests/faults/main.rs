@@ -1,0 +1,4 @@
+//! The daemon killed, stopped and taken down: what must survive, and what must not be left.
+
+mod crash;
+mod down;

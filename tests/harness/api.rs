@@ -1,0 +1,169 @@
+//! The Docker API without a client: one request, one answer, over the socket.
+//!
+//! For what a client would not send (bad input), and for measuring without a client's own time.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+/// A connection that is used again for each request.
+pub struct Api {
+    socket: PathBuf,
+    connection: Option<BufReader<UnixStream>>,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The body, whole.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_slice(&self.body)
+            .with_context(|| format!("{:?}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The message of an error, empty where there is none.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let message = self
+            .json()
+            .ok()
+            .and_then(|body| Some(body.get("message")?.as_str()?.to_owned()));
+        message.unwrap_or_default()
+    }
+}
+
+impl Api {
+    /// Requests for the daemon behind this socket.
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+            connection: None,
+        }
+    }
+
+    /// Sends a request with a JSON body, or none, and reads the whole answer.
+    ///
+    /// # Errors
+    /// When the connection breaks or what comes back is not HTTP.
+    pub fn call(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<Reply> {
+        let body = body.map(Value::to_string);
+        self.raw(
+            method,
+            path,
+            "application/json",
+            body.as_deref().unwrap_or_default().as_bytes(),
+        )
+    }
+
+    /// As [`Api::call`], and fails unless the status is one of success.
+    ///
+    /// # Errors
+    /// As [`Api::call`], or with the message of the answer.
+    pub fn expect(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<Reply> {
+        let reply = self.call(method, path, body)?;
+        ensure!(
+            (200..400).contains(&reply.status),
+            "{method} {path}: {} {}",
+            reply.status,
+            reply.message()
+        );
+        Ok(reply)
+    }
+
+    /// Sends any bytes as a body.
+    ///
+    /// # Errors
+    /// As [`Api::call`].
+    pub fn raw(
+        &mut self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> Result<Reply> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => BufReader::new(UnixStream::connect(&self.socket).context("connect")?),
+        };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        connection.get_mut().write_all(head.as_bytes())?;
+        // A daemon may refuse a large body before it has read it all.
+        let _refused_early = connection.get_mut().write_all(body);
+        let (reply, is_reusable) = read_reply(&mut connection)?;
+        if is_reusable {
+            self.connection = Some(connection);
+        }
+        Ok(reply)
+    }
+}
+
+fn read_line(connection: &mut BufReader<UnixStream>) -> Result<String> {
+    let mut line = String::new();
+    ensure!(connection.read_line(&mut line)? > 0, "the connection ended");
+    Ok(line.trim_end().to_owned())
+}
+
+fn read_reply(connection: &mut BufReader<UnixStream>) -> Result<(Reply, bool)> {
+    let line = read_line(connection)?;
+    let status = line
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .with_context(|| line.clone())?;
+    let (mut length, mut is_chunked, mut is_reusable) = (None, false, true);
+    loop {
+        let line = read_line(connection)?;
+        let Some((name, value)) = line.split_once(':') else {
+            break;
+        };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = Some(value.trim().parse::<usize>()?),
+            "transfer-encoding" => is_chunked = value.contains("chunked"),
+            "connection" => is_reusable = !value.contains("close"),
+            _ => {}
+        }
+    }
+    let mut body = Vec::new();
+    match (is_chunked, length) {
+        (true, _) => loop {
+            let size = usize::from_str_radix(&read_line(connection)?, 16)?;
+            let at = body.len();
+            body.resize(at + size, 0);
+            connection.read_exact(&mut body[at..])?;
+            let end = read_line(connection)?;
+            if !end.is_empty() {
+                bail!("a chunk ends with {end:?}");
+            }
+            if size == 0 {
+                break;
+            }
+        },
+        (false, Some(length)) => {
+            body.resize(length, 0);
+            connection.read_exact(&mut body)?;
+        }
+        (false, None) if status == 204 || status == 304 => {}
+        (false, None) => {
+            connection.read_to_end(&mut body)?;
+            is_reusable = false;
+        }
+    }
+    Ok((Reply { status, body }, is_reusable))
+}

@@ -1,0 +1,332 @@
+//! A daemon of the tests' own, in a scratch directory: ours, or dockerd to test the tests.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::docker::Docker;
+use crate::leftovers::Snapshot;
+use crate::setting;
+
+/// How long a daemon may take to answer.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// Which daemon the tests run against.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Ours.
+    Longshore,
+    /// The peer.
+    Dockerd,
+}
+
+impl Kind {
+    /// The kind that the environment asks for.
+    #[must_use]
+    pub fn wanted() -> Self {
+        match setting("LONGSHORE_AGAINST").as_deref() {
+            Some("dockerd") => Self::Dockerd,
+            _ => Self::Longshore,
+        }
+    }
+}
+
+/// A running daemon. Dropping it takes it down.
+pub struct Daemon {
+    kind: Kind,
+    binary: PathBuf,
+    dir: TempDir,
+    listen: String,
+    prefix: String,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    /// Starts the daemon that the environment asks for.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub fn start() -> Result<Self> {
+        Self::start_kind(Kind::wanted())
+    }
+
+    /// Starts a daemon of this kind.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub fn start_kind(kind: Kind) -> Result<Self> {
+        let binary = if kind == Kind::Longshore {
+            binary()?
+        } else {
+            PathBuf::new()
+        };
+        Self::start_as(kind, &binary)
+    }
+
+    /// Starts our daemon from this binary.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub fn start_with(binary: &Path) -> Result<Self> {
+        Self::start_as(Kind::Longshore, binary)
+    }
+
+    fn start_as(kind: Kind, binary: &Path) -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let unique = (std::process::id() % 3000) * 8 + number % 8;
+        let dir = tempfile::Builder::new()
+            .prefix("longshore-test-")
+            .tempdir()?;
+        let mut daemon = Self {
+            kind,
+            binary: binary.to_owned(),
+            dir,
+            listen: format!("127.0.0.1:{}", 20_000 + unique),
+            prefix: format!("lt{unique}"),
+            child: None,
+        };
+        daemon.up()?;
+        Ok(daemon)
+    }
+
+    /// Starts the process, which must not run, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub fn up(&mut self) -> Result<()> {
+        ensure!(self.child.is_none(), "the daemon runs already");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("daemon.log"))?;
+        let mut command = match self.kind {
+            Kind::Longshore => {
+                let mut command = Command::new(&self.binary);
+                command.arg("up").arg("--data-dir").arg(self.data_dir());
+                command.args(["--listen", &self.listen, "--bridge-prefix", &self.prefix]);
+                command.stdout(Stdio::piped());
+                command
+            }
+            Kind::Dockerd => {
+                let mut command = Command::new("dockerd");
+                command.arg("--data-root").arg(self.dir.path().join("data"));
+                command.arg("--exec-root").arg(self.dir.path().join("exec"));
+                command.arg("--pidfile").arg(self.dir.path().join("pid"));
+                command
+                    .arg("--host")
+                    .arg(format!("unix://{}", self.socket().display()));
+                command.stdout(Stdio::null());
+                command
+            }
+        };
+        let mut child = command
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start {command:?}"))?;
+        let ready = match child.stdout.take() {
+            Some(stdout) => wait_for_line(stdout),
+            None => self.wait_for_ping(),
+        };
+        self.child = Some(child);
+        ready.with_context(|| {
+            format!(
+                "the daemon did not become ready; its log ends with:\n{}",
+                self.log_tail()
+            )
+        })
+    }
+
+    /// Kills the process at once, as a crash would.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn crash(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("the daemon does not run")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Asks the process to stop and leave its containers running.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut child = self.child.take().context("the daemon does not run")?;
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let deadline = Instant::now() + READY_WITHIN;
+        while child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                child.kill()?;
+                bail!("the daemon did not stop within {READY_WITHIN:?}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Ends the daemon and everything it runs.
+    ///
+    /// # Errors
+    /// When something is left behind.
+    pub fn down(&mut self) -> Result<()> {
+        match self.kind {
+            Kind::Longshore => {
+                let output = Command::new(&self.binary)
+                    .arg("down")
+                    .arg("--data-dir")
+                    .arg(self.data_dir())
+                    .output()?;
+                if let Some(mut child) = self.child.take() {
+                    if !output.status.success() {
+                        child.kill()?;
+                    }
+                    child.wait()?;
+                }
+                ensure!(
+                    output.status.success(),
+                    "down failed: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
+            }
+            Kind::Dockerd => {
+                let docker = self.docker();
+                let ids = docker.run(&["ps", "-aq"]).stdout;
+                for id in ids.split_whitespace() {
+                    docker.run(&["rm", "-fv", id]);
+                }
+                if self.child.is_some() {
+                    self.stop()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The unmodified command line, talking to this daemon.
+    #[must_use]
+    pub fn docker(&self) -> Docker {
+        Docker::new(&self.socket(), self.dir.path())
+    }
+
+    /// Which daemon it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Address and port of its HTTP listener.
+    #[must_use]
+    pub fn listen(&self) -> &str {
+        &self.listen
+    }
+
+    /// A scratch directory that lasts as long as the daemon.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What its names on this machine begin with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Its Docker socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        match self.kind {
+            Kind::Longshore => self.data_dir().join("docker.sock"),
+            Kind::Dockerd => self.dir.path().join("docker.sock"),
+        }
+    }
+
+    /// What is on this machine of it now.
+    ///
+    /// # Errors
+    /// When the machine cannot be looked at.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::take(&self.prefix, self.dir.path())
+    }
+
+    /// The last lines that it logged.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(self.dir.path().join("daemon.log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    fn wait_for_ping(&self) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while Instant::now() < deadline {
+            if self.socket().exists() && self.docker().run(&["version"]).code == 0 {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bail!("nothing answers on {}", self.socket().display())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let down = self.down();
+        if std::thread::panicking() {
+            return;
+        }
+        if let Err(error) = down {
+            #[expect(
+                clippy::panic,
+                reason = "a daemon that cannot be taken down fails the test"
+            )]
+            {
+                panic!("{error:#}");
+            }
+        }
+    }
+}
+
+/// The daemon's binary, from the environment.
+fn binary() -> Result<PathBuf> {
+    setting("LONGSHORE_BIN")
+        .map(PathBuf::from)
+        .context("set LONGSHORE_BIN to the binary; `cargo xtask test` does")
+}
+
+/// Waits for the one line that our daemon prints when everything answers.
+fn wait_for_line(stdout: std::process::ChildStdout) -> Result<()> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = BufReader::new(stdout).read_line(&mut line);
+        // The other end is gone only when the wait has timed out.
+        let _unheard = sender.send(read.map(|_| line));
+    });
+    let line = receiver
+        .recv_timeout(READY_WITHIN)
+        .context("no line on standard output")??;
+    ensure!(line.starts_with("ready: "), "unexpected line {line:?}");
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! `cargo xtask bench`: measures side by side with dockerd, in one run on one machine.
+//!
+//! Each subject is a file that answers rows. Runs of the two daemons alternate and the median
+//! counts, since machines are shared and noisy. The table goes to standard output, and to a file
+//! as JSON where one is named.
+
+mod api_rate;
+mod cold_start;
+mod density;
+mod exec;
+mod image_load;
+mod log;
+mod pair;
+mod run_client;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{install, step};
+use pair::Pair;
+use table::Row;
+
+/// What to measure.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Measure only subjects whose name contains this.
+    #[arg(default_value = "")]
+    subject: String,
+    /// Write the rows to this file as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Idle containers to hold for the density rows.
+    #[arg(long, default_value_t = 1000)]
+    containers: usize,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// When a daemon does not do what it is asked.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    install::clients()?;
+    let binary = step::build_binary(true)?;
+    let mut rows = Vec::new();
+    let is_wanted = |name: &str| name.contains(options.subject.as_str());
+    if is_wanted("cold_start") {
+        rows.extend(cold_start::measure(&binary)?);
+    }
+    let pair = Pair::start(&binary)?;
+    type Subject = (&'static str, fn(&Pair) -> Result<Vec<Row>>);
+    let subjects: [Subject; 5] = [
+        ("run_client", run_client::measure),
+        ("api_rate", api_rate::measure),
+        ("exec", exec::measure),
+        ("log", log::measure),
+        ("image_load", image_load::measure),
+    ];
+    for (name, measure) in subjects {
+        if is_wanted(name) {
+            step::show(name);
+            rows.extend(measure(&pair)?);
+        }
+    }
+    if is_wanted("density") {
+        step::show("density");
+        rows.extend(density::measure(&pair, options.containers)?);
+    }
+    drop(pair);
+    table::print(&rows);
+    if let Some(path) = &options.json {
+        std::fs::write(path, serde_json::to_string_pretty(&rows)?)?;
+    }
+    if is_wanted("start") {
+        // The engine against the bare kernel, without daemon and client: the runtime's own bench.
+        step::run(&mut step::cargo(&[
+            "bench",
+            "--package",
+            "runtime",
+            "--bench",
+            "start",
+        ]))?;
+    }
+    Ok(())
+}

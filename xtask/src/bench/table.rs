@@ -1,0 +1,68 @@
+//! Rows of the result, and how they are printed.
+
+use serde::Serialize;
+
+/// One thing measured on both sides.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    /// What was measured.
+    pub(super) what: String,
+    /// Unit of the two values.
+    pub(super) unit: &'static str,
+    /// Ours.
+    pub(super) longshore: f64,
+    /// The peer's; `None` where it has no such thing.
+    pub(super) dockerd: Option<f64>,
+    /// More is better; otherwise less is.
+    pub(super) more_is_better: bool,
+    /// What is to be reached, in words.
+    pub(super) reach: &'static str,
+}
+
+impl Row {
+    /// How many times better we are.
+    fn factor(&self) -> Option<f64> {
+        let peer = self.dockerd?;
+        Some(if self.more_is_better {
+            self.longshore / peer
+        } else {
+            peer / self.longshore
+        })
+    }
+}
+
+/// Prints the rows as a table that Markdown shows.
+#[expect(clippy::print_stdout, reason = "the table is the result")]
+pub(super) fn print(rows: &[Row]) {
+    println!("| what | unit | longshore | dockerd | better by | to reach |");
+    println!("|---|---|---|---|---|---|");
+    for row in rows {
+        let peer = row
+            .dockerd
+            .map_or("-".to_owned(), |value| format!("{value:.2}"));
+        let factor = row
+            .factor()
+            .map_or("-".to_owned(), |factor| format!("{factor:.1}x"));
+        println!(
+            "| {} | {} | {:.2} | {peer} | {factor} | {} |",
+            row.what, row.unit, row.longshore, row.reach
+        );
+    }
+}
+
+/// The median; 0 of nothing.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        assert!((median(vec![9.0, 1.0, 5.0]) - 5.0).abs() < f64::EPSILON);
+        assert!(median(Vec::new()).abs() < f64::EPSILON);
+    }
+}

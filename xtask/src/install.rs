@@ -1,0 +1,68 @@
+//! Installs what the commands need of a Debian machine, once.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::step;
+
+/// A program, and the Debian package that brings it.
+type Need = (&'static str, &'static str);
+
+/// What the daemon itself needs.
+const DAEMON: &[Need] = &[("/usr/sbin/nft", "nftables"), ("/usr/bin/ps", "procps")];
+/// What the demo and the tests need beside it: the client, its peer, and something to run.
+const TESTS: &[Need] = &[
+    ("/bin/busybox", "busybox-static"),
+    ("/usr/sbin/dockerd", "docker.io"),
+    ("/usr/sbin/ip", "iproute2"),
+    ("/usr/bin/skopeo", "skopeo"),
+];
+
+/// Installs what the daemon and its clients need, unless it is there.
+///
+/// # Errors
+/// When Debian's package manager fails.
+pub(crate) fn clients() -> Result<()> {
+    let missing: Vec<&str> = DAEMON
+        .iter()
+        .chain(TESTS)
+        .filter(|(program, _)| !is_installed(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    step::run(Command::new("apt-get").args(["update", "--quiet", "--quiet"]))?;
+    step::run(
+        Command::new("apt-get")
+            .args([
+                "install",
+                "--quiet",
+                "--quiet",
+                "--yes",
+                "--no-install-recommends",
+            ])
+            .args(&missing)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            // The peer's daemon is started by the tests that need it, not by its package.
+            .env("RUNLEVEL", "1"),
+    )
+}
+
+/// A program of a package is looked for at its Debian path and, by name, in the usual places.
+fn is_installed(program: &str) -> bool {
+    let path = Path::new(program);
+    let name = path.file_name().unwrap_or_default();
+    [
+        "/usr/local/bin",
+        "/usr/local/sbin",
+        "/usr/bin",
+        "/usr/sbin",
+        "/bin",
+        "/sbin",
+    ]
+    .iter()
+    .any(|folder| Path::new(folder).join(name).exists())
+}

@@ -1,0 +1,58 @@
+//! Runs a program as a step of a command, shows what is run, and stops at the first that fails.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Runs a command, its output going where ours goes.
+///
+/// # Errors
+/// When it cannot be executed or fails.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    show(&format!("{command:?}").replace('"', ""));
+    let status = command
+        .status()
+        .with_context(|| format!("execute {command:?}"))?;
+    ensure!(status.success(), "{command:?} failed: {status}");
+    Ok(())
+}
+
+/// Shows what is done next.
+#[expect(clippy::print_stderr, reason = "a person reads this")]
+pub(crate) fn show(text: &str) {
+    eprintln!("\x1b[1m+ {text}\x1b[0m");
+}
+
+/// `cargo` in the workspace, the same that runs us.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(args).current_dir(workspace());
+    command
+}
+
+/// The root of the workspace.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."))
+}
+
+/// Builds the daemon's binary and answers its path.
+///
+/// # Errors
+/// When it does not build.
+pub(crate) fn build_binary(release: bool) -> Result<PathBuf> {
+    let profile: &[&str] = if release { &["--release"] } else { &[] };
+    run(cargo(&["build", "--package", "longshore"]).args(profile))?;
+    let metadata = cargo_metadata::MetadataCommand::new()
+        .current_dir(workspace())
+        .no_deps()
+        .exec()?;
+    let folder = if release { "release" } else { "debug" };
+    Ok(metadata
+        .target_directory
+        .join(folder)
+        .join("longshore")
+        .into_std_path_buf())
+}

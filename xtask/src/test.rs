@@ -1,0 +1,77 @@
+//! `cargo xtask test`: installs what is needed and runs every test, the cheap ones first.
+
+use std::process::Command;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::{install, step, tidy};
+
+/// What to test, and against whom.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Run the tests of the real clients against this daemon, to test the tests.
+    #[arg(long, value_enum, default_value = "longshore")]
+    against: Against,
+    /// Run the tests with real clients only.
+    #[arg(long)]
+    clients: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Against {
+    Longshore,
+    Dockerd,
+}
+
+/// Runs the tests.
+///
+/// # Errors
+/// At the first step that fails.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    install::clients()?;
+    if options.against == Against::Dockerd {
+        return step::run(
+            clients()
+                .env("LONGSHORE_AGAINST", "dockerd")
+                .args(["--test", "clients"]),
+        );
+    }
+    if !options.clients {
+        step::run(&mut step::cargo(&["fmt", "--all", "--check"]))?;
+        tidy::run()?;
+        step::run(&mut step::cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--quiet",
+            "--",
+            "--deny",
+            "warnings",
+        ]))?;
+        step::run(&mut step::cargo(&[
+            "test",
+            "--workspace",
+            "--exclude",
+            "tests",
+            "--locked",
+        ]))?;
+    }
+    let binary = step::build_binary(false)?;
+    step::run(
+        clients()
+            .env("LONGSHORE_BIN", &binary)
+            .args(["--test", "clients"]),
+    )?;
+    step::run(clients().env("LONGSHORE_BIN", &binary).args([
+        "--test",
+        "faults",
+        "--",
+        "--test-threads=1",
+    ]))
+}
+
+fn clients() -> Command {
+    step::cargo(&["test", "--package", "tests", "--locked"])
+}
