@@ -48,7 +48,7 @@ fn a_program_that_cannot_be_run_is_named() {
     assert!(refused(125, &["--sysctl", "kernel.nosuch=1", "busybox"]).contains("kernel.nosuch"));
     assert!(refused(125, &["--cap-add", "NOSUCH", "busybox"]).contains("NOSUCH"));
     assert!(refused(125, &["--security-opt", "nosuch", "busybox"]).contains("nosuch"));
-    assert!(refused(125, &["--device", "/dev/nosuch", "busybox"]).contains("/dev/nosuch"));
+    assert!(refused(127, &["--device", "/dev/nosuch", "busybox"]).contains("/dev/nosuch"));
 }
 
 #[test]
