@@ -235,7 +235,7 @@ pub struct Placement {
     pub node: Option<Id>,
     /// Why it has no node, or no address.
     #[serde(default)]
-    pub reason: Option<String>,
+    pub reason: Option<Failure>,
     /// The start for which this was decided.
     pub epoch: u64,
     /// Its addresses, in the order of the spec's attachments.
@@ -270,6 +270,9 @@ pub struct Retry {
     /// Not before this time.
     #[serde(default)]
     pub not_before: Option<Timestamp>,
+    /// How long after the exit that is, in milliseconds; the next wait is twice as long.
+    #[serde(default)]
+    pub back_off_ms: u64,
 }
 
 /// What the node saw. Written by that node's agent only.

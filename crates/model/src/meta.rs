@@ -159,6 +159,9 @@ pub struct Meta {
     pub generation: u64,
 }
 
+/// The finalizer of the node's agent: something on a node is to be removed first.
+pub const NODE_FINALIZER: &str = "node";
+
 impl Meta {
     /// The metadata of a new object.
     #[must_use]

@@ -6,6 +6,7 @@
 
 mod backend;
 pub mod record;
+pub mod runner;
 mod transaction;
 mod view;
 mod watch;

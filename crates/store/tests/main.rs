@@ -1,5 +1,11 @@
 //! Every backend against the one suite, and what only the embedded one promises.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod crash;
 mod embedded;
 mod suite;

@@ -69,7 +69,7 @@ async fn begin_run(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
         let placement = cloud.store.get::<Placement>(id)?.value;
         if placement.epoch == epoch {
             if let Some(reason) = &placement.reason {
-                return Some(Err(ActionError::new(ErrorKind::NoCapacity, reason.clone())));
+                return Some(Err(reason.clone().into()));
             }
         }
         None

@@ -1,0 +1,114 @@
+//! Networks on this node: bridge and rules are there before an instance needs them.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engine::Engine;
+use model::instance::Failure;
+use model::meta::NODE_FINALIZER;
+use model::network::{Driver, Network};
+use model::{Id, Kind};
+use store::runner::Next;
+use store::{Change, Store};
+
+use crate::ReconcileError;
+
+/// Networks that are known to be there, so that a start need not ask.
+#[derive(Default)]
+pub(crate) struct Ensured(Mutex<HashSet<Id>>);
+
+impl Ensured {
+    fn set(&self) -> MutexGuard<'_, HashSet<Id>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a network unless it is known to be there.
+    pub(crate) async fn ensure(
+        &self,
+        engine: &dyn Engine,
+        network: &Network,
+    ) -> Result<(), Failure> {
+        if network.spec.driver != Driver::Bridge || self.set().contains(&network.meta.id) {
+            return Ok(());
+        }
+        engine.ensure_network(network).await?;
+        self.set().insert(network.meta.id);
+        Ok(())
+    }
+}
+
+/// Makes networks and removes them.
+pub(crate) struct Reconciler {
+    store: Store,
+    engine: Arc<dyn Engine>,
+    ensured: Arc<Ensured>,
+}
+
+impl Reconciler {
+    pub(crate) fn new(store: Store, engine: Arc<dyn Engine>, ensured: Arc<Ensured>) -> Self {
+        Self {
+            store,
+            engine,
+            ensured,
+        }
+    }
+}
+
+impl store::runner::Reconciler for Reconciler {
+    type Error = ReconcileError;
+    const NAME: &'static str = "network on the node";
+    const CONCURRENCY: usize = 4;
+
+    fn all(&self) -> Vec<Id> {
+        self.store
+            .list::<Network>()
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    fn concerns(&self, change: &Change) -> Vec<Id> {
+        if change.kind == Kind::Network && !change.deleted {
+            vec![change.id]
+        } else {
+            Vec::new()
+        }
+    }
+
+    async fn reconcile(&self, id: Id) -> Result<Next, ReconcileError> {
+        let Some(found) = self.store.get::<Network>(id) else {
+            return Ok(Next::Change);
+        };
+        let network = &found.value;
+        if network.meta.deleted_at.is_none() {
+            let ensured = self.ensured.ensure(&*self.engine, network).await;
+            ensured.map_err(ReconcileError::engine("make a network on this node"))?;
+            return Ok(Next::Change);
+        }
+        if !network
+            .meta
+            .finalizers
+            .iter()
+            .any(|finalizer| finalizer == NODE_FINALIZER)
+        {
+            return Ok(Next::Change);
+        }
+        self.ensured.set().remove(&id);
+        if network.spec.driver == Driver::Bridge {
+            let removed = self.engine.remove_network(id).await;
+            removed.map_err(ReconcileError::engine("remove a network from this node"))?;
+        }
+        let mut rest = Network::clone(network);
+        rest.meta
+            .finalizers
+            .retain(|finalizer| finalizer != NODE_FINALIZER);
+        let mut batch = self.store.transaction();
+        if rest.meta.finalizers.is_empty() {
+            batch.delete::<Network>(id, Some(found.revision));
+        } else {
+            batch.update(id, found.revision, rest);
+        }
+        self.store.commit(batch).await?;
+        Ok(Next::Change)
+    }
+}

@@ -1,0 +1,53 @@
+//! The node's own records: what it is, and that it answers.
+
+use jiff::Timestamp;
+use model::node::{Node, NodeStatus};
+use model::{Id, Meta, Project};
+use store::{CommitError, Store};
+
+use crate::Announcement;
+
+/// Writes down what the node is, and that it is ready.
+pub(crate) async fn register(store: &Store, announcement: Announcement) -> Result<(), CommitError> {
+    let Announcement { id, name, mut spec } = announcement;
+    let mut batch = store.transaction();
+    match store.get::<Node>(id) {
+        Some(found) => {
+            let mut node = Node::clone(&found.value);
+            // The operator's word, not the machine's.
+            spec.cordoned = node.spec.cordoned;
+            if node.spec != spec || node.meta.name != name {
+                node.meta.generation += 1;
+                node.meta.name = name;
+                node.spec = spec;
+                batch.update(id, found.revision, node);
+            }
+        }
+        None => {
+            let mut meta = Meta::new(name, Project::admin(), Timestamp::now());
+            meta.id = id;
+            batch.insert(id, Node { meta, spec });
+        }
+    }
+    batch.put(
+        id,
+        NodeStatus {
+            ready: true,
+            seen_at: Timestamp::now(),
+        },
+    );
+    store.commit(batch).await.map(drop)
+}
+
+/// Writes down that the node does not answer any more.
+pub(crate) async fn leave(store: &Store, id: Id) -> Result<(), CommitError> {
+    let mut batch = store.transaction();
+    batch.put(
+        id,
+        NodeStatus {
+            ready: false,
+            seen_at: Timestamp::now(),
+        },
+    );
+    store.commit(batch).await.map(drop)
+}

@@ -1,0 +1,184 @@
+//! Removes what is over.
+//!
+//! Marks instances that remove themselves once they have ended, with the anonymous volumes that
+//! only they use; and deletes all records of an object whose deletion was asked for, when nobody
+//! has anything to clean up any more. Where something is on a node its agent cleans up first.
+
+use model::container::MountSource;
+use model::instance::{Instance, InstanceStatus, Phase, Placement, Retry};
+use model::meta::{Meta, NODE_FINALIZER};
+use model::network::Network;
+use model::volume::Volume;
+use model::{Id, Kind};
+use store::runner::{Next, Reconciler};
+use store::{Change, CommitError, Part, Store, Versioned};
+
+use crate::restart::will_run_again;
+
+/// Removes what is over.
+pub struct Controller {
+    store: Store,
+}
+
+impl Controller {
+    /// For the objects of a store.
+    #[must_use]
+    pub const fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    async fn instance(&self, id: Id, found: Versioned<Instance>) -> Result<(), CommitError> {
+        let instance = &found.value;
+        if instance.meta.deleted_at.is_some() {
+            let is_on_a_node = self
+                .store
+                .get::<Placement>(id)
+                .is_some_and(|placement| placement.value.node.is_some());
+            if is_awaited(&instance.meta, is_on_a_node) {
+                return Ok(());
+            }
+            let mut batch = self.store.transaction();
+            batch
+                .delete::<Instance>(id, Some(found.revision))
+                .delete::<Placement>(id, None)
+                .delete::<Retry>(id, None)
+                .delete::<InstanceStatus>(id, None);
+            return self.store.commit(batch).await.map(drop);
+        }
+        if !self.has_removed_itself(id, instance) {
+            return Ok(());
+        }
+        let now = jiff::Timestamp::now();
+        let mut batch = self.store.transaction();
+        for volume in self.own_volumes(id, instance) {
+            let mut marked = Volume::clone(&volume.value);
+            marked.meta.deleted_at = Some(now);
+            batch.update(marked.meta.id, volume.revision, marked);
+        }
+        let mut marked = Instance::clone(instance);
+        marked.meta.deleted_at = Some(now);
+        batch.update(id, found.revision, marked);
+        self.store.commit(batch).await.map(drop)
+    }
+
+    /// Whether an instance that is removed when it ends has ended, or could not be started.
+    fn has_removed_itself(&self, id: Id, instance: &Instance) -> bool {
+        if !instance.spec.auto_remove {
+            return false;
+        }
+        let epoch = instance.spec.run.epoch;
+        let has_no_node = self.store.get::<Placement>(id).is_some_and(|placement| {
+            placement.value.node.is_none() && placement.value.epoch == epoch && epoch > 0
+        });
+        if has_no_node {
+            return true;
+        }
+        let Some(status) = self.store.get::<InstanceStatus>(id) else {
+            return false;
+        };
+        let retry = self.store.get::<Retry>(id);
+        let is_up = matches!(status.value.phase, Phase::Running | Phase::Paused);
+        status.value.run.epoch > 0
+            && status.value.run.epoch == epoch
+            && !is_up
+            && !will_run_again(
+                instance,
+                &status.value,
+                retry.as_ref().map(|retry| &*retry.value),
+            )
+    }
+
+    /// The anonymous volumes that were made for an instance and that no other uses.
+    fn own_volumes(&self, id: Id, instance: &Instance) -> Vec<Versioned<Volume>> {
+        let mut volumes: Vec<Versioned<Volume>> = volume_names(instance)
+            .filter_map(|name| self.store.by_name::<Volume>(&instance.meta.project, name))
+            .filter(|volume| {
+                let owners = &volume.value.meta.owners;
+                volume.value.spec.anonymous
+                    && volume.value.meta.deleted_at.is_none()
+                    && owners
+                        .iter()
+                        .any(|owner| owner.kind == Kind::Instance && owner.id == id)
+            })
+            .collect();
+        if !volumes.is_empty() {
+            let others = self.store.list::<Instance>();
+            volumes.retain(|volume| {
+                let meta = &volume.value.meta;
+                !others.iter().any(|(other, found)| {
+                    *other != id
+                        && found.value.meta.project == meta.project
+                        && volume_names(&found.value).any(|name| *name == meta.name)
+                })
+            });
+        }
+        volumes
+    }
+}
+
+impl Reconciler for Controller {
+    type Error = CommitError;
+    const NAME: &'static str = "garbage";
+    const CONCURRENCY: usize = 4;
+
+    fn all(&self) -> Vec<Id> {
+        let instances = self.store.list::<Instance>().into_iter().map(|(id, _)| id);
+        let networks = self.store.list::<Network>().into_iter().map(|(id, _)| id);
+        let volumes = self.store.list::<Volume>().into_iter().map(|(id, _)| id);
+        instances.chain(networks).chain(volumes).collect()
+    }
+
+    fn concerns(&self, change: &Change) -> Vec<Id> {
+        let concerns = !change.deleted
+            && match change.kind {
+                Kind::Instance => change.part != Part::Retry,
+                Kind::Network | Kind::Volume => true,
+                Kind::Node => false,
+            };
+        if concerns {
+            vec![change.id]
+        } else {
+            Vec::new()
+        }
+    }
+
+    async fn reconcile(&self, id: Id) -> Result<Next, CommitError> {
+        if let Some(found) = self.store.get::<Instance>(id) {
+            self.instance(id, found).await?;
+        } else if let Some(found) = self.store.get::<Network>(id) {
+            if found.value.meta.deleted_at.is_some() && !is_awaited(&found.value.meta, true) {
+                let mut batch = self.store.transaction();
+                batch.delete::<Network>(id, Some(found.revision));
+                self.store.commit(batch).await?;
+            }
+        } else if let Some(found) = self.store.get::<Volume>(id)
+            && found.value.meta.deleted_at.is_some()
+            && !is_awaited(&found.value.meta, true)
+        {
+            let mut batch = self.store.transaction();
+            batch.delete::<Volume>(id, Some(found.revision));
+            self.store.commit(batch).await?;
+        }
+        Ok(Next::Change)
+    }
+}
+
+/// Whether somebody has still to clean up. A node does so only for what is on it.
+fn is_awaited(meta: &Meta, is_on_a_node: bool) -> bool {
+    meta.finalizers
+        .iter()
+        .any(|finalizer| is_on_a_node || finalizer != NODE_FINALIZER)
+}
+
+/// The names of the volumes that an instance mounts.
+fn volume_names(instance: &Instance) -> impl Iterator<Item = &String> {
+    instance
+        .spec
+        .containers
+        .iter()
+        .flat_map(|container| &container.mounts)
+        .filter_map(|mount| match &mount.source {
+            MountSource::Volume { name, .. } => Some(name),
+            MountSource::Bind { .. } | MountSource::Tmpfs { .. } => None,
+        })
+}

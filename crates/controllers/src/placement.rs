@@ -1,0 +1,330 @@
+//! Chooses where instances run, and with which addresses.
+//!
+//! Reads the specs, statuses and retries of instances, the networks and the nodes; writes the
+//! [`Placement`]s, and nobody else does. An instance gets its node when it is made, because what
+//! it writes lies there, and keeps it; it has addresses from a start until it is over. One object
+//! at a time, so that no address is given twice.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use model::instance::{
+    Attachment, Endpoint, Failure, FailureKind, Instance, InstanceStatus, NetworkMode, Phase,
+    Placement, Retry,
+};
+use model::network::{Driver, Network};
+use model::node::{Node, NodeStatus};
+use model::{Id, Kind};
+use scheduler::snapshot::Resources;
+use scheduler::{Candidate, Request, Snapshot, Strategy};
+use store::runner::{Next, Reconciler};
+use store::{Change, CommitError, Part, Store};
+
+use crate::address::{AddressError, Addresses};
+use crate::restart::will_run_again;
+
+/// Chooses nodes and addresses.
+pub struct Controller {
+    store: Store,
+    strategy: Strategy,
+    index: Mutex<Index>,
+}
+
+/// What all placements say together.
+struct Index {
+    addresses: Addresses,
+    nodes: Snapshot,
+}
+
+impl Controller {
+    /// For the instances of a store.
+    #[must_use]
+    pub fn new(store: Store, strategy: Strategy) -> Self {
+        let mut index = Index {
+            addresses: Addresses::default(),
+            nodes: Snapshot::default(),
+        };
+        for (id, _) in store.list::<Node>() {
+            index.look_at_node(&store, id);
+        }
+        // Everything that is taken, before anything is given.
+        for (id, placement) in store.list::<Placement>() {
+            if let Some(instance) = store.get::<Instance>(id) {
+                let occupies = occupies(&store, id, &instance.value);
+                index.look_at_placement(id, &instance.value, Some(&placement.value), occupies);
+            }
+        }
+        Self {
+            store,
+            strategy,
+            index: Mutex::new(index),
+        }
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the placement of an instance should be; `None` where it is right as it is.
+    fn decide(&self, id: Id, instance: &Instance) -> Option<Placement> {
+        let before = self.store.get::<Placement>(id).map(|found| found.value);
+        let before = before.as_deref();
+        let occupies = occupies(&self.store, id, instance);
+        let mut index = self.index();
+        index.look_at_placement(id, instance, before, occupies);
+        if instance.meta.deleted_at.is_some() {
+            return None;
+        }
+        let run = &instance.spec.run;
+        let is_new_start = run.started && before.is_none_or(|before| before.epoch < run.epoch);
+        let epoch = if run.started {
+            run.epoch
+        } else {
+            before.map_or(0, |before| before.epoch)
+        };
+        let mut placement = Placement {
+            node: before.and_then(|before| before.node),
+            reason: None,
+            epoch,
+            endpoints: Vec::new(),
+        };
+
+        let had_no_room = before
+            .and_then(|before| before.reason.as_ref())
+            .is_some_and(|reason| reason.kind == FailureKind::NoCapacity);
+        if is_new_start || had_no_room || placement.node.is_none() {
+            let request = Request {
+                node: placement.node,
+                ..Request::of(&instance.spec)
+            };
+            match scheduler::place(&index.nodes, &request, self.strategy) {
+                Ok(node) => placement.node = Some(node),
+                // What nobody wants to run yet can wait for a node.
+                Err(_) if !run.started => return None,
+                Err(unplaceable) => {
+                    placement.reason =
+                        Some(failure(FailureKind::NoCapacity, unplaceable.to_string()));
+                    return Some(placement).filter(|placement| Some(placement) != before);
+                }
+            }
+        }
+        if occupies {
+            let held = before
+                .map(|before| before.endpoints.as_slice())
+                .unwrap_or_default();
+            match self.endpoints(&mut index.addresses, id, instance, held) {
+                Ok(endpoints) => placement.endpoints = endpoints,
+                Err(reason) => {
+                    placement.reason = Some(reason);
+                    // What runs keeps what it has.
+                    placement.endpoints = if is_new_start {
+                        Vec::new()
+                    } else {
+                        held.to_vec()
+                    };
+                }
+            }
+        } else if instance.spec.auto_remove && !is_new_start {
+            // It is about to be deleted, addresses and all.
+            return None;
+        }
+        if Some(&placement) == before {
+            return None;
+        }
+        index.look_at_placement(id, instance, Some(&placement), occupies);
+        Some(placement)
+    }
+
+    /// An endpoint for each attachment: the one it has, or a new one.
+    fn endpoints(
+        &self,
+        addresses: &mut Addresses,
+        id: Id,
+        instance: &Instance,
+        held: &[Endpoint],
+    ) -> Result<Vec<Endpoint>, Failure> {
+        if instance.spec.network != NetworkMode::Attached {
+            return Ok(Vec::new());
+        }
+        let mut endpoints = Vec::with_capacity(instance.spec.attachments.len());
+        for attachment in &instance.spec.attachments {
+            let network = self
+                .store
+                .get::<Network>(attachment.network)
+                .map(|found| found.value)
+                .filter(|network| network.meta.deleted_at.is_none())
+                .ok_or_else(|| {
+                    failure(
+                        FailureKind::NotFound,
+                        format!("network {} not found", attachment.network.simple()),
+                    )
+                })?;
+            if network.spec.driver != Driver::Bridge {
+                continue;
+            }
+            let known = held.iter().find(|endpoint| is_right(endpoint, attachment));
+            endpoints.push(match known {
+                Some(endpoint) => endpoint.clone(),
+                None => addresses
+                    .choose(id, &network, attachment)
+                    .map_err(|error| {
+                        let kind = match error {
+                            AddressError::InUse { .. } | AddressError::Exhausted { .. } => {
+                                FailureKind::Conflict
+                            }
+                            AddressError::Outside { .. } => FailureKind::Invalid,
+                        };
+                        failure(kind, error.to_string())
+                    })?,
+            });
+        }
+        Ok(endpoints)
+    }
+}
+
+impl Reconciler for Controller {
+    type Error = CommitError;
+    const NAME: &'static str = "placement";
+    const CONCURRENCY: usize = 1;
+
+    fn all(&self) -> Vec<Id> {
+        // Also those that are gone, so that their addresses are free again.
+        let mut ids: Vec<Id> = self.index().addresses.holders().collect();
+        ids.extend(self.store.list::<Node>().into_iter().map(|(id, _)| id));
+        ids.extend(self.store.list::<Instance>().into_iter().map(|(id, _)| id));
+        ids
+    }
+
+    fn concerns(&self, change: &Change) -> Vec<Id> {
+        match (change.kind, change.part) {
+            (Kind::Instance, Part::Placement) if !change.deleted => Vec::new(),
+            (Kind::Instance | Kind::Node, _) => vec![change.id],
+            (Kind::Network | Kind::Volume, _) => Vec::new(),
+        }
+    }
+
+    async fn reconcile(&self, id: Id) -> Result<Next, CommitError> {
+        let Some(instance) = self.store.get::<Instance>(id) else {
+            return self.node_or_nothing(id).await;
+        };
+        let Some(placement) = self.decide(id, &instance.value) else {
+            return Ok(Next::Change);
+        };
+        let mut batch = self.store.transaction();
+        batch.put(id, placement);
+        match self.store.commit(batch).await {
+            Ok(_) => Ok(Next::Change),
+            Err(error) => {
+                // The index says what is written, not what was meant to be.
+                let before = self.store.get::<Placement>(id).map(|found| found.value);
+                let occupies = occupies(&self.store, id, &instance.value);
+                self.index()
+                    .look_at_placement(id, &instance.value, before.as_deref(), occupies);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Controller {
+    /// Looks at a node, and at the instances that wait for one; or at an instance that is gone.
+    async fn node_or_nothing(&self, id: Id) -> Result<Next, CommitError> {
+        if self.store.get::<Node>(id).is_none() {
+            let mut index = self.index();
+            index.nodes.remove_node(id);
+            index.nodes.release(id);
+            index.addresses.release(id);
+            return Ok(Next::Change);
+        }
+        self.index().look_at_node(&self.store, id);
+        for (waiting, instance) in self.store.list::<Instance>() {
+            let placement = self.store.get::<Placement>(waiting);
+            if placement
+                .is_some_and(|found| found.value.node.is_some() && found.value.reason.is_none())
+            {
+                continue;
+            }
+            if let Some(placement) = self.decide(waiting, &instance.value) {
+                let mut batch = self.store.transaction();
+                batch.put(waiting, placement);
+                self.store.commit(batch).await?;
+            }
+        }
+        Ok(Next::Change)
+    }
+}
+
+impl Index {
+    fn look_at_node(&mut self, store: &Store, id: Id) {
+        let Some(node) = store.get::<Node>(id) else {
+            return self.nodes.remove_node(id);
+        };
+        let spec = &node.value.spec;
+        self.nodes.set_node(Candidate {
+            id,
+            ready: store
+                .get::<NodeStatus>(id)
+                .is_some_and(|status| status.value.ready),
+            cordoned: spec.cordoned,
+            capacity: Resources {
+                cpu_milli: spec.cpu_milli,
+                memory_bytes: spec.memory_bytes,
+                instances: spec.pid_max,
+            },
+            reserved: Resources::default(),
+            expected: Resources::default(),
+        });
+    }
+
+    fn look_at_placement(
+        &mut self,
+        id: Id,
+        instance: &Instance,
+        placement: Option<&Placement>,
+        occupies: bool,
+    ) {
+        self.addresses.hold(
+            id,
+            placement
+                .map(|placement| placement.endpoints.as_slice())
+                .unwrap_or_default(),
+        );
+        let request = Request::of(&instance.spec);
+        match placement.and_then(|placement| placement.node) {
+            Some(node) if occupies => self.nodes.assign(id, node, &request),
+            _ => self.nodes.release(id),
+        }
+    }
+}
+
+/// Whether an instance needs room and addresses: it is to run, runs, or will run again by itself.
+fn occupies(store: &Store, id: Id, instance: &Instance) -> bool {
+    let run = &instance.spec.run;
+    let Some(status) = store.get::<InstanceStatus>(id).map(|found| found.value) else {
+        return run.started;
+    };
+    let is_up = matches!(status.phase, Phase::Running | Phase::Paused);
+    if is_up || run.started && status.run.epoch < run.epoch {
+        return true;
+    }
+    let retry = store.get::<Retry>(id).map(|found| found.value);
+    will_run_again(instance, &status, retry.as_deref())
+}
+
+/// Whether an endpoint is what an attachment asks for.
+fn is_right(endpoint: &Endpoint, attachment: &Attachment) -> bool {
+    endpoint.network == attachment.network
+        && attachment
+            .ipv4
+            .is_none_or(|fixed| endpoint.ipv4.is_some_and(|(address, _)| address == fixed))
+        && attachment
+            .ipv6
+            .is_none_or(|fixed| endpoint.ipv6.is_some_and(|(address, _)| address == fixed))
+        && attachment
+            .mac
+            .as_ref()
+            .is_none_or(|fixed| endpoint.mac == *fixed)
+}
+
+fn failure(kind: FailureKind, message: String) -> Failure {
+    Failure { kind, message }
+}
