@@ -85,6 +85,7 @@ impl Controller {
             node: before.and_then(|before| before.node),
             reason: None,
             epoch,
+            generation: instance.meta.generation,
             endpoints: Vec::new(),
         };
 
@@ -103,7 +104,9 @@ impl Controller {
                 Err(unplaceable) => {
                     placement.reason =
                         Some(failure(FailureKind::NoCapacity, unplaceable.to_string()));
-                    return Some(placement).filter(|placement| Some(placement) != before);
+                    return Some(placement).filter(|placement| {
+                        before.is_none_or(|before| !is_same(before, placement))
+                    });
                 }
             }
         }
@@ -127,7 +130,7 @@ impl Controller {
             // It is about to be deleted, addresses and all.
             return None;
         }
-        if Some(&placement) == before {
+        if before.is_some_and(|before| is_same(before, &placement)) {
             return None;
         }
         index.look_at_placement(id, instance, Some(&placement), occupies);
@@ -308,6 +311,21 @@ fn occupies(store: &Store, id: Id, instance: &Instance) -> bool {
     }
     let retry = store.get::<Retry>(id).map(|found| found.value);
     will_run_again(instance, &status, retry.as_deref())
+}
+
+/// Whether a placement says what it said before. A refusal speaks of one generation of the spec;
+/// what is granted holds for the next ones too.
+fn is_same(before: &Placement, after: &Placement) -> bool {
+    let generation = if after.reason.is_some() {
+        after.generation
+    } else {
+        before.generation
+    };
+    *before
+        == Placement {
+            generation,
+            ..after.clone()
+        }
 }
 
 /// Whether an endpoint is what an attachment asks for.

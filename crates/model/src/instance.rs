@@ -238,6 +238,9 @@ pub struct Placement {
     pub reason: Option<Failure>,
     /// The start for which this was decided.
     pub epoch: u64,
+    /// Generation of the spec for which this was last decided anew.
+    #[serde(default)]
+    pub generation: u64,
     /// Its addresses, in the order of the spec's attachments.
     #[serde(default)]
     pub endpoints: Vec<Endpoint>,

@@ -20,7 +20,12 @@ impl Reconciler {
         let mut after = status.clone();
         let mut failure = self.pause(instance, &mut after).await.err();
         failure = self.reconnect(records, &mut after).await.err().or(failure);
-        if is_new && records.placement.reason.is_none() && !self.is_placed(records) {
+        let refusal = records
+            .placement
+            .reason
+            .as_ref()
+            .filter(|_| records.placement.generation >= instance.meta.generation);
+        if is_new && refusal.is_none() && !self.is_placed(records) {
             // Its addresses are still to come; the change is complete only then.
             if after != *status {
                 self.write(records.id, after).await?;
@@ -28,7 +33,7 @@ impl Reconciler {
             return Ok(Step::Done(Next::Change));
         }
         if is_new {
-            failure = failure.or_else(|| records.placement.reason.clone());
+            failure = failure.or_else(|| refusal.cloned());
             failure = self.parts.engine.update(instance).await.err().or(failure);
             after.generation = instance.meta.generation;
             after.error = None;
