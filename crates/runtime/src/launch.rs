@@ -11,6 +11,9 @@ use oci_spec::runtime::{Process, Spec};
 use serde::{Deserialize, Serialize};
 
 /// A container to start.
+///
+/// `process.user.username` is read as `user[:group]`, names or numbers, looked up in the container's
+/// own `/etc/passwd` and `/etc/group`; it wins over the numbers beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Launch {
     /// Key of the container on this host; also the last part of its cgroup path.
@@ -21,6 +24,9 @@ pub struct Launch {
     pub spec: Spec,
     /// The root file system.
     pub rootfs: Rootfs,
+    /// Supplementary groups beside those of `process.user`, by number or by name in the container.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// The compiled system call filter: classic BPF, 8 bytes an instruction, host byte order.
     #[serde(default, with = "crate::launch::base64_bytes")]
     pub seccomp: Vec<u8>,
@@ -52,6 +58,9 @@ pub struct Exec {
     /// As [`Launch::seccomp`].
     #[serde(default, with = "crate::launch::base64_bytes")]
     pub seccomp: Vec<u8>,
+    /// As [`Launch::groups`].
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// As [`Launch::clamp_capabilities`].
     #[serde(default)]
     pub clamp_capabilities: bool,
@@ -137,6 +146,39 @@ pub enum StartErrorKind {
     Internal,
 }
 
+impl StartError {
+    /// The error with its causes, in one line.
+    pub(crate) fn caused(kind: StartErrorKind, error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // The kernel's words without Rust's "(os error 2)", as people know them.
+            let text = text.split(" (os error ").next().unwrap_or_default();
+            message.push_str(": ");
+            if error.downcast_ref::<rustix::io::Errno>().is_some()
+                || error.downcast_ref::<std::io::Error>().is_some()
+            {
+                message.push_str(&text.to_lowercase());
+            } else {
+                message.push_str(text);
+            }
+            cause = error.source();
+        }
+        Self { kind, message }
+    }
+
+    /// What was asked for cannot be.
+    pub(crate) fn invalid(error: &dyn std::error::Error) -> Self {
+        Self::caused(StartErrorKind::Invalid, error)
+    }
+
+    /// The host failed.
+    pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
+        Self::caused(StartErrorKind::Internal, error)
+    }
+}
+
 /// Bytes as base64 text, for JSON.
 pub(crate) mod base64_bytes {
     use serde::{Deserialize, Deserializer, Serializer};
@@ -146,9 +188,13 @@ pub(crate) mod base64_bytes {
         serializer.serialize_str(&base64::engine::general_purpose::STANDARD.encode(bytes))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         use base64::Engine as _;
         let text = String::deserialize(deserializer)?;
-        base64::engine::general_purpose::STANDARD.decode(text).map_err(serde::de::Error::custom)
+        base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .map_err(serde::de::Error::custom)
     }
 }

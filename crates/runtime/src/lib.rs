@@ -1,3 +1,24 @@
 //! One container as a process, and the keeper that is the parent of them all.
+//!
+//! [`start`] makes a container out of a [`launch::Launch`]; [`keeper`] is the process that does so
+//! and stays. Nothing here knows images, networks by name, or any API.
 
+mod capabilities;
+pub mod cgroup;
+pub mod console;
+mod devices;
+mod idmap;
+pub mod keeper;
 pub mod launch;
+mod masked;
+mod mounts;
+mod namespaces;
+pub mod overlay;
+mod procfs;
+mod rlimits;
+mod root;
+pub mod start;
+mod sys;
+mod sysctl;
+mod target;
+mod user;

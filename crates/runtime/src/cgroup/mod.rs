@@ -1,0 +1,554 @@
+//! Control groups: how much a container may use, how much it does use, and which processes it has.
+//!
+//! Hosts with version 1, version 2 and both are served alike. A container's cgroup has one path,
+//! the same in every hierarchy; on version 1 it exists only in those that are of use. The start
+//! path makes it, the engine reads and changes it, the keeper removes it.
+
+mod devices;
+mod freeze;
+mod host;
+mod oom;
+mod processes;
+mod settings;
+mod stats;
+mod v1;
+mod v2;
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::LinuxResources;
+use rustix::fs::{self, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use self::host::Hierarchies;
+use self::settings::Setting;
+pub use self::stats::{BlockIo, Usage};
+use crate::sys;
+
+/// Why something could not be done to a cgroup.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// The kernel refused.
+    #[error("{attempt} {}", path.display())]
+    Refused {
+        /// What was tried: `make cgroup`, `read`.
+        attempt: &'static str,
+        /// The cgroup's directory in one hierarchy, or a file in it.
+        path: PathBuf,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// A limit could not be set.
+    #[error("set linux.resources.{field} to {value:?}")]
+    Limit {
+        /// The limit's name in the OCI runtime specification: `memory.limit`.
+        field: &'static str,
+        /// What was written.
+        value: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// This host has no such controller.
+    #[error(
+        "linux.resources.{field} cannot be honoured: this host has no cgroup controller {controller}"
+    )]
+    NoController {
+        /// The limit's name in the OCI runtime specification.
+        field: &'static str,
+        /// What is missing.
+        controller: &'static str,
+    },
+    /// Not a path below the root of the hierarchies.
+    #[error("linux.cgroupsPath {0:?} names no cgroup")]
+    Path(String),
+    /// A file has content that is not understood.
+    #[error("understand {}: {content:?}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        content: String,
+    },
+}
+
+impl CgroupError {
+    fn refused(attempt: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
+        Self::Refused {
+            attempt,
+            path: path.to_owned(),
+            source: source.into(),
+        }
+    }
+
+    /// The limit itself is at fault, rather than the host.
+    pub(crate) const fn is_invalid_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Limit { .. } | Self::NoController { .. } | Self::Path(_)
+        )
+    }
+}
+
+/// The cgroup of one container, in every hierarchy of this host.
+#[derive(Clone, Debug)]
+pub struct Cgroup {
+    /// Relative to the root of each hierarchy.
+    path: PathBuf,
+    host: &'static Hierarchies,
+}
+
+/// Descriptors by which a process gets into a cgroup.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// `tasks` of each version 1 directory, open for writing.
+    tasks: Vec<OwnedFd>,
+    /// The version 2 directory, for `CLONE_INTO_CGROUP`.
+    pub(crate) v2: Option<OwnedFd>,
+}
+
+impl Entry {
+    /// Moves this process in, where it was not born in. It must have one thread.
+    ///
+    /// By `tasks` and not `cgroup.procs`: a thread that moves itself alone spares the kernel its
+    /// lock over all thread groups, and with it a wait of up to half a millisecond.
+    pub(crate) fn join(&self) -> Result<(), CgroupError> {
+        for tasks in &self.tasks {
+            rustix::io::write(tasks, b"0")
+                .map_err(|errno| CgroupError::refused("join cgroup", Path::new("tasks"), errno))?;
+        }
+        Ok(())
+    }
+}
+
+/// Controllers whose version 1 hierarchies every container joins.
+const ALWAYS_V1: [&str; 6] = ["memory", "cpu", "cpuacct", "blkio", "pids", "devices"];
+
+impl Cgroup {
+    /// The cgroup at this path, as in a specification's `linux.cgroupsPath`; it need not exist.
+    ///
+    /// # Errors
+    /// When the path names no cgroup below the root.
+    pub fn at(cgroups_path: &str) -> Result<Self, CgroupError> {
+        let path = rooted::normalized(Path::new(cgroups_path));
+        if path.as_os_str().is_empty() || cgroups_path.contains('\0') {
+            return Err(CgroupError::Path(cgroups_path.to_owned()));
+        }
+        Ok(Self {
+            path,
+            host: Hierarchies::of_this_host(),
+        })
+    }
+
+    /// Limits are version 2's on this host.
+    #[must_use]
+    pub fn is_unified_host() -> bool {
+        Hierarchies::of_this_host().is_unified()
+    }
+
+    /// Makes it, sets its limits, and answers the way in.
+    pub(crate) fn create(&self, resources: Option<&LinuxResources>) -> Result<Entry, CgroupError> {
+        let mut settings = Vec::new();
+        if let Some(resources) = resources {
+            settings = self.settings(resources).0;
+        }
+        if !self.host.is_unified() {
+            let mut controllers: Vec<&str> = ALWAYS_V1.to_vec();
+            if self.host.v2.is_none() {
+                controllers.push("freezer");
+            }
+            controllers.extend(settings.iter().map(|setting| setting.controller));
+            for controller in controllers {
+                if let Some(mount) = self.host.v1_of(controller) {
+                    make_v1(mount, &self.path, controller)?;
+                }
+            }
+        }
+        if let Some(mount) = &self.host.v2 {
+            self.make_v2(mount)?;
+        }
+        self.apply(&settings)?;
+        if let Some(rules) = resources.and_then(|resources| resources.devices().as_ref()) {
+            self.restrict_devices(&devices::rules(rules))?;
+        }
+        self.entry()
+    }
+
+    /// The way in, where it exists.
+    pub(crate) fn entry(&self) -> Result<Entry, CgroupError> {
+        let mut tasks = Vec::new();
+        for directory in self.v1_directories() {
+            let path = directory.join("tasks");
+            match fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+                Ok(fd) => tasks.push(fd),
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(CgroupError::refused("open", &path, errno)),
+            }
+        }
+        let v2 = match self.v2_directory() {
+            None => None,
+            Some(path) => match fs::open(
+                &path,
+                OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                Mode::empty(),
+            ) {
+                Ok(fd) => Some(fd),
+                Err(Errno::NOENT) => None,
+                Err(errno) => return Err(CgroupError::refused("open", &path, errno)),
+            },
+        };
+        Ok(Entry { tasks, v2 })
+    }
+
+    /// Changes limits while it runs; what is `None` stays.
+    ///
+    /// # Errors
+    /// When the kernel refuses one; those before it are set then.
+    pub fn update(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
+        let settings = self.settings(resources).0;
+        if !self.host.is_unified() {
+            for setting in &settings {
+                let Some(mount) = self.host.v1_of(setting.controller) else {
+                    continue;
+                };
+                let directory = mount.join(&self.path);
+                if !directory.exists() {
+                    make_v1(mount, &self.path, setting.controller)?;
+                    self.apply(std::slice::from_ref(setting))?;
+                    for process in self.processes()? {
+                        move_in(&directory, process)?;
+                    }
+                }
+            }
+        }
+        self.apply(&settings)?;
+        if let Some(rules) = resources.devices() {
+            self.restrict_devices(&devices::rules(rules))?;
+        }
+        Ok(())
+    }
+
+    /// Removes it with the cgroups below it; a missing one is no error.
+    ///
+    /// Processes still in it are killed first.
+    ///
+    /// # Errors
+    /// When processes do not go away (`EBUSY`) or the kernel refuses.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        /// Waits for killed processes, doubling: 255 ms in all.
+        const ATTEMPTS: u32 = 8;
+        for directory in self.directories() {
+            let mut attempt = 0;
+            loop {
+                match remove_tree(&directory) {
+                    Ok(()) => break,
+                    Err(errno) if errno != Errno::BUSY || attempt == ATTEMPTS => {
+                        return Err(CgroupError::refused("remove cgroup", &directory, errno));
+                    }
+                    Err(_) => {
+                        if attempt == 0 {
+                            self.kill(libc::SIGKILL)?;
+                        }
+                        std::thread::sleep(std::time::Duration::from_millis(1 << attempt));
+                        attempt += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a container sees as its own cgroup: name of the hierarchy (empty for version 2) and
+    /// directory on the host.
+    pub(crate) fn visible(&self) -> Vec<(String, PathBuf)> {
+        if self.host.is_unified() {
+            return self
+                .v2_directory()
+                .into_iter()
+                .map(|path| (String::new(), path))
+                .collect();
+        }
+        let hierarchies = self
+            .host
+            .v1
+            .iter()
+            .map(|v1| (v1.controllers.join(","), v1.mount.join(&self.path)));
+        hierarchies.filter(|(_, path)| path.exists()).collect()
+    }
+
+    fn settings(&self, resources: &LinuxResources) -> settings::Settings {
+        let mut settings = if self.host.is_unified() {
+            v2::settings(resources)
+        } else {
+            v1::settings(resources)
+        };
+        if self.host.is_unified() {
+            for (file, value) in resources.unified().iter().flatten() {
+                settings.add("", file.as_str(), Some(value), "unified");
+            }
+        }
+        settings
+    }
+
+    fn apply(&self, settings: &[Setting]) -> Result<(), CgroupError> {
+        // A limit that would pass the limit of memory and swap waits for that one to be raised.
+        let mut waiting: Option<&Setting> = None;
+        for setting in settings {
+            match self.set(setting) {
+                Err(CgroupError::Limit { source, .. })
+                    if setting.file == "memory.limit_in_bytes"
+                        && matches!(
+                            Errno::from_io_error(&source),
+                            Some(Errno::INVAL | Errno::BUSY)
+                        ) =>
+                {
+                    waiting = Some(setting);
+                }
+                answer => answer?,
+            }
+            if setting.controller != "memory" || setting.file == "memory.memsw.limit_in_bytes" {
+                if let Some(waiting) = waiting.take() {
+                    self.set(waiting)?;
+                }
+            }
+        }
+        waiting.map_or(Ok(()), |waiting| self.set(waiting))
+    }
+
+    fn set(&self, setting: &Setting) -> Result<(), CgroupError> {
+        let directory = if self.host.is_unified() {
+            self.v2_directory()
+        } else {
+            self.host
+                .v1_of(setting.controller)
+                .map(|mount| mount.join(&self.path))
+        };
+        let Some(directory) = directory else {
+            if setting.optional {
+                return Ok(());
+            }
+            return Err(CgroupError::NoController {
+                field: setting.field,
+                controller: setting.controller,
+            });
+        };
+        match write(&directory.join(&setting.file), &setting.value) {
+            Err(Errno::NOENT) if setting.optional => Ok(()),
+            Err(Errno::NOENT) if setting.field != "unified" => Err(CgroupError::NoController {
+                field: setting.field,
+                controller: setting.controller,
+            }),
+            Err(errno) => Err(CgroupError::Limit {
+                field: setting.field,
+                value: setting.value.clone(),
+                source: errno.into(),
+            }),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn restrict_devices(&self, rules: &[devices::Rule]) -> Result<(), CgroupError> {
+        if let Some(mount) = self.host.v1_of("devices") {
+            let directory = mount.join(&self.path);
+            for rule in rules {
+                let path = directory.join(if rule.allow {
+                    "devices.allow"
+                } else {
+                    "devices.deny"
+                });
+                let line = devices::line(rule);
+                write(&path, &line).map_err(|errno| CgroupError::Limit {
+                    field: "devices",
+                    value: line,
+                    source: errno.into(),
+                })?;
+            }
+        } else if let Some(directory) = self.v2_directory() {
+            let refused = |errno: Errno| {
+                CgroupError::refused("restrict the devices of cgroup", &directory, errno)
+            };
+            let program =
+                sys::bpf::load_device_program(&devices::program(rules)).map_err(refused)?;
+            let cgroup = open_directory(&directory).map_err(refused)?;
+            sys::bpf::attach_device_program(cgroup.as_fd(), program.as_fd()).map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the version 2 directories on the way, with the controllers that a container may need.
+    fn make_v2(&self, mount: &Path) -> Result<(), CgroupError> {
+        let mut directory = mount.to_owned();
+        let mut parts = self.path.iter().peekable();
+        while let Some(part) = parts.next() {
+            if self.host.is_unified() {
+                enable_controllers(&directory)?;
+            }
+            directory.push(part);
+            match fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(CgroupError::refused("make cgroup", &directory, errno)),
+            }
+        }
+        Ok(())
+    }
+
+    fn v2_directory(&self) -> Option<PathBuf> {
+        self.host.v2.as_ref().map(|mount| mount.join(&self.path))
+    }
+
+    fn v1_directories(&self) -> impl Iterator<Item = PathBuf> {
+        self.host.v1.iter().map(|v1| v1.mount.join(&self.path))
+    }
+
+    /// Its directory in every hierarchy, whether it exists there or not.
+    fn directories(&self) -> impl Iterator<Item = PathBuf> {
+        self.v1_directories().chain(self.v2_directory())
+    }
+
+    /// The directory of a controller: in its version 1 hierarchy, or the version 2 one.
+    fn directory_of(&self, controller: &str) -> Option<PathBuf> {
+        match self.host.v1_of(controller) {
+            Some(mount) => Some(mount.join(&self.path)),
+            None => self.v2_directory().filter(|_| self.host.is_unified()),
+        }
+    }
+}
+
+/// Makes a version 1 directory, with those on the way.
+fn make_v1(mount: &Path, path: &Path, controller: &str) -> Result<(), CgroupError> {
+    let mode = Mode::from_raw_mode(0o755);
+    let directory = mount.join(path);
+    if controller != "cpuset" {
+        match fs::mkdirat(CWD, &directory, mode) {
+            Ok(()) | Err(Errno::EXIST) => return Ok(()),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(CgroupError::refused("make cgroup", &directory, errno)),
+        }
+    }
+    let mut parent = mount.to_owned();
+    for part in path {
+        let directory = parent.join(part);
+        match fs::mkdirat(CWD, &directory, mode) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(CgroupError::refused("make cgroup", &directory, errno)),
+        }
+        if controller == "cpuset" {
+            inherit_cpuset(&parent, &directory)?;
+        }
+        parent = directory;
+    }
+    Ok(())
+}
+
+/// A new version 1 cpuset is empty, and takes no process until it has processors and memory.
+fn inherit_cpuset(parent: &Path, directory: &Path) -> Result<(), CgroupError> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let path = directory.join(file);
+        if read(&path)?.trim().is_empty() {
+            let inherited = read(&parent.join(file))?;
+            write(&path, inherited.trim())
+                .map_err(|errno| CgroupError::refused("write", &path, errno))?;
+        }
+    }
+    Ok(())
+}
+
+/// Enables, for the cgroups below, those controllers of use that this one has.
+fn enable_controllers(directory: &Path) -> Result<(), CgroupError> {
+    let available = read(&directory.join("cgroup.controllers"))?;
+    let control = directory.join("cgroup.subtree_control");
+    let enabled = read(&control)?;
+    let missing: Vec<String> = available
+        .split_whitespace()
+        .filter(|name| {
+            v2::WANTED.contains(name) && !enabled.split_whitespace().any(|other| other == *name)
+        })
+        .map(|name| format!("+{name}"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    write(&control, &missing.join(" "))
+        .map_err(|errno| CgroupError::refused("enable controllers in", &control, errno))
+}
+
+fn move_in(directory: &Path, process: u32) -> Result<(), CgroupError> {
+    let path = directory.join("cgroup.procs");
+    match write(&path, &process.to_string()) {
+        // It ended meanwhile.
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(errno) => Err(CgroupError::refused("write", &path, errno)),
+    }
+}
+
+fn remove_tree(directory: &Path) -> Result<(), Errno> {
+    match fs::rmdir(directory) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+        Err(errno) => return Err(errno),
+    }
+    for child in children(directory)? {
+        remove_tree(&child)?;
+    }
+    match fs::rmdir(directory) {
+        Err(Errno::NOENT) => Ok(()),
+        answer => answer,
+    }
+}
+
+/// The cgroups right below one.
+fn children(directory: &Path) -> Result<Vec<PathBuf>, Errno> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let opened = match fs::open(
+        directory,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    ) {
+        Err(Errno::NOENT) => return Ok(Vec::new()),
+        answer => answer?,
+    };
+    let mut found = Vec::new();
+    for entry in fs::Dir::new(opened)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if entry.file_type() == fs::FileType::Directory && name != "." && name != ".." {
+            found.push(directory.join(name));
+        }
+    }
+    Ok(found)
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
+    fs::open(
+        path,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+}
+
+fn write(path: &Path, value: &str) -> Result<(), Errno> {
+    let fd = fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&fd, value.as_bytes()).map(drop)
+}
+
+fn read(path: &Path) -> Result<String, CgroupError> {
+    std::fs::read_to_string(path).map_err(|error| CgroupError::refused("read", path, error))
+}
+
+/// As [`read`]; `None` where there is no such file, because a controller or the cgroup is missing.
+fn read_optional(path: &Path) -> Result<Option<String>, CgroupError> {
+    match std::fs::read_to_string(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error)
+            if matches!(
+                Errno::from_io_error(&error),
+                Some(Errno::NOENT | Errno::NODEV)
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(CgroupError::refused("read", path, error)),
+    }
+}

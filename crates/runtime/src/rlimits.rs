@@ -1,0 +1,72 @@
+//! Resource limits of a process (`process.rlimits`).
+
+use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Why a limit could not be set.
+#[derive(Debug, thiserror::Error)]
+#[error("set process.rlimits {name} to soft {soft}, hard {hard}")]
+pub(crate) struct RlimitError {
+    name: PosixRlimitType,
+    soft: u64,
+    hard: u64,
+    source: Errno,
+}
+
+/// Sets this process's limits.
+///
+/// With `clamp`, a hard limit above the one that this process has, and may not raise
+/// (`CAP_SYS_RESOURCE`), becomes that one.
+pub(crate) fn set(limits: &[PosixRlimit], clamp: bool) -> Result<(), RlimitError> {
+    for limit in limits {
+        let resource = resource(limit.typ());
+        let failed = |source| RlimitError {
+            name: limit.typ(),
+            soft: limit.soft(),
+            hard: limit.hard(),
+            source,
+        };
+        match setrlimit(resource, wanted(limit.soft(), limit.hard())) {
+            Err(Errno::PERM) if clamp => {
+                let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+                setrlimit(
+                    resource,
+                    wanted(limit.soft().min(most), limit.hard().min(most)),
+                )
+                .map_err(failed)?;
+            }
+            answer => answer.map_err(failed)?,
+        }
+    }
+    Ok(())
+}
+
+fn wanted(soft: u64, hard: u64) -> Rlimit {
+    let limited = |limit| (limit != u64::MAX).then_some(limit);
+    Rlimit {
+        current: limited(soft),
+        maximum: limited(hard),
+    }
+}
+
+const fn resource(kind: PosixRlimitType) -> Resource {
+    match kind {
+        PosixRlimitType::RlimitCpu => Resource::Cpu,
+        PosixRlimitType::RlimitFsize => Resource::Fsize,
+        PosixRlimitType::RlimitData => Resource::Data,
+        PosixRlimitType::RlimitStack => Resource::Stack,
+        PosixRlimitType::RlimitCore => Resource::Core,
+        PosixRlimitType::RlimitRss => Resource::Rss,
+        PosixRlimitType::RlimitNproc => Resource::Nproc,
+        PosixRlimitType::RlimitNofile => Resource::Nofile,
+        PosixRlimitType::RlimitMemlock => Resource::Memlock,
+        PosixRlimitType::RlimitAs => Resource::As,
+        PosixRlimitType::RlimitLocks => Resource::Locks,
+        PosixRlimitType::RlimitSigpending => Resource::Sigpending,
+        PosixRlimitType::RlimitMsgqueue => Resource::Msgqueue,
+        PosixRlimitType::RlimitNice => Resource::Nice,
+        PosixRlimitType::RlimitRtprio => Resource::Rtprio,
+        PosixRlimitType::RlimitRttime => Resource::Rttime,
+    }
+}
