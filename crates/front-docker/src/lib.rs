@@ -1,1 +1,45 @@
-//! placeholder
+//! The Docker Engine API, versions 1.24 to 1.51.
+//!
+//! A directory a noun, always with the same files: `routes` names path and action, `wire` holds the
+//! serialised shapes, `translate` turns them into the model and back. This crate owns no state: it
+//! reads and writes through `actions`, in the socket's project. [`router`] is for the binary.
+
+#![recursion_limit = "256"] // `docker info` is one long `json!`
+
+mod container;
+mod error;
+mod event;
+mod exec;
+mod filters;
+mod front;
+mod id;
+mod image;
+mod json;
+mod network;
+mod query;
+mod refused;
+mod router;
+mod stream;
+mod system;
+mod time;
+mod version;
+mod volume;
+
+use std::path::PathBuf;
+
+use model::Project;
+
+/// What the front end must be told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The daemon's own version, as `docker version` shows it.
+    pub version: String,
+    /// The data directory, as `docker info` shows it.
+    pub data_dir: PathBuf,
+    /// The project in which the socket acts.
+    pub project: Project,
+    /// Counts the requests.
+    pub metrics: edge::metrics::Metrics,
+}
+
+pub use router::router;

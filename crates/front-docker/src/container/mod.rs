@@ -1,0 +1,23 @@
+//! Containers: one instance each, in Docker's words.
+
+mod archive;
+mod attach;
+pub(crate) mod create;
+mod inspect;
+mod list;
+mod logs;
+pub(crate) mod lookup;
+pub(crate) mod prune;
+pub(crate) mod routes;
+pub(crate) mod show;
+mod signal;
+mod stats;
+
+#[cfg(test)]
+mod tests;
+pub(crate) mod translate;
+mod update;
+pub(crate) mod wire;
+
+pub(crate) use list::summaries;
+pub(crate) use stats::json_lines;

@@ -1,0 +1,101 @@
+//! Where output is kept: log drivers and their options. Pure.
+//!
+//! Source: moby, `daemon/logger/factory.go`, `daemon/logger/jsonfilelog`.
+
+use model::container::LogConfig;
+
+use crate::container::wire;
+use crate::error::ApiError;
+
+/// Drivers that dockerd has and this daemon does not.
+const FOREIGN: [&str; 9] =
+    ["awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "journald", "local", "splunk", "syslog"];
+
+/// The log configuration as the model has it.
+pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> {
+    match config.kind.as_str() {
+        "" | "json-file" => {}
+        "none" => return Ok(LogConfig::None),
+        name if FOREIGN.contains(&name) => {
+            return Err(ApiError::invalid(format!(
+                "HostConfig.LogConfig.Type: log driver {name:?} is not supported by this daemon; use \"json-file\" or \"none\""
+            )));
+        }
+        name => return Err(ApiError::invalid(format!("logger: no log driver named '{name}' is registered"))),
+    }
+    let (mut max_size_bytes, mut max_files) = (None, 1);
+    for (name, value) in &config.config {
+        match name.as_str() {
+            "max-size" => max_size_bytes = size(value)?,
+            "max-file" => {
+                max_files = value.parse().map_err(|_| {
+                    ApiError::invalid(format!("strconv.Atoi: parsing {value:?}: invalid syntax"))
+                })?;
+                if max_files < 1 {
+                    return Err(ApiError::invalid("max-file cannot be less than 1"));
+                }
+            }
+            "mode" if matches!(value.as_str(), "" | "blocking") => {}
+            "compress" if value == "false" => {}
+            "compress" | "env" | "env-regex" | "labels" | "labels-regex" | "max-buffer-size" | "mode" | "tag" => {
+                return Err(ApiError::invalid(format!(
+                    "HostConfig.LogConfig.Config: {name}={value} is not supported by this daemon"
+                )));
+            }
+            _ => return Err(ApiError::invalid(format!("unknown log opt '{name}' for json-file log driver"))),
+        }
+    }
+    Ok(LogConfig::JsonFile { max_size_bytes, max_files })
+}
+
+/// A size such as `10m`, in powers of 1,000; `-1` is none.
+fn size(text: &str) -> Result<Option<u64>, ApiError> {
+    if text == "-1" {
+        return Ok(None);
+    }
+    let invalid = || ApiError::invalid(format!("invalid size: '{text}'"));
+    let lower = text.trim().to_lowercase();
+    let bare = lower.strip_suffix('b').unwrap_or(&lower).trim_end_matches('i').trim_end();
+    let (digits, power) = match bare.char_indices().last() {
+        Some((at, 'k')) => (&bare[..at], 1),
+        Some((at, 'm')) => (&bare[..at], 2),
+        Some((at, 'g')) => (&bare[..at], 3),
+        Some((at, 't')) => (&bare[..at], 4),
+        Some(_) | None => (bare, 0),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| invalid())?;
+    let bytes = number.checked_mul(1000_u64.pow(power)).ok_or_else(invalid)?;
+    if bytes == 0 {
+        return Err(ApiError::invalid("max-size must be a positive number"));
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: &str, options: &[(&str, &str)]) -> Result<LogConfig, String> {
+        let config = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        to_model(&wire::LogConfig { kind: kind.to_owned(), config }).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn options_that_are_known_are_honoured() {
+        assert_eq!(
+            read("", &[("max-size", "10m"), ("max-file", "3")]),
+            Ok(LogConfig::JsonFile { max_size_bytes: Some(10_000_000), max_files: 3 })
+        );
+        assert_eq!(read("none", &[]), Ok(LogConfig::None));
+    }
+
+    #[test]
+    fn others_are_refused_by_name() {
+        assert_eq!(read("json-file", &[("x", "1")]).unwrap_err(), "unknown log opt 'x' for json-file log driver");
+        assert_eq!(read("paper", &[]).unwrap_err(), "logger: no log driver named 'paper' is registered");
+        assert!(read("syslog", &[]).unwrap_err().contains("HostConfig.LogConfig.Type"));
+        assert!(read("", &[("tag", "x")]).unwrap_err().contains("tag=x"));
+        assert_eq!(read("", &[("max-file", "0")]).unwrap_err(), "max-file cannot be less than 1");
+        assert_eq!(read("", &[("max-size", "x")]).unwrap_err(), "invalid size: 'x'");
+    }
+}

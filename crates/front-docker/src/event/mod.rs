@@ -1,0 +1,4 @@
+//! What happens, as a stream.
+
+pub(crate) mod routes;
+mod translate;

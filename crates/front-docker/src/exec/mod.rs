@@ -1,0 +1,5 @@
+//! Execs: further processes in containers that run.
+
+pub(crate) mod routes;
+mod translate;
+mod wire;

@@ -1,0 +1,45 @@
+//! What every handler has at hand: the cloud, who asks, in which version, with which parameters.
+
+use std::sync::Arc;
+
+use actions::{Caller, Cloud};
+use axum::extract::FromRequestParts;
+use edge::observe::RequestId;
+use http::request::Parts;
+
+use crate::Settings;
+use crate::error::ApiError;
+use crate::query::Form;
+use crate::version::Version;
+
+/// The state of the router.
+#[derive(Clone)]
+pub(crate) struct Front {
+    pub(crate) cloud: Cloud,
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// One request's surroundings.
+#[derive(Clone)]
+pub(crate) struct At {
+    pub(crate) cloud: Cloud,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) caller: Caller,
+    pub(crate) version: Version,
+    pub(crate) form: Form,
+}
+
+impl FromRequestParts<Front> for At {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, front: &Front) -> Result<Self, Self::Rejection> {
+        let request_id = parts.extensions.get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
+        Ok(Self {
+            cloud: front.cloud.clone(),
+            settings: front.settings.clone(),
+            caller: Caller { project: front.settings.project.clone(), request_id },
+            version: parts.extensions.get::<Version>().copied().unwrap_or(Version::MAX),
+            form: Form::parse(&parts.uri)?,
+        })
+    }
+}

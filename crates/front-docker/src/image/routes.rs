@@ -1,0 +1,160 @@
+//! Paths of images.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actions::{image, instance};
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use http::StatusCode;
+use model::image::Image;
+use regex_lite::Regex;
+use serde_json::Value;
+
+use super::lookup::{check_platform, find};
+use super::transfer::{self, reference};
+use super::translate::{familiar, history, inspect, removed, summary};
+use super::{prune, translate};
+use crate::container::prune::until;
+use crate::error::ApiError;
+use crate::filters::Filters;
+use crate::front::At;
+use crate::router::Route;
+
+const FILTERS: [&str; 6] = ["before", "dangling", "label", "reference", "since", "until"];
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("/images/json", "ImageList", get(list)),
+        Route::new("/images/create", "ImageCreate", post(transfer::create)),
+        Route::new("/images/load", "ImageLoad", post(transfer::load)),
+        Route::new("/images/get", "ImageGetAll", get(transfer::save_all)),
+        Route::new("/images/prune", "ImagePrune", post(prune::prune)),
+        Route::new("/images/{name}/json", "ImageInspect", get(inspect_one)),
+        Route::new("/images/{name}/history", "ImageHistory", get(history_of)),
+        Route::new("/images/{name}/get", "ImageGet", get(transfer::save_one)),
+        Route::new("/images/{name}/tag", "ImageTag", post(tag)),
+        Route::new("/images/{name}", "ImageDelete", delete(remove)),
+    ]
+}
+
+async fn list(at: At) -> Result<Response, ApiError> {
+    let filters = Filters::parse(at.form.get("filters"), &FILTERS)?;
+    let dangling = filters.boolean("dangling")?;
+    let until = until(&filters)?;
+    let created = |name| -> Result<_, ApiError> {
+        let named = filters.values(name).last().map(|name| find(&at, name)).transpose()?;
+        Ok(named.map(|image| image.created_at))
+    };
+    let (before, since) = (created("before")?, created("since")?);
+    let mut references: Vec<Regex> = filters.values("reference").filter_map(glob).collect();
+    if let Some(pattern) = at.form.non_empty("filter").filter(|_| !at.version.has(41)) {
+        references.extend(glob(pattern));
+    }
+    let mut users: HashMap<String, i64> = HashMap::new();
+    for view in instance::list(&at.cloud, &at.caller) {
+        for container in &view.instance.spec.containers {
+            *users.entry(container.image_id.clone()).or_default() += 1;
+        }
+    }
+    let is_shown = |image: &Image| {
+        let is_dangling = image.tags.is_empty();
+        dangling.is_none_or(|dangling| dangling == is_dangling)
+            && filters.matches_labels("label", &image.defaults.labels)
+            && before.is_none_or(|before| image.created_at < before)
+            && since.is_none_or(|since| image.created_at > since)
+            && until.is_none_or(|until| image.created_at.is_none_or(|created_at| created_at < until))
+            && (references.is_empty() || image.tags.iter().any(|tag| is_named(&references, tag)))
+    };
+    let summaries: Vec<_> = image::list(&at.cloud, &at.caller)
+        .iter()
+        .filter(|image| is_shown(image))
+        .map(|image| summary(image, users.get(&image.id).copied().unwrap_or(0), at.version))
+        .collect();
+    Ok(axum::Json(summaries).into_response())
+}
+
+/// A shell pattern over names; `*` stops at slashes, as Go's does.
+fn glob(pattern: &str) -> Option<Regex> {
+    let mut expression = String::from("^");
+    for letter in pattern.chars() {
+        match letter {
+            '*' => expression.push_str("[^/]*"),
+            '?' => expression.push_str("[^/]"),
+            '[' | ']' => expression.push(letter),
+            letter if letter.is_alphanumeric() || "-_/".contains(letter) => expression.push(letter),
+            letter => {
+                expression.push('\\');
+                expression.push(letter);
+            }
+        }
+    }
+    expression.push('$');
+    Regex::new(&expression).ok()
+}
+
+/// Whether a pattern matches a name, with or without its tag.
+fn is_named(patterns: &[Regex], tag: &str) -> bool {
+    let short = familiar(tag);
+    let bare = short.rsplit_once(':').map_or(short, |(name, _)| name);
+    patterns.iter().any(|pattern| [short, bare, tag].iter().any(|name| pattern.is_match(name)))
+}
+
+fn named(at: &At, name: &str, platform_since: u32) -> Result<Arc<Image>, ApiError> {
+    let image = find(at, name)?;
+    // Newer clients send a platform as a JSON document.
+    if let Some(text) = at.form.non_empty("platform").filter(|_| at.version.has(platform_since)) {
+        let document: Value = serde_json::from_str(text)
+            .map_err(|error| ApiError::invalid(format!("failed to parse platform: {error}")))?;
+        let part = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
+        let parts = [part("os"), part("architecture"), part("variant")];
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        check_platform(&image, &parts.join("/"))?;
+    }
+    Ok(image)
+}
+
+async fn inspect_one(at: At, Path(name): Path<String>) -> Result<Response, ApiError> {
+    Ok(axum::Json(inspect(named(&at, &name, 49)?.as_ref(), at.version)).into_response())
+}
+
+async fn history_of(at: At, Path(name): Path<String>) -> Result<Response, ApiError> {
+    Ok(axum::Json(history(named(&at, &name, 48)?.as_ref())).into_response())
+}
+
+async fn tag(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
+    let repository = at.form.get("repo");
+    if repository.is_empty() {
+        return Err(ApiError::invalid("invalid reference format"));
+    }
+    let target = reference(repository, at.form.get("tag"));
+    if translate::familiar(&target).split(':').next() == Some("sha256") {
+        return Err(ApiError::invalid("refusing to create an ambiguous tag using digest algorithm as name"));
+    }
+    image::tag(&at.cloud, &at.caller, &name, &target)?;
+    Ok(StatusCode::CREATED)
+}
+
+async fn remove(at: At, Path(name): Path<String>) -> Result<Response, ApiError> {
+    if name.trim().is_empty() {
+        return Err(ApiError::invalid("image name cannot be blank"));
+    }
+    let (force, prune) = (at.form.is_true("force"), !at.form.is_true("noprune"));
+    let gone = image::remove(&at.cloud, &at.caller, &name, force, prune)?;
+    Ok(axum::Json(gone.iter().map(removed).collect::<Vec<_>>()).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_names_with_and_without_tags() {
+        let matches = |pattern: &str, tag: &str| is_named(&[glob(pattern).unwrap()], tag);
+        assert!(matches("busy*", "docker.io/library/busybox:latest"));
+        assert!(matches("busybox:l*", "docker.io/library/busybox:latest"));
+        assert!(matches("*/what", "docker.io/who/what:1"));
+        assert!(!matches("*", "docker.io/who/what:1"));
+    }
+}

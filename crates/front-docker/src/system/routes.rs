@@ -1,0 +1,120 @@
+//! Paths of the daemon itself.
+
+use actions::{image, instance, stream, system, volume};
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, head, post};
+use http::HeaderName;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, PRAGMA};
+use serde_json::json;
+
+use super::wire;
+use crate::error::ApiError;
+use crate::front::At;
+use crate::image::translate::summary;
+use crate::router::Route;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("/_ping", "SystemPingHead", head(ping_head)),
+        Route::new("/_ping", "SystemPing", get(ping)),
+        Route::new("/version", "SystemVersion", get(version)),
+        Route::new("/info", "SystemInfo", get(info)),
+        Route::new("/system/df", "SystemDataUsage", get(data_usage)),
+        // There are no plugins and no build cache: lists of them are empty, pruning frees nothing.
+        Route::new("/plugins", "PluginList", get(|| std::future::ready(axum::Json(json!([]))))),
+        Route::new("/plugins/{name}/json", "PluginInspect", get(no_plugin)),
+        Route::new("/build/prune", "BuildPrune", post(|| std::future::ready(axum::Json(json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))))),
+    ]
+}
+
+/// What clients learn from a ping, beside the headers of every answer.
+fn ping_headers() -> ([(HeaderName, &'static str); 3], [(&'static str, &'static str); 2]) {
+    (
+        [
+            (CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
+            (PRAGMA, "no-cache"),
+            (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        ],
+        // No BuildKit; no swarm.
+        [("Builder-Version", "1"), ("Swarm", "inactive")],
+    )
+}
+
+async fn ping() -> Response {
+    let (headers, capabilities) = ping_headers();
+    (headers, capabilities, "OK").into_response()
+}
+
+async fn ping_head() -> Response {
+    let (headers, capabilities) = ping_headers();
+    (headers, capabilities, [(CONTENT_LENGTH, "0")]).into_response()
+}
+
+async fn version(at: At) -> Response {
+    let info = system::info(&at.cloud, &at.caller).ok();
+    axum::Json(wire::version(&at.settings, info.as_ref())).into_response()
+}
+
+async fn info(at: At) -> Result<Response, ApiError> {
+    let info = system::info(&at.cloud, &at.caller)?;
+    Ok(axum::Json(wire::info(&at.settings, &info, at.version)).into_response())
+}
+
+async fn no_plugin(Path(name): Path<String>) -> ApiError {
+    ApiError::not_found(format!("plugin {name:?} not found"))
+}
+
+async fn data_usage(at: At) -> Result<Response, ApiError> {
+    let views = instance::list(&at.cloud, &at.caller);
+    let wanted = at.form.all("type");
+    let is_wanted = |kind: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == kind);
+    let (mut images, mut layers_size) = (Vec::new(), 0);
+    for image in image::list(&at.cloud, &at.caller) {
+        layers_size += image.size_bytes;
+        let users = views
+            .iter()
+            .flat_map(|view| &view.instance.spec.containers)
+            .filter(|container| container.image_id == image.id)
+            .count();
+        let mut summary = summary(&image, 0, at.version);
+        summary.containers = i64::try_from(users).unwrap_or(i64::MAX);
+        summary.shared_size = 0;
+        images.push(summary);
+    }
+    let containers = if is_wanted("container") {
+        let mut shown = crate::container::summaries(&at, &views);
+        for (summary, view) in shown.iter_mut().zip(&views) {
+            let size = stream::writable_size(&at.cloud, &at.caller, view.instance.meta.id).await.unwrap_or(0);
+            summary.set_size(&at, size);
+        }
+        Some(shown)
+    } else {
+        None
+    };
+    let volumes: Vec<_> = volume::list(&at.cloud, &at.caller)
+        .iter()
+        .map(|volume| {
+            let users = volume::users(&at.cloud, &at.caller, &volume.meta.name).len();
+            json!({
+                "Name": volume.meta.name,
+                "Driver": "local",
+                "Labels": volume.meta.labels,
+                "Mountpoint": "",
+                "Options": volume.spec.options,
+                "Scope": "local",
+                "CreatedAt": volume.meta.created_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                // How much is in a volume is not counted: -1, as dockerd says of what it cannot know.
+                "UsageData": { "RefCount": users, "Size": -1 },
+            })
+        })
+        .collect();
+    Ok(axum::Json(json!({
+        "LayersSize": layers_size,
+        "Images": is_wanted("image").then_some(images),
+        "Containers": containers,
+        "Volumes": is_wanted("volume").then_some(volumes),
+        "BuildCache": null,
+    }))
+    .into_response())
+}

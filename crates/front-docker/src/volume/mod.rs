@@ -1,0 +1,4 @@
+//! Volumes.
+
+pub(crate) mod routes;
+mod wire;
