@@ -17,6 +17,7 @@ pub mod overlay;
 mod procfs;
 mod rlimits;
 mod root;
+pub mod seccomp;
 pub mod start;
 mod sys;
 mod sysctl;
