@@ -1,0 +1,144 @@
+//! One network on the node: its bridge, the node's addresses on it, and its firewall elements.
+//!
+//! The bridge is found by its name, so making it twice is making it once. [`super::Networks`]
+//! keeps the bridges it made; records outlive the daemon in `run/networks`.
+
+use std::net::IpAddr;
+
+use model::network::{Driver, Network};
+use serde::{Deserialize, Serialize};
+
+use super::error::NetworkError;
+use super::firewall::{Element, Set};
+use super::netlink::{Batch, Mac, Socket};
+use super::pool::set_parameter;
+
+/// The most ports a bridge can have (`BR_MAX_PORTS`, net/bridge/br_private.h).
+pub(super) const PORT_LIMIT: usize = 1023;
+
+/// A network's bridge.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Bridge {
+    /// The network it is for.
+    pub(super) network: Network,
+    /// Its interface.
+    pub(super) name: String,
+    /// Index of the interface, in this boot of the node.
+    pub(super) index: u32,
+    /// We made it; one that was there before is left when the network goes.
+    pub(super) ours: bool,
+}
+
+/// Whether a network is a bridge of this node at all.
+pub(super) fn is_bridged(network: &Network) -> bool {
+    network.spec.driver == Driver::Bridge
+}
+
+fn name(network: &Network, prefix: &str) -> Result<String, NetworkError> {
+    let name = match &network.spec.bridge_name {
+        Some(name) => name.clone(),
+        None if network.spec.predefined => format!("{prefix}0"),
+        None => format!("{prefix}{}", &network.meta.id.simple()[..8]),
+    };
+    // What the kernel refuses (dev_valid_name), and what would need quoting in a firewall rule.
+    let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
+    if fits
+        && name.bytes().all(|byte| {
+            byte.is_ascii_graphic() && !matches!(byte, b'/' | b':' | b'"' | b'\\' | b'*')
+        })
+    {
+        Ok(name)
+    } else {
+        Err(NetworkError::InterfaceName { name })
+    }
+}
+
+/// The bridge's own hardware address, fixed so that it does not follow its ports'.
+fn mac(network: &Network) -> Mac {
+    let [.., a, b, c, d] = *network.meta.id.as_bytes();
+    [0x02, 0x42, a, b, c, d]
+}
+
+impl Bridge {
+    /// Makes the bridge with its addresses, or mends the one that is there.
+    pub(super) fn make(
+        host: &mut Socket,
+        network: &Network,
+        prefix: &str,
+        alias: &str,
+    ) -> Result<Self, NetworkError> {
+        let name = name(network, prefix)?;
+        let (link, ours) = match host.link(&name)? {
+            Some(link) if !link.is_bridge => return Err(NetworkError::NotABridge { name }),
+            Some(link) => {
+                let ours = link.alias.as_deref() == Some(alias);
+                (link, ours)
+            }
+            None => {
+                let mut batch = Batch::default();
+                batch.add_bridge(&name, mac(network), network.spec.mtu);
+                host.run(batch)?;
+                let link = host.link(&name)?.ok_or_else(|| NetworkError::Link {
+                    attempt: "find bridge",
+                    subject: name.clone(),
+                    source: std::io::ErrorKind::NotFound.into(),
+                })?;
+                let mut batch = Batch::default();
+                batch.set_alias(link.index, &name, alias);
+                host.run(batch)?;
+                (link, true)
+            }
+        };
+        // Lets programs of the node reach ports published on 127.0.0.1; the firewall guards the rest.
+        set_parameter(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
+        set_parameter(&format!("ipv6/conf/{name}/accept_ra"), "0")?;
+        let mut batch = Batch::default();
+        if let Some(mtu) = network.spec.mtu {
+            batch.set_mtu(link.index, &name, mtu);
+        }
+        for subnet in &network.spec.subnets {
+            batch.add_address(link.index, subnet.gateway, subnet.cidr.prefix());
+        }
+        batch.up(link.index, &name);
+        host.run(batch)?;
+        Ok(Self {
+            network: network.clone(),
+            name,
+            index: link.index,
+            ours,
+        })
+    }
+
+    /// Its elements in the firewall.
+    pub(super) fn elements(&self) -> Vec<Element> {
+        let spec = &self.network.spec;
+        let quoted = format!("\"{}\"", self.name);
+        let mut elements = vec![(Set::Bridges, quoted.clone())];
+        if spec.inter_instance {
+            elements.push((Set::Inside, format!("{quoted} . {quoted}")));
+        }
+        if spec.internal {
+            elements.push((Set::Internal, quoted.clone()));
+        }
+        for subnet in &spec.subnets {
+            let (own, masquerade) = match subnet.gateway {
+                IpAddr::V4(_) => (Set::Own4, Set::Masquerade4),
+                IpAddr::V6(_) => (Set::Own6, Set::Masquerade6),
+            };
+            elements.push((own, format!("{} . {quoted}", subnet.cidr)));
+            if spec.masquerade && !spec.internal {
+                elements.push((masquerade, subnet.cidr.to_string()));
+            }
+        }
+        elements
+    }
+
+    /// The way out of the network in one family.
+    pub(super) fn gateway(&self, v4: bool) -> Option<IpAddr> {
+        let spec = &self.network.spec;
+        spec.subnets
+            .iter()
+            .map(|subnet| subnet.gateway)
+            .find(|gateway| !spec.internal && gateway.is_ipv4() == v4)
+    }
+}

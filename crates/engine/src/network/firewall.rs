@@ -1,0 +1,275 @@
+//! The rules of the packet filter: one nftables table, whose rules stand still and whose sets move.
+//!
+//! Everything a network or a published port adds is an [`Element`] of a set or map, so a packet's
+//! cost does not grow with their number and an instance without published ports costs no call.
+//! Rules are given to the `nft` program in one transaction: either all of them hold, or none. The
+//! table is named by the daemon's prefix; no other table is read or changed. Which elements there
+//! are is decided by [`super::bridge`] and [`super::ports`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use super::error::NetworkError;
+
+/// The sets and maps of the table, with their declarations.
+const SETS: [(Set, &str); 11] = [
+    (Set::Bridges, "set bridges { type ifname;"),
+    (Set::Inside, "set inside { type ifname . ifname;"),
+    (Set::Internal, "set internal { type ifname;"),
+    (
+        Set::Own4,
+        "set own4 { type ipv4_addr . ifname; flags interval;",
+    ),
+    (
+        Set::Own6,
+        "set own6 { type ipv6_addr . ifname; flags interval;",
+    ),
+    (
+        Set::Masquerade4,
+        "set masquerade4 { type ipv4_addr; flags interval;",
+    ),
+    (
+        Set::Masquerade6,
+        "set masquerade6 { type ipv6_addr; flags interval;",
+    ),
+    (
+        Set::Publish4,
+        "map publish4 { type inet_proto . inet_service : ipv4_addr . inet_service;",
+    ),
+    (
+        Set::Publish4At,
+        "map publish4_at { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service;",
+    ),
+    (
+        Set::Publish6,
+        "map publish6 { type inet_proto . inet_service : ipv6_addr . inet_service;",
+    ),
+    (
+        Set::Publish6At,
+        "map publish6_at { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service;",
+    ),
+];
+
+/// The rules.
+///
+/// - `guard` drops what an instance may not send: to or from the node's loopback addresses
+///   (`route_localnet` is on for our bridges, CVE-2020-8558), or with a source that is not its
+///   network's.
+/// - `between` keeps networks apart, and lets in from outside only what was published or asked for.
+/// - `arrive` and `local` send published ports on, for others and for programs of the node.
+/// - `leave` hides instances behind the node, and also a node's program that uses 127.0.0.1, or an
+///   instance that reaches another of its own network by a published port, so that answers return.
+const CHAINS: &str = r"
+    chain guard {
+        type filter hook prerouting priority raw; policy accept;
+        iifname != @bridges accept
+        ip daddr 127.0.0.0/8 drop
+        meta nfproto ipv4 ip saddr . iifname != @own4 drop
+        ip6 saddr fe80::/10 accept
+        ip6 saddr :: accept
+        meta nfproto ipv6 ip6 saddr . iifname != @own6 drop
+    }
+    chain between {
+        type filter hook forward priority filter; policy accept;
+        iifname . oifname @inside accept
+        iifname @internal drop
+        oifname @internal drop
+        oifname @bridges ct state established,related accept
+        oifname @bridges ct status dnat accept
+        oifname @bridges drop
+    }
+    chain arrive {
+        type nat hook prerouting priority dstnat; policy accept;
+        fib daddr type local jump publish
+    }
+    chain local {
+        type nat hook output priority -100; policy accept;
+        ip6 daddr ::1 return
+        fib daddr type local jump publish
+    }
+    chain publish {
+        dnat ip to ip daddr . meta l4proto . th dport map @publish4_at
+        dnat ip to meta l4proto . th dport map @publish4
+        dnat ip6 to ip6 daddr . meta l4proto . th dport map @publish6_at
+        dnat ip6 to meta l4proto . th dport map @publish6
+    }
+    chain leave {
+        type nat hook postrouting priority srcnat; policy accept;
+        oifname @bridges ip saddr 127.0.0.0/8 masquerade
+        ip saddr . oifname @own4 ct status dnat masquerade
+        ip saddr . oifname @own4 accept
+        ip saddr @masquerade4 masquerade
+        ip6 saddr . oifname @own6 ct status dnat masquerade
+        ip6 saddr . oifname @own6 accept
+        ip6 saddr @masquerade6 masquerade
+    }
+";
+
+/// A set or map of the table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Set {
+    /// Our bridges.
+    Bridges,
+    /// Pairs of bridges between which everything passes: a bridge and itself.
+    Inside,
+    /// Bridges without a way out.
+    Internal,
+    /// Which addresses are behind which bridge.
+    Own4,
+    Own6,
+    /// Sources that are hidden behind the node's address.
+    Masquerade4,
+    Masquerade6,
+    /// Published on every address of the node.
+    Publish4,
+    /// Published on one address.
+    Publish4At,
+    Publish6,
+    Publish6At,
+}
+
+impl Set {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Bridges => "bridges",
+            Self::Inside => "inside",
+            Self::Internal => "internal",
+            Self::Own4 => "own4",
+            Self::Own6 => "own6",
+            Self::Masquerade4 => "masquerade4",
+            Self::Masquerade6 => "masquerade6",
+            Self::Publish4 => "publish4",
+            Self::Publish4At => "publish4_at",
+            Self::Publish6 => "publish6",
+            Self::Publish6At => "publish6_at",
+        }
+    }
+}
+
+/// One element, as nft writes it.
+pub(super) type Element = (Set, String);
+
+type Elements = BTreeMap<Set, BTreeSet<String>>;
+
+/// The table of one daemon.
+#[derive(Debug)]
+pub(super) struct Firewall {
+    table: String,
+    elements: Mutex<Elements>,
+}
+
+impl Firewall {
+    /// Replaces the table by one with these elements, in one transaction.
+    pub(super) fn open(
+        table: &str,
+        elements: impl IntoIterator<Item = Element>,
+    ) -> Result<Self, NetworkError> {
+        let mut all = Elements::new();
+        for (set, element) in elements {
+            all.entry(set).or_default().insert(element);
+        }
+        run(&whole(table, &all))?;
+        Ok(Self {
+            table: table.to_owned(),
+            elements: Mutex::new(all),
+        })
+    }
+
+    /// Adds and removes elements, in one transaction; what is as wanted costs nothing.
+    pub(super) fn change(&self, add: &[Element], remove: &[Element]) -> Result<(), NetworkError> {
+        let mut elements = self
+            .elements
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut after = elements.clone();
+        let mut script = String::new();
+        for (verb, set, element) in remove
+            .iter()
+            .map(|(set, element)| ("delete", set, element))
+            .chain(add.iter().map(|(set, element)| ("add", set, element)))
+        {
+            let members = after.entry(*set).or_default();
+            let changes = if verb == "add" {
+                members.insert(element.clone())
+            } else {
+                members.remove(element)
+            };
+            if changes {
+                // A map's element is deleted by its key.
+                let shown = if verb == "add" {
+                    element
+                } else {
+                    element.split(" : ").next().unwrap_or(element)
+                };
+                let _ = writeln!(
+                    script,
+                    "{verb} element inet {} {} {{ {shown} }}",
+                    self.table,
+                    set.name()
+                );
+            }
+        }
+        if script.is_empty() {
+            return Ok(());
+        }
+        // Somebody may have flushed the node's rules: then all of ours are made again.
+        if run(&script).is_err() {
+            run(&whole(&self.table, &after))?;
+        }
+        *elements = after;
+        Ok(())
+    }
+
+    /// Removes the table.
+    pub(super) fn remove(&self) -> Result<(), NetworkError> {
+        run(&format!(
+            "table inet {0}\ndelete table inet {0}\n",
+            self.table
+        ))
+    }
+}
+
+fn whole(table: &str, elements: &Elements) -> String {
+    let mut script =
+        format!("table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n");
+    for (set, declaration) in SETS {
+        let _ = write!(script, "    {declaration}");
+        if let Some(members) = elements.get(&set).filter(|members| !members.is_empty()) {
+            let _ = write!(script, " elements = {{ ");
+            for member in members {
+                let _ = write!(script, "{member}, ");
+            }
+            script.push('}');
+        }
+        script.push_str(" }\n");
+    }
+    script.push_str(CHAINS);
+    script.push_str("}\n");
+    script
+}
+
+/// Gives rules to `nft`, in the network namespace of the calling thread.
+pub(super) fn run(script: &str) -> Result<(), NetworkError> {
+    let failed = |source| NetworkError::FirewallProgram { source };
+    let mut child = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let written = child
+        .stdin
+        .take()
+        .map_or(Ok(()), |mut stdin| stdin.write_all(script.as_bytes()));
+    let output = child.wait_with_output().map_err(failed)?;
+    if !output.status.success() {
+        return Err(NetworkError::Firewall {
+            message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        });
+    }
+    written.map_err(failed)
+}

@@ -1,0 +1,753 @@
+//! Networks of one host: bridges, pooled network namespaces, addresses, published ports, names.
+//!
+//! [`Networks`] makes a bridge per network and a sandbox (a network namespace with its interfaces,
+//! its published ports and its resolver) per instance. The host's lifecycle code calls it; it
+//! knows neither processes, nor the store, nor any API. Everything it makes on the host begins
+//! with the daemon's prefix and carries the data directory as its alias, so that two daemons do
+//! not mistake each other's; nothing else on the host is ever changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
+use std::time::Duration;
+
+use model::Id;
+use model::instance::{BoundPort, Endpoint, Instance};
+use model::network::Network;
+use model::stream::InterfaceStats;
+
+mod bridge;
+mod error;
+mod files;
+mod firewall;
+mod forwarding;
+mod names;
+mod namespace;
+mod netlink;
+mod pool;
+mod ports;
+mod reaper;
+mod record;
+mod resolver;
+mod sandbox;
+mod stats;
+
+pub use error::{NetworkError, OpenError};
+pub use forwarding::Forwarding;
+
+use bridge::Bridge;
+use firewall::Firewall;
+use names::Names;
+use namespace::Namespace;
+use netlink::Socket;
+use pool::{Maker, Pool};
+use ports::Ports;
+use reaper::Reaper;
+use record::{Naming, Record, Records};
+use resolver::{Scope, ScopeNetwork};
+use sandbox::Live;
+
+/// Where the networks of a daemon live.
+#[derive(Clone, Debug)]
+pub struct NetworkConfig {
+    /// The daemon's data directory; namespaces and records are kept in its `run/`.
+    pub data_dir: PathBuf,
+    /// What every bridge, interface and rule table is named by; at most 7 letters or digits.
+    pub bridge_prefix: String,
+    /// Network namespaces to hold ready.
+    pub pool_size: usize,
+}
+
+/// The network side of one instance, while it runs.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// The network namespace.
+    pub netns: OwnedFd,
+    /// Where it is mounted.
+    pub netns_path: PathBuf,
+    /// Interfaces that exist now.
+    pub endpoints: Vec<Endpoint>,
+    /// Ports of the node in use now.
+    pub ports: Vec<BoundPort>,
+    /// What its `/etc/resolv.conf` holds.
+    pub resolv_conf: String,
+    /// What its `/etc/hosts` holds.
+    pub hosts: String,
+}
+
+/// What `/etc/resolv.conf` and `/etc/hosts` hold for an instance in the node's own network.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// `/etc/resolv.conf`.
+    pub resolv_conf: String,
+    /// `/etc/hosts`.
+    pub hosts: String,
+}
+
+/// Every network and sandbox of this daemon.
+#[derive(Debug)]
+pub struct Networks {
+    inner: Arc<Inner>,
+}
+
+/// How often is looked whether dockerd came and closed the node's forwarding.
+const FORWARDING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A sandbox's place, and its lock.
+type Slot = Arc<Mutex<Option<Live>>>;
+
+#[derive(Debug)]
+struct Inner {
+    prefix: String,
+    alias: String,
+    /// Where namespaces are mounted.
+    directory: PathBuf,
+    runtime: tokio::runtime::Handle,
+    host: Mutex<Socket>,
+    bridges: Mutex<HashMap<Id, Bridge>>,
+    slots: Mutex<HashMap<Id, Slot>>,
+    names: Arc<RwLock<Names>>,
+    ports: Ports,
+    firewall: Firewall,
+    pool: Pool,
+    reaper: Reaper,
+    /// Records of bridges.
+    networks: Records,
+    /// Records of sandboxes.
+    sandboxes: Records,
+}
+
+impl Networks {
+    /// Takes over what an earlier daemon left: bridges and sandboxes go on, the rest is swept.
+    ///
+    /// # Errors
+    ///
+    /// A prefix that cannot be used, a node that cannot be changed, no `nft` program.
+    pub async fn open(config: NetworkConfig) -> Result<Arc<Self>, OpenError> {
+        let runtime = tokio::runtime::Handle::current();
+        let inner = Arc::new(blocking(move || Inner::open(config, runtime)).await?);
+        tokio::spawn(watch_forwarding(Arc::downgrade(&inner)));
+        Ok(Arc::new(Self { inner }))
+    }
+
+    /// Makes a network's bridge and rules, unless they exist.
+    ///
+    /// # Errors
+    ///
+    /// The kernel or `nft` refused, or the bridge's name is taken by another kind of interface.
+    pub async fn ensure(&self, network: &Network) -> Result<(), NetworkError> {
+        let network = network.clone();
+        self.run(move |inner| inner.ensure(&network).map(drop))
+            .await
+    }
+
+    /// Removes a network's bridge and rules. One that does not exist is fine.
+    ///
+    /// # Errors
+    ///
+    /// The kernel or `nft` refused.
+    pub async fn remove(&self, id: Id) -> Result<(), NetworkError> {
+        self.run(move |inner| inner.remove(id)).await
+    }
+
+    /// Gives an instance a sandbox with one interface for each of `endpoints` (none: loopback
+    /// only), its published ports and its names. `networks` holds every network they name.
+    ///
+    /// A sandbox it had before is detached. A failure leaves nothing.
+    ///
+    /// # Errors
+    ///
+    /// A port that is taken, a bridge that is full, a network that was not given, or the kernel or
+    /// `nft` refused.
+    pub async fn attach(
+        &self,
+        instance: &Instance,
+        endpoints: &[Endpoint],
+        networks: &[Network],
+    ) -> Result<Sandbox, NetworkError> {
+        let (instance, endpoints, networks) =
+            (instance.clone(), endpoints.to_vec(), networks.to_vec());
+        self.run(move |inner| {
+            inner.with_slot(instance.meta.id, |slot| {
+                if let Some(live) = slot.take() {
+                    inner.detach(live);
+                }
+                let live = slot.insert(inner.attach(&instance, &endpoints, &networks)?);
+                inner.describe(live)
+            })
+        })
+        .await
+    }
+
+    /// Adds an interface to a sandbox in use. Answers the sandbox as it is now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Networks::attach`], or the instance has no sandbox.
+    pub async fn connect(
+        &self,
+        instance: &Instance,
+        endpoint: &Endpoint,
+        network: &Network,
+    ) -> Result<Sandbox, NetworkError> {
+        let (instance, endpoint, network) = (instance.clone(), endpoint.clone(), network.clone());
+        self.run(move |inner| {
+            inner.with_live(instance.meta.id, |live| {
+                inner.connect(live, &instance, &endpoint, &network)?;
+                inner.describe(live)
+            })
+        })
+        .await
+    }
+
+    /// Takes an interface from a sandbox in use. Answers the sandbox as it is now.
+    ///
+    /// # Errors
+    ///
+    /// The kernel or `nft` refused, or the instance has no sandbox.
+    pub async fn disconnect(&self, instance: Id, network: Id) -> Result<Sandbox, NetworkError> {
+        self.run(move |inner| {
+            inner.with_live(instance, |live| {
+                inner.disconnect(live, network)?;
+                inner.describe(live)
+            })
+        })
+        .await
+    }
+
+    /// Frees the interfaces, ports, names and the namespace of an instance; none is fine.
+    /// The slow part of the kernel's work happens later.
+    pub async fn detach(&self, instance: Id) {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            inner.with_slot(instance, |slot| {
+                if let Some(live) = slot.take() {
+                    inner.detach(live);
+                }
+            });
+        })
+        .await;
+    }
+
+    /// Changes the name under which an instance is looked up; without a sandbox nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be written.
+    pub async fn rename(&self, instance: Id, name: &str) -> Result<(), NetworkError> {
+        let name = name.to_owned();
+        self.run(move |inner| {
+            inner.with_slot(instance, |slot| {
+                let Some(live) = slot else { return Ok(()) };
+                live.record.naming.name = name;
+                for interface in &live.record.interfaces {
+                    inner.enter_names(&live.record, interface);
+                }
+                inner.sandboxes.put(instance, &live.record)
+            })
+        })
+        .await
+    }
+
+    /// Instances that have a sandbox, for the sweep after a restart: detach those that do not run.
+    #[must_use]
+    pub fn attached(&self) -> Vec<Id> {
+        self.inner.slots().keys().copied().collect()
+    }
+
+    /// The sandbox of an instance as it is now; `None` where it has none.
+    ///
+    /// # Errors
+    ///
+    /// The process is out of descriptors.
+    pub async fn sandbox(&self, instance: Id) -> Result<Option<Sandbox>, NetworkError> {
+        self.run(move |inner| {
+            inner.with_slot(instance, |slot| {
+                slot.as_ref().map(|live| inner.describe(live)).transpose()
+            })
+        })
+        .await
+    }
+
+    /// Files for an instance in the node's own network.
+    #[must_use]
+    pub fn host_files(&self, instance: &Instance) -> Files {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let naming = Naming::of(instance);
+        Files {
+            resolv_conf: files::resolv_of_node(&read("/etc/resolv.conf"), &naming.dns),
+            hosts: files::hosts_of_node(&read("/etc/hosts"), &naming),
+        }
+    }
+
+    /// Counters of every interface but loopback of the network namespace a process is in.
+    ///
+    /// # Errors
+    ///
+    /// The process is gone.
+    pub fn stats(&self, pid: u32) -> Result<BTreeMap<String, InterfaceStats>, NetworkError> {
+        stats::read(pid)
+    }
+
+    /// Removes every bridge, interface, namespace and rule of this daemon from the node.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that could not be removed; the rest is.
+    pub async fn shutdown(&self) -> Result<(), NetworkError> {
+        self.run(Inner::shutdown).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, NetworkError> + Send + 'static,
+    ) -> Result<T, NetworkError> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || work(&inner)).await
+    }
+}
+
+/// Runs what blocks where it may. A panic there is one here.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Looks whether dockerd came, for as long as there are networks.
+async fn watch_forwarding(inner: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(FORWARDING_INTERVAL).await;
+        let Some(inner) = inner.upgrade() else { return };
+        // A look at the interface is free; at the rules it is not.
+        if std::path::Path::new("/sys/class/net/docker0").exists() {
+            blocking(move || inner.pass_forwarding()).await;
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    fn host(&self) -> MutexGuard<'_, Socket> {
+        locked(&self.host)
+    }
+
+    fn bridges(&self) -> MutexGuard<'_, HashMap<Id, Bridge>> {
+        locked(&self.bridges)
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<Id, Slot>> {
+        locked(&self.slots)
+    }
+
+    fn names(&self) -> RwLockReadGuard<'_, Names> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names_mut(&self) -> RwLockWriteGuard<'_, Names> {
+        self.names.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(config: NetworkConfig, runtime: tokio::runtime::Handle) -> Result<Self, OpenError> {
+        let NetworkConfig {
+            data_dir,
+            bridge_prefix: prefix,
+            pool_size,
+        } = config;
+        let fits = (1..=7).contains(&prefix.len())
+            && prefix.starts_with(|first: char| first.is_ascii_alphabetic())
+            && prefix.chars().all(|c| c.is_ascii_alphanumeric());
+        if !fits {
+            return Err(OpenError::Prefix { prefix });
+        }
+        let run = data_dir.join("run");
+        let directory = run.join("netns");
+        namespace::prepare_directory(&directory)?;
+        let data_dir = std::fs::canonicalize(&data_dir).map_err(|source| NetworkError::File {
+            attempt: "find",
+            path: data_dir,
+            source,
+        })?;
+        let alias = format!("longshore {}", data_dir.display());
+        let mut host = Socket::open().map_err(|source| NetworkError::Namespace {
+            attempt: "talk to the node's",
+            source,
+        })?;
+        let networks = Records::open(run.join("networks"))?;
+        let sandboxes = Records::open(run.join("sandboxes"))?;
+        refuse_others(&host.links()?, &prefix, &alias)?;
+        pool::set_parameter("ipv4/ip_forward", "1")?;
+
+        let bridges = adopt_bridges(&mut host, &networks, &prefix, &alias)?;
+        let adopted = adopt_sandboxes(&sandboxes, &directory, &mut host)?;
+        sweep(&mut host, &directory, &alias, &bridges, &adopted)?;
+
+        let published = adopted
+            .iter()
+            .flat_map(|(record, _)| record.published.iter());
+        let elements = bridges
+            .values()
+            .flat_map(Bridge::elements)
+            .chain(ports::elements(published));
+        let firewall = Firewall::open(&prefix, elements)?;
+        let maker = Maker {
+            directory: directory.clone(),
+            prefix: prefix.clone(),
+            alias: alias.clone(),
+        };
+        let inner = Self {
+            prefix,
+            alias,
+            directory,
+            ports: Ports::new(runtime.clone()),
+            runtime,
+            host: Mutex::new(host),
+            bridges: Mutex::new(bridges),
+            slots: Mutex::default(),
+            names: Arc::default(),
+            firewall,
+            pool: Pool::open(maker, pool_size)?,
+            reaper: Reaper::open()?,
+            networks,
+            sandboxes,
+        };
+        for (record, namespace) in adopted {
+            let held = inner.ports.adopt(record.published.clone());
+            for interface in &record.interfaces {
+                inner.enter_names(&record, interface);
+            }
+            let id = record.instance;
+            let mut live = Live {
+                record,
+                namespace,
+                held,
+                resolver: None,
+            };
+            if let Err(error) = inner.start_resolver(&mut live) {
+                tracing::warn!(instance = %id, error = &error as &dyn std::error::Error, "no resolver after the restart");
+            }
+            inner.slots().insert(id, Arc::new(Mutex::new(Some(live))));
+        }
+        inner.pass_forwarding();
+        Ok(inner)
+    }
+
+    /// Lets our traffic pass beside dockerd's rules.
+    fn pass_forwarding(&self) {
+        let bridges = self.bridges();
+        // After a shutdown there is nothing to let pass.
+        if !bridges.is_empty() {
+            forwarding::pass(&self.prefix, &self.foreign_names(&bridges));
+        }
+    }
+
+    /// Bridges whose names do not begin with the prefix.
+    fn foreign_names(&self, bridges: &HashMap<Id, Bridge>) -> BTreeSet<String> {
+        bridges
+            .values()
+            .map(|bridge| bridge.name.clone())
+            .filter(|name| !name.starts_with(&self.prefix))
+            .collect()
+    }
+
+    fn ensure(&self, network: &Network) -> Result<Option<Bridge>, NetworkError> {
+        if !bridge::is_bridged(network) {
+            return Ok(None);
+        }
+        // One at a time, so that two do not make the same bridge.
+        let mut bridges = self.bridges();
+        if let Some(bridge) = bridges
+            .get(&network.meta.id)
+            .filter(|bridge| bridge.network.spec == network.spec)
+        {
+            // Somebody may have removed it.
+            if self
+                .host()
+                .link(&bridge.name)?
+                .is_some_and(|link| link.index == bridge.index)
+            {
+                return Ok(Some(bridge.clone()));
+            }
+        }
+        let is_first = bridges.is_empty() || network.spec.bridge_name.is_some();
+        let bridge = Bridge::make(&mut self.host(), network, &self.prefix, &self.alias)?;
+        let old = bridges
+            .get(&network.meta.id)
+            .map(Bridge::elements)
+            .unwrap_or_default();
+        let new = bridge.elements();
+        let stale: Vec<_> = old
+            .into_iter()
+            .filter(|element| !new.contains(element))
+            .collect();
+        self.firewall.change(&new, &stale)?;
+        self.networks.put(network.meta.id, &bridge)?;
+        bridges.insert(network.meta.id, bridge.clone());
+        drop(bridges);
+        if is_first {
+            self.pass_forwarding();
+        }
+        Ok(Some(bridge))
+    }
+
+    fn remove(&self, id: Id) -> Result<(), NetworkError> {
+        let mut bridges = self.bridges();
+        let Some(bridge) = bridges.get(&id) else {
+            return Ok(());
+        };
+        if bridge.ours {
+            let mut batch = netlink::Batch::default();
+            batch.delete_link(&bridge.name);
+            self.host().run(batch)?;
+        }
+        self.firewall.change(&[], &bridge.elements())?;
+        self.networks.remove(id)?;
+        bridges.remove(&id);
+        Ok(())
+    }
+
+    /// A network's bridge, where it has one.
+    fn bridge(&self, network: Id) -> Option<Bridge> {
+        self.bridges().get(&network).cloned()
+    }
+
+    /// The bridge for an endpoint, made if need be.
+    fn bridge_of(&self, endpoint: &Endpoint, networks: &[Network]) -> Result<Bridge, NetworkError> {
+        let unknown = NetworkError::UnknownNetwork {
+            network: endpoint.network,
+        };
+        if let Some(bridge) = self.bridge(endpoint.network) {
+            return Ok(bridge);
+        }
+        let network = networks
+            .iter()
+            .find(|network| network.meta.id == endpoint.network);
+        match network {
+            Some(network) => self.ensure(network)?.ok_or(unknown),
+            None => Err(unknown),
+        }
+    }
+
+    /// What an instance's resolver answers for.
+    fn scope(&self, record: &Record) -> Scope {
+        let bridges = self.bridges();
+        let of = |network| bridges.get(&network).map(|bridge: &Bridge| &bridge.network);
+        let networks = record
+            .interfaces
+            .iter()
+            .filter_map(|interface| {
+                let network = of(interface.endpoint.network).filter(|network| network.spec.dns)?;
+                Some(ScopeNetwork {
+                    id: network.meta.id,
+                    name: network.meta.name.clone(),
+                    links: interface
+                        .links
+                        .iter()
+                        .map(|(other, alias)| (alias.to_ascii_lowercase(), other.clone()))
+                        .collect(),
+                })
+            })
+            .collect();
+        let leads_out = record.interfaces.iter().any(|interface| {
+            of(interface.endpoint.network).is_some_and(|network| !network.spec.internal)
+        });
+        let servers = record
+            .naming
+            .dns
+            .servers
+            .iter()
+            .filter_map(|server| server.parse().ok())
+            .collect();
+        Scope {
+            networks,
+            servers,
+            leads_out,
+        }
+    }
+
+    /// Runs `work` on an instance's place, alone.
+    fn with_slot<T>(&self, instance: Id, work: impl FnOnce(&mut Option<Live>) -> T) -> T {
+        loop {
+            let slot = Arc::clone(self.slots().entry(instance).or_default());
+            let mut live = locked(&slot);
+            // Whoever had it before may have left it empty and taken it away.
+            if !self
+                .slots()
+                .get(&instance)
+                .is_some_and(|current| Arc::ptr_eq(current, &slot))
+            {
+                continue;
+            }
+            let result = work(&mut live);
+            if live.is_none() {
+                self.slots().remove(&instance);
+            }
+            return result;
+        }
+    }
+
+    fn with_live<T>(
+        &self,
+        instance: Id,
+        work: impl FnOnce(&mut Live) -> Result<T, NetworkError>,
+    ) -> Result<T, NetworkError> {
+        self.with_slot(instance, |slot| {
+            slot.as_mut()
+                .map_or(Err(NetworkError::NoSandbox { instance }), work)
+        })
+    }
+
+    fn shutdown(&self) -> Result<(), NetworkError> {
+        let instances: Vec<Id> = self.slots().keys().copied().collect();
+        for instance in instances {
+            self.with_slot(instance, |slot| {
+                if let Some(live) = slot.take() {
+                    self.detach(live);
+                }
+            });
+        }
+        let mut first = self.pool.close().err();
+        self.reaper.close();
+        let foreign = self.foreign_names(&self.bridges());
+        let networks: Vec<Id> = self.bridges().keys().copied().collect();
+        for network in networks {
+            first = first.or(self.remove(network).err());
+        }
+        forwarding::withdraw(&self.prefix, &foreign);
+        first = first.or(self.firewall.remove().err());
+        // What is left of pairs whose namespaces were just freed, and of failures.
+        let left = self.host().links().and_then(|links| {
+            let ours: Vec<u32> = links
+                .iter()
+                .filter(|link| link.alias.as_deref() == Some(&self.alias))
+                .map(|link| link.index)
+                .collect();
+            reaper::remove_interfaces(&ours)
+        });
+        first = first.or(left.err());
+        first = first.or(namespace::release_directory(&self.directory).err());
+        first.map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Sandboxes and bridges stay for the next daemon; what is ready is made anew.
+        if let Err(error) = self.pool.close() {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "namespaces are left behind"
+            );
+        }
+        self.reaper.close();
+    }
+}
+
+/// Refuses a prefix that the daemon of another data directory uses, if that still exists.
+fn refuse_others(links: &[netlink::Link], prefix: &str, alias: &str) -> Result<(), OpenError> {
+    for link in links.iter().filter(|link| link.name.starts_with(prefix)) {
+        let Some(owner) = link.alias.as_deref().filter(|owner| *owner != alias) else {
+            continue;
+        };
+        if let Some(owner) = owner.strip_prefix("longshore ")
+            && std::path::Path::new(owner).exists()
+        {
+            return Err(OpenError::PrefixTaken {
+                interface: link.name.clone(),
+                owner: owner.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn adopt_bridges(
+    host: &mut Socket,
+    networks: &Records,
+    prefix: &str,
+    alias: &str,
+) -> Result<HashMap<Id, Bridge>, NetworkError> {
+    let mut bridges = HashMap::new();
+    for old in networks.load::<Bridge>()? {
+        let id = old.network.meta.id;
+        match Bridge::make(host, &old.network, prefix, alias) {
+            Ok(bridge) => {
+                networks.put(id, &bridge)?;
+                bridges.insert(id, bridge);
+            }
+            // It is tried again, and its user told, when it is needed.
+            Err(error) => {
+                tracing::warn!(network = %id, error = &error as &dyn std::error::Error, "bridge not taken over");
+                networks.remove(id)?;
+            }
+        }
+    }
+    Ok(bridges)
+}
+
+fn adopt_sandboxes(
+    sandboxes: &Records,
+    directory: &std::path::Path,
+    host: &mut Socket,
+) -> Result<Vec<(Record, Namespace)>, NetworkError> {
+    let links: HashSet<u32> = host.links()?.iter().map(|link| link.index).collect();
+    let mut adopted = Vec::new();
+    for record in sandboxes.load::<Record>()? {
+        let whole = record
+            .interfaces
+            .iter()
+            .all(|interface| links.contains(&interface.outer_index));
+        match Namespace::adopt(sandbox::path(directory, &record)) {
+            Some(namespace) if whole => adopted.push((record, namespace)),
+            // The node was started anew, or the daemon ended in the middle of a removal.
+            _ => sandboxes.remove(record.instance)?,
+        }
+    }
+    Ok(adopted)
+}
+
+/// Removes interfaces and namespaces of ours that belong to no bridge and no sandbox.
+fn sweep(
+    host: &mut Socket,
+    directory: &std::path::Path,
+    alias: &str,
+    bridges: &HashMap<Id, Bridge>,
+    adopted: &[(Record, Namespace)],
+) -> Result<(), NetworkError> {
+    let kept: HashSet<u32> = bridges
+        .values()
+        .map(|bridge| bridge.index)
+        .chain(adopted.iter().flat_map(|(record, _)| {
+            record
+                .interfaces
+                .iter()
+                .map(|interface| interface.outer_index)
+        }))
+        .collect();
+    let unowned: Vec<u32> = host
+        .links()?
+        .into_iter()
+        .filter(|link| link.alias.as_deref() == Some(alias) && !kept.contains(&link.index))
+        .map(|link| link.index)
+        .collect();
+    reaper::remove_interfaces(&unowned)?;
+    let listed = |source| NetworkError::File {
+        attempt: "list",
+        path: directory.to_owned(),
+        source,
+    };
+    for entry in std::fs::read_dir(directory).map_err(listed)? {
+        let path = entry.map_err(listed)?.path();
+        if !adopted.iter().any(|(_, namespace)| namespace.path == path) {
+            Namespace::release(&path)?;
+        }
+    }
+    Ok(())
+}
