@@ -1,0 +1,77 @@
+//! How fast the keeper keeps the output of one chatty container: `cargo bench -p runtime`.
+//!
+//! Lines of 100 bytes, from a container through a pipe into `json-file` with rotation. Prints
+//! payload per second, what the log file took, and the most memory the keeper ever had. Needs root.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints its result, and may stop when it cannot go on"
+)]
+
+#[path = "../tests/scene.rs"]
+mod scene;
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use runtime::keeper::KeeperEvent;
+use runtime::launch::LogTarget;
+
+use scene::{Scene, key};
+
+const LINE_BYTES: usize = 100;
+const FILE_BYTES: usize = 64 << 20;
+const COPIES: usize = 16;
+const ROUNDS: usize = 5;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let scene = Scene::new().await;
+    let mut file = std::fs::File::create(scene.path("rootfs/lines")).unwrap();
+    for number in 0..FILE_BYTES / LINE_BYTES {
+        writeln!(file, "{number:>0$}", LINE_BYTES - 1).unwrap();
+    }
+    let payload = FILE_BYTES / LINE_BYTES * LINE_BYTES * COPIES;
+    for (name, is_kept) in [("into json-file", true), ("into nothing", false)] {
+        let mut times: Vec<Duration> = Vec::new();
+        for _ in 0..ROUNDS {
+            times.push(run(&scene, is_kept).await);
+        }
+        times.sort();
+        let median = times[ROUNDS / 2];
+        println!(
+            "{name}: {:.0} MB/s of payload",
+            payload as f64 / 1e6 / median.as_secs_f64()
+        );
+    }
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", scene.client.hello().pid)).unwrap();
+    let memory = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap();
+    println!("the keeper's memory: {memory}");
+}
+
+async fn run(scene: &Scene, is_kept: bool) -> Duration {
+    let mut launch = scene.launch("chatty", &format!("cat {}", "/lines ".repeat(COPIES)));
+    let path = scene.path("chatty.log");
+    launch.log = if is_kept {
+        LogTarget::JsonFile {
+            path,
+            max_size_bytes: Some(256 << 20),
+            max_files: 2,
+        }
+    } else {
+        LogTarget::None
+    };
+    let mut events = scene.client.events();
+    let begun = Instant::now();
+    scene.client.start(&launch, None).await.unwrap();
+    while !matches!(events.recv().await.unwrap(), KeeperEvent::Exited { .. }) {}
+    let time = begun.elapsed();
+    assert_eq!(scene.client.list().await.unwrap()[0].log_lost_bytes, 0);
+    scene.client.forget(&key("chatty")).await.unwrap();
+    time
+}

@@ -1,0 +1,110 @@
+//! The keeper as a process: how it begins, and how it goes on after an upgrade.
+//!
+//! What the hidden subcommand `keeper` of the binary calls. Needs a process with one thread.
+
+use std::fs::{File, Permissions, TryLockError};
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
+
+use super::server::Server;
+use super::upgrade::{self, ResumeError};
+use super::{LOCK, SOCKET, socket};
+
+/// Descriptors that a keeper can have: more would only make programs slow that close them all.
+const MAX_DESCRIPTORS: u64 = 1 << 20;
+
+/// Why a keeper could not begin, or ended against its will.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Its directory, lock or socket cannot be made.
+    #[error("prepare {path}")]
+    Prepare {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What the kernel answered.
+        #[source]
+        source: io::Error,
+    },
+    /// The program before this one left nothing that can be taken over.
+    #[error("take over from the keeper before")]
+    Resume(#[from] ResumeError),
+    /// The kernel refuses what the keeper cannot be without.
+    #[error("wait for processes and clients")]
+    Loop(#[source] io::Error),
+}
+
+/// Is the keeper of a directory until it is told to shut down. Answers at once if the directory
+/// has a keeper already.
+///
+/// # Errors
+/// When it cannot begin, or the kernel fails it.
+pub fn serve(dir: &Path) -> Result<(), ServeError> {
+    let prepare = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ServeError::Prepare { path, source }
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(prepare(dir))?;
+    let dir = &std::path::absolute(dir).map_err(prepare(dir))?;
+    let lock_path = dir.join(LOCK);
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(prepare(&lock_path))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(()),
+        Err(TryLockError::Error(source)) => return Err(prepare(&lock_path)(source)),
+    }
+    // A terminal's signals are for the daemon. Refused when it leads a session already.
+    _ = setsid();
+    drop(std::env::set_current_dir("/"));
+    raise_descriptor_limit();
+    let path = dir.join(SOCKET);
+    let listener = socket::listen(&path).map_err(prepare(&path))?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(prepare(&path))?;
+    run(Server::new(dir.clone(), lock, listener).map_err(ServeError::Loop)?)
+}
+
+/// Goes on as the keeper that executed this program in its place ([`super::Client::upgrade`]).
+/// `state` is the number of the descriptor it left, as given after `--resume`.
+///
+/// # Errors
+/// When what was left cannot be understood, or as [`serve`].
+pub fn resume(state: RawFd) -> Result<(), ServeError> {
+    match upgrade::take_over(state)? {
+        Some(server) => run(server),
+        None => Ok(()),
+    }
+}
+
+fn run(mut server: Server) -> Result<(), ServeError> {
+    server.run().map_err(ServeError::Loop)?;
+    // The lock goes last, so that the next keeper's socket is not removed.
+    drop(std::fs::remove_file(server.dir.join(SOCKET)));
+    Ok(())
+}
+
+/// Three or four descriptors a container. Children inherit the limit unless theirs is set.
+fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(MAX_DESCRIPTORS).min(MAX_DESCRIPTORS);
+    if let Err(error) = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(wanted),
+            maximum,
+        },
+    ) {
+        tracing::warn!(%error, "cannot raise the limit of descriptors");
+    }
+}

@@ -1,0 +1,217 @@
+//! What a test needs: a directory, a root file system, a keeper.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use oci_spec::runtime::{
+    LinuxBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, MountBuilder, Process, ProcessBuilder,
+    Spec, SpecBuilder, UserBuilder,
+};
+use runtime::keeper::{Client, ProcessKey, SOCKET, ensure};
+use runtime::launch::{Exec, Launch, LogTarget, Rootfs, Stdio};
+
+/// A keeper of its own, and all it needs. Everything goes when it is dropped.
+pub(crate) struct Scene {
+    pub(crate) client: Client,
+    directory: tempfile::TempDir,
+}
+
+impl Scene {
+    pub(crate) async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        make_rootfs(&directory.path().join("rootfs"));
+        let client = ensure(&program(), &directory.path().join("keeper"))
+            .await
+            .unwrap();
+        Self { client, directory }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("keeper").join(SOCKET)
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client::connect(&self.socket()).await.unwrap()
+    }
+
+    /// A container that runs a shell script, and keeps its log in `ID.log`.
+    pub(crate) fn launch(&self, id: &str, script: &str) -> Launch {
+        Launch {
+            id: id.to_owned(),
+            spec: self.spec(id, script),
+            rootfs: Rootfs::Directory(self.path("rootfs")),
+            seccomp: Vec::new(),
+            groups: Vec::new(),
+            init: false,
+            clamp_capabilities: true,
+            stdio: Stdio::default(),
+            log: LogTarget::JsonFile {
+                path: self.path(&format!("{id}.log")),
+                max_size_bytes: None,
+                max_files: 1,
+            },
+            note: serde_json::json!({ "of": id }),
+        }
+    }
+
+    pub(crate) fn exec(&self, container: &str, id: &str, script: &str) -> Exec {
+        Exec {
+            id: id.to_owned(),
+            container: container.to_owned(),
+            process: process(script),
+            seccomp: Vec::new(),
+            groups: Vec::new(),
+            clamp_capabilities: true,
+            stdio: Stdio::default(),
+            note: serde_json::Value::Null,
+        }
+    }
+
+    /// What a container has written, without what the log adds.
+    pub(crate) fn log_text(&self, id: &str) -> String {
+        let log = std::fs::read_to_string(self.path(&format!("{id}.log"))).unwrap();
+        let texts = log.lines().map(|line| {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            record["log"].as_str().unwrap_or_default().to_owned()
+        });
+        texts.collect()
+    }
+
+    fn spec(&self, id: &str, script: &str) -> Spec {
+        let kinds = [
+            LinuxNamespaceType::Pid,
+            LinuxNamespaceType::Mount,
+            LinuxNamespaceType::Ipc,
+            LinuxNamespaceType::Uts,
+            LinuxNamespaceType::Network,
+        ];
+        let namespaces: Vec<_> = kinds
+            .into_iter()
+            .map(|kind| LinuxNamespaceBuilder::default().typ(kind).build().unwrap())
+            .collect();
+        // Unique, because tests run side by side.
+        let unique = self
+            .directory
+            .path()
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .replace('.', "");
+        let linux = LinuxBuilder::default()
+            .namespaces(namespaces)
+            .cgroups_path(Path::new("longshore-test").join(unique).join(id))
+            .build()
+            .unwrap();
+        let mount = |to: &str, kind: &str, options: &[&str]| {
+            let options = options
+                .iter()
+                .map(|&option| option.to_owned())
+                .collect::<Vec<_>>();
+            MountBuilder::default()
+                .destination(to)
+                .typ(kind)
+                .source(kind)
+                .options(options)
+                .build()
+                .unwrap()
+        };
+        SpecBuilder::default()
+            .hostname(id)
+            .process(process(script))
+            .mounts(vec![
+                mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
+                mount(
+                    "/dev",
+                    "tmpfs",
+                    &["nosuid", "strictatime", "mode=755", "size=65536k"],
+                ),
+                mount(
+                    "/dev/pts",
+                    "devpts",
+                    &[
+                        "nosuid",
+                        "noexec",
+                        "newinstance",
+                        "ptmxmode=0666",
+                        "mode=0620",
+                    ],
+                ),
+            ])
+            .linux(linux)
+            .build()
+            .unwrap()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let socket = self.socket();
+        // A runtime of its own, because the test's may be unwinding.
+        let ended = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                if let Ok(client) = Client::connect(&socket).await {
+                    client.shutdown().await.unwrap();
+                }
+            });
+        });
+        let ended = ended.join();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.path("keeper").join("keeper.log"));
+            eprintln!("keeper.log: {}", log.unwrap_or_default());
+        } else {
+            ended.unwrap();
+        }
+    }
+}
+
+pub(crate) fn key(id: &str) -> ProcessKey {
+    ProcessKey::container(id)
+}
+
+/// The program that can be a keeper.
+pub(crate) fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_runtime").into()
+}
+
+fn process(script: &str) -> Process {
+    ProcessBuilder::default()
+        .args(vec![
+            "/bin/sh".to_owned(),
+            "-c".to_owned(),
+            script.to_owned(),
+        ])
+        .env(vec!["PATH=/bin:/usr/bin".to_owned()])
+        .cwd("/")
+        .terminal(false)
+        .user(UserBuilder::default().uid(0u32).gid(0u32).build().unwrap())
+        .build()
+        .unwrap()
+}
+
+/// Debian's static busybox, and what a container expects to find.
+fn make_rootfs(rootfs: &Path) {
+    for directory in ["bin", "dev", "proc", "sys", "tmp", "etc"] {
+        std::fs::create_dir_all(rootfs.join(directory)).unwrap();
+    }
+    std::fs::copy("/bin/busybox", rootfs.join("bin/busybox")).expect("busybox-static is installed");
+    let applets = Command::new("/bin/busybox")
+        .arg("--list")
+        .output()
+        .unwrap()
+        .stdout;
+    for applet in String::from_utf8(applets)
+        .unwrap()
+        .lines()
+        .filter(|&applet| applet != "busybox")
+    {
+        std::os::unix::fs::symlink("busybox", rootfs.join("bin").join(applet)).unwrap();
+    }
+}
