@@ -6,6 +6,7 @@ use actions::{Caller, Cloud};
 use axum::extract::FromRequestParts;
 use edge::observe::RequestId;
 use http::request::Parts;
+use model::Project;
 
 use crate::Settings;
 use crate::error::ApiError;
@@ -37,7 +38,7 @@ impl FromRequestParts<Front> for At {
         Ok(Self {
             cloud: front.cloud.clone(),
             settings: front.settings.clone(),
-            caller: Caller { project: front.settings.project.clone(), request_id },
+            caller: Caller { project: Project::admin(), request_id },
             version: parts.extensions.get::<Version>().copied().unwrap_or(Version::MAX),
             form: Form::parse(&parts.uri)?,
         })

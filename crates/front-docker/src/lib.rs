@@ -27,19 +27,16 @@ mod volume;
 
 use std::path::PathBuf;
 
-use model::Project;
-
 /// What the front end must be told.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The daemon's own version, as `docker version` shows it.
-    pub version: String,
     /// The data directory, as `docker info` shows it.
     pub data_dir: PathBuf,
-    /// The project in which the socket acts.
-    pub project: Project,
-    /// Counts the requests.
+    /// Counts the requests, by route.
     pub metrics: edge::metrics::Metrics,
 }
+
+/// The daemon's own version, as `docker version` shows it.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub use router::router;

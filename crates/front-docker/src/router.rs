@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use actions::Cloud;
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use edge::observe::observe;
@@ -50,11 +50,9 @@ pub(crate) fn routes() -> Vec<Route> {
     .collect()
 }
 
-/// The whole API, for one project.
+/// The whole API, acting in the operator's own project. Counts its requests itself.
 pub fn router(cloud: Cloud, settings: Settings) -> Router {
     let metrics = settings.metrics.clone();
-    let server = HeaderValue::from_str(&format!("Longshore/{} (linux)", settings.version))
-        .unwrap_or(HeaderValue::from_static("Longshore (linux)"));
     let mut router = Router::new();
     for route in routes() {
         router = router.route(route.path, route.handler);
@@ -67,7 +65,7 @@ pub fn router(cloud: Cloud, settings: Settings) -> Router {
     Router::new()
         .fallback_service(observe(router, metrics))
         .layer(from_fn(negotiate))
-        .layer(from_fn_with_state(server, name_server))
+        .layer(from_fn(name_server))
 }
 
 async fn page_not_found() -> ApiError {
@@ -119,10 +117,11 @@ fn with_one_name(path: &str) -> Cow<'_, str> {
 }
 
 /// The headers that clients read the daemon's identity from.
-async fn name_server(State(server): State<HeaderValue>, request: Request, next: Next) -> Response {
+async fn name_server(request: Request, next: Next) -> Response {
+    const SERVER_NAME: &str = concat!("Longshore/", env!("CARGO_PKG_VERSION"), " (linux)");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    headers.insert(SERVER, server);
+    headers.insert(SERVER, HeaderValue::from_static(SERVER_NAME));
     if let Ok(version) = HeaderValue::from_str(&Version::MAX.to_string()) {
         headers.insert("Api-Version", version);
     }

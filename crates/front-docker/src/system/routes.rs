@@ -53,7 +53,7 @@ async fn ping_head() -> Response {
 
 async fn version(at: At) -> Response {
     let info = system::info(&at.cloud, &at.caller).ok();
-    axum::Json(wire::version(&at.settings, info.as_ref())).into_response()
+    axum::Json(wire::version(info.as_ref())).into_response()
 }
 
 async fn info(at: At) -> Result<Response, ApiError> {

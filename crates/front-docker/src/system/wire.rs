@@ -6,7 +6,7 @@ use actions::system::Info;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::Settings;
+use crate::{Settings, VERSION};
 use crate::container::translate::RUNTIMES;
 use crate::version::Version;
 
@@ -20,14 +20,14 @@ pub(crate) fn go_architecture(architecture: &str) -> &str {
 }
 
 /// `GET /version`. The kernel is unknown until the node has announced itself.
-pub(crate) fn version(settings: &Settings, info: Option<&Info>) -> Value {
+pub(crate) fn version(info: Option<&Info>) -> Value {
     let architecture = info.map_or(std::env::consts::ARCH, |info| &info.node.spec.architecture);
     let architecture = go_architecture(architecture);
     let kernel = info.map_or("", |info| &info.node.spec.kernel);
     let (max, min) = (Version::MAX.to_string(), Version::MIN.to_string());
     json!({
         "Platform": { "Name": "Longshore" },
-        "Version": settings.version,
+        "Version": VERSION,
         "ApiVersion": max,
         "MinAPIVersion": min,
         "Os": "linux",
@@ -38,7 +38,7 @@ pub(crate) fn version(settings: &Settings, info: Option<&Info>) -> Value {
         "BuildTime": "",
         "Components": [{
             "Name": "Engine",
-            "Version": settings.version,
+            "Version": VERSION,
             "Details": {
                 "ApiVersion": max,
                 "Arch": architecture,
@@ -111,7 +111,7 @@ pub(crate) fn info(settings: &Settings, info: &Info, version: Version) -> Value 
         "Name": info.node.meta.name,
         "Labels": [],
         "ExperimentalBuild": false,
-        "ServerVersion": settings.version,
+        "ServerVersion": VERSION,
         "Runtimes": { RUNTIMES[0]: { "path": RUNTIMES[0] } },
         "DefaultRuntime": RUNTIMES[0],
         "Swarm": {
