@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use model::container::{ContainerSpec, Mount, MountSource};
+use model::container::{ContainerSpec, HealthCheck, Mount, MountSource};
 use model::image::Image;
 use model::instance::{Attachment, Instance, InstanceSpec, NetworkMode};
 use model::meta::Owner;
@@ -215,6 +215,10 @@ fn merge_health_check(container: &mut ContainerSpec, image: &Image) {
         container.health_check = Some(from_image.clone());
         return;
     };
+    // A check without anything switches the image's off.
+    if *check == HealthCheck::default() {
+        return;
+    }
     if check.args.is_empty() {
         check.args.clone_from(&from_image.args);
     }
