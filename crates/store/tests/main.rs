@@ -8,6 +8,7 @@
 
 mod crash;
 mod embedded;
+mod runner;
 mod suite;
 
 use jiff::Timestamp;

@@ -21,6 +21,11 @@ impl Reconciler {
         if !is_due || (run.attempt > 0 && intent.stopped_by_user) {
             return Ok(Step::Done(Next::Change));
         }
+        // There may be room later; the placement will say so.
+        let has_no_room = |reason: &Failure| reason.kind == FailureKind::NoCapacity;
+        if records.placement.reason.as_ref().is_some_and(has_no_room) {
+            return Ok(Step::Done(Next::Change));
+        }
         let not_before = records
             .retry
             .as_ref()

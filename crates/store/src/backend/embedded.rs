@@ -1,6 +1,6 @@
 //! A backend in one SQLite file beside the daemon, for a control plane of one.
 //!
-//! Why SQLite, and what each promise costs: `docs/decisions/0002-embedded-store.md`. A thread of
+//! Why SQLite, and what each promise costs: `docs/decisions/0005-embedded-store.md`. A thread of
 //! its own holds the only connection, so that a slow disk never stalls the async workers. A
 //! commit is in the page cache when it is answered (`synchronous=NORMAL` in WAL mode flushes only
 //! at checkpoints); [`Flusher`] brings it to the disk for those who wait.
