@@ -1,0 +1,296 @@
+//! Writes what is in a root as a tar stream, in the form that Docker's archives have: ustar with
+//! PAX records where it is too narrow, times in whole seconds, hard links by name, and of the
+//! extended attributes the file capabilities.
+//!
+//! File systems mounted inside are left out, but those that a user mounted: a container's `/proc`
+//! is no part of its files.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rooted::{Root, RootedError};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+use tar::{Builder, EntryType, Header};
+
+use super::path::Spot;
+
+/// How deep directories may be nested: each level holds a descriptor.
+const MAX_DEPTH: usize = 512;
+
+/// Bytes that a name has room for in a header.
+const NAME_BYTES: usize = 100;
+
+const CAPABILITY: &CStr = c"security.capability";
+
+/// Why an archive could not be written to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PackError {
+    #[error("archive {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("archive {}: directories are nested deeper than {MAX_DEPTH}", path.display())]
+    TooDeep { path: PathBuf },
+    #[error("write the archive")]
+    Write(#[source] io::Error),
+    #[error(transparent)]
+    Path(#[from] RootedError),
+}
+
+/// Writes one archive.
+pub(super) struct Packer<W: Write> {
+    archive: Builder<W>,
+    /// Absolute paths of what users mounted.
+    mounts: Vec<PathBuf>,
+    /// Archived names of files that have several, by device and number.
+    linked: HashMap<(u64, u64), Vec<u8>>,
+}
+
+/// One directory entry on its way into the archive.
+struct Item<'a> {
+    parent: BorrowedFd<'a>,
+    name: &'a OsStr,
+    path: &'a Path,
+    archived: &'a [u8],
+    stat: &'a Stat,
+}
+
+impl<W: Write> Packer<W> {
+    pub(super) fn new(out: W, mounts: Vec<PathBuf>) -> Self {
+        Self { archive: Builder::new(out), mounts, linked: HashMap::new() }
+    }
+
+    /// Adds what is at a spot, with everything below it.
+    pub(super) fn add(&mut self, spot: &Spot) -> Result<(), PackError> {
+        // Docker's archive of the root has absolute names; its clients expect them.
+        let archived: &[u8] = if spot.shown_as == "/" { b"" } else { spot.shown_as.as_bytes() };
+        let item = Item { parent: spot.parent.as_fd(), name: &spot.name, path: &spot.path, archived, stat: &spot.stat };
+        self.add_item(&item, 0)
+    }
+
+    /// Adds everything in a root, but not the root itself.
+    pub(super) fn add_root(&mut self, root: &Root) -> Result<(), PackError> {
+        let directory = root.open_at(Path::new("/"), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        self.add_entries(&directory, Path::new("/"), None, 0)
+    }
+
+    pub(super) fn finish(mut self) -> Result<(), PackError> {
+        self.archive.finish().map_err(PackError::Write)
+    }
+
+    fn add_item(&mut self, item: &Item<'_>, depth: usize) -> Result<(), PackError> {
+        match FileType::from_raw_mode(item.stat.st_mode) {
+            FileType::Directory => self.add_directory(item, depth),
+            FileType::RegularFile => self.add_file(item),
+            FileType::Symlink => {
+                let target = fs::readlinkat(item.parent, item.name, Vec::new()).map_err(item.failed())?;
+                let mut header = header(item.stat, EntryType::Symlink);
+                self.write_header(item, &mut header, item.archived, target.as_bytes(), None)
+            }
+            kind @ (FileType::CharacterDevice | FileType::BlockDevice | FileType::Fifo) => {
+                let kind = match kind {
+                    FileType::CharacterDevice => EntryType::Char,
+                    FileType::BlockDevice => EntryType::Block,
+                    _ => EntryType::Fifo,
+                };
+                let mut header = header(item.stat, kind);
+                if kind != EntryType::Fifo {
+                    let device = item.stat.st_rdev;
+                    // A ustar header has these fields.
+                    drop(header.set_device_major(fs::major(device)));
+                    drop(header.set_device_minor(fs::minor(device)));
+                }
+                self.write_header(item, &mut header, item.archived, b"", None)
+            }
+            // A socket is nothing without its process, and tar has no word for it.
+            _ => Ok(()),
+        }
+    }
+
+    fn add_directory(&mut self, item: &Item<'_>, depth: usize) -> Result<(), PackError> {
+        if depth > MAX_DEPTH {
+            return Err(PackError::TooDeep { path: item.path.to_owned() });
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = match fs::openat(item.parent, item.name, flags, Mode::empty()) {
+            // It was removed or replaced since it was looked at.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+            answer => answer.map_err(item.failed())?,
+        };
+        let mut name = item.archived.to_vec();
+        name.push(b'/');
+        self.write_header(item, &mut header(item.stat, EntryType::Directory), &name, b"", None)?;
+        if depth > 0 && self.is_foreign(&directory, item.path) {
+            return Ok(());
+        }
+        self.add_entries(&directory, item.path, Some(item.archived), depth)
+    }
+
+    fn add_entries(&mut self, directory: &OwnedFd, path: &Path, archived: Option<&[u8]>, depth: usize) -> Result<(), PackError> {
+        let failed = |errno: Errno| PackError::Read { path: path.to_owned(), source: errno.into() };
+        let mut names: Vec<OsString> = Vec::new();
+        for entry in fs::Dir::read_from(directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name != "." && name != ".." {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        for name in names {
+            let stat = match fs::statat(directory, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => continue,
+                answer => answer.map_err(failed)?,
+            };
+            let mut below = archived.map_or_else(Vec::new, |archived| [archived, b"/"].concat());
+            below.extend_from_slice(name.as_bytes());
+            let path = path.join(&name);
+            let item = Item { parent: directory.as_fd(), name: &name, path: &path, archived: &below, stat: &stat };
+            self.add_item(&item, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    /// Whether another file system begins here, and no user mounted it.
+    fn is_foreign(&self, directory: &OwnedFd, path: &Path) -> bool {
+        let is_wanted = self.mounts.iter().any(|mount| path.starts_with(mount));
+        !is_wanted
+            && fs::statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::empty())
+                .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    }
+
+    fn add_file(&mut self, item: &Item<'_>) -> Result<(), PackError> {
+        if item.stat.st_nlink > 1 {
+            let identity = (item.stat.st_dev, item.stat.st_ino);
+            if let Some(first) = self.linked.get(&identity).cloned() {
+                let mut header = header(item.stat, EntryType::Link);
+                return self.write_header(item, &mut header, item.archived, &first, None);
+            }
+            self.linked.insert(identity, item.archived.to_vec());
+        }
+        let Some((file, stat)) = open_file(item)? else { return Ok(()) };
+        let capability = capability(&file).map_err(item.failed())?;
+        let size = u64::try_from(stat.st_size).unwrap_or_default();
+        let mut header = header(&stat, EntryType::Regular);
+        header.set_size(size);
+        self.write_header(item, &mut header, item.archived, b"", capability.as_deref())?;
+        self.write_content(file.into(), size).map_err(|problem| match problem {
+            Problem::Read(source) => PackError::Read { path: item.path.to_owned(), source },
+            Problem::Write(source) => PackError::Write(source),
+        })
+    }
+
+    /// Writes exactly `size` bytes: a file may shrink or grow while it is read.
+    fn write_content(&mut self, mut file: File, size: u64) -> Result<(), Problem> {
+        let out = self.archive.get_mut();
+        let mut buffer = vec![0; 64 << 10];
+        let padded = size.next_multiple_of(512);
+        let (mut written, mut at_end) = (0, false);
+        while written < padded {
+            let wanted = usize::try_from(padded - written).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let mut length = 0;
+            if !at_end && written < size {
+                let limit = usize::try_from(size - written).map_or(wanted, |left| left.min(wanted));
+                length = match file.read(&mut buffer[..limit]) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    answer => answer.map_err(Problem::Read)?,
+                };
+                at_end = length == 0;
+            }
+            if length == 0 {
+                buffer[..wanted].fill(0);
+                length = wanted;
+            }
+            out.write_all(&buffer[..length]).map_err(Problem::Write)?;
+            written += length as u64;
+        }
+        Ok(())
+    }
+
+    fn write_header(
+        &mut self,
+        item: &Item<'_>,
+        header: &mut Header,
+        name: &[u8],
+        link: &[u8],
+        capability: Option<&[u8]>,
+    ) -> Result<(), PackError> {
+        let has_zero = |text: &[u8]| text.contains(&0);
+        if has_zero(name) || has_zero(link) {
+            return Err(item.failed()(Errno::INVAL));
+        }
+        let mut records: Vec<(&str, &[u8])> = Vec::new();
+        if name.len() > NAME_BYTES {
+            records.push(("path", name));
+        }
+        if link.len() > NAME_BYTES {
+            records.push(("linkpath", link));
+        }
+        if let Some(capability) = capability {
+            records.push(("SCHILY.xattr.security.capability", capability));
+        }
+        if !records.is_empty() {
+            self.archive.append_pax_extensions(records).map_err(PackError::Write)?;
+        }
+        let fields = header.as_old_mut();
+        let (name, link) = (&name[..name.len().min(NAME_BYTES)], &link[..link.len().min(NAME_BYTES)]);
+        fields.name[..name.len()].copy_from_slice(name);
+        fields.linkname[..link.len()].copy_from_slice(link);
+        header.set_cksum();
+        self.archive.get_mut().write_all(header.as_bytes()).map_err(PackError::Write)
+    }
+}
+
+enum Problem {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+impl Item<'_> {
+    fn failed(&self) -> impl FnOnce(Errno) -> PackError + use<> {
+        let path = self.path.to_owned();
+        move |errno| PackError::Read { path, source: errno.into() }
+    }
+}
+
+fn header(stat: &Stat, kind: EntryType) -> Header {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(stat.st_mode & 0o7777);
+    header.set_uid(stat.st_uid.into());
+    header.set_gid(stat.st_gid.into());
+    header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or_default());
+    header.set_size(0);
+    header
+}
+
+/// Opens a file only once it is known to be one: a container may have put a device in its place.
+fn open_file(item: &Item<'_>) -> Result<Option<(OwnedFd, Stat)>, PackError> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let handle = match fs::openat(item.parent, item.name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        answer => answer.map_err(item.failed())?,
+    };
+    let stat = fs::fstat(&handle).map_err(item.failed())?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Ok(None);
+    }
+    let host_path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+    let file = fs::open(host_path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(item.failed())?;
+    Ok(Some((file, stat)))
+}
+
+/// The file's capabilities, as the kernel keeps them.
+fn capability(file: &OwnedFd) -> Result<Option<Vec<u8>>, Errno> {
+    // Three words and a user id at most. Source: linux/capability.h, `vfs_ns_cap_data`.
+    let mut value = [0; 64];
+    match fs::fgetxattr(file, CAPABILITY, &mut value) {
+        Ok(length) => Ok(Some(value[..length].to_vec())),
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
