@@ -230,34 +230,44 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Removes it with the cgroups below it; a missing one is no error.
+    /// Removes it with the cgroups below it, and kills what processes are still in it; a missing one
+    /// is no error. Never waits.
     ///
-    /// Processes still in it are killed first.
+    /// `false` when killed processes are not gone yet: try again a little later.
     ///
     /// # Errors
-    /// When processes do not go away (`EBUSY`) or the kernel refuses.
-    pub fn remove(&self) -> Result<(), CgroupError> {
-        /// Waits for killed processes, doubling: 255 ms in all.
-        const ATTEMPTS: u32 = 8;
+    /// When the kernel refuses.
+    pub fn try_remove(&self) -> Result<bool, CgroupError> {
+        let mut is_busy = false;
         for directory in self.directories() {
-            let mut attempt = 0;
-            loop {
-                match remove_tree(&directory) {
-                    Ok(()) => break,
-                    Err(errno) if errno != Errno::BUSY || attempt == ATTEMPTS => {
-                        return Err(CgroupError::refused("remove cgroup", &directory, errno));
-                    }
-                    Err(_) => {
-                        if attempt == 0 {
-                            self.kill(libc::SIGKILL)?;
-                        }
-                        std::thread::sleep(std::time::Duration::from_millis(1 << attempt));
-                        attempt += 1;
-                    }
-                }
+            match remove_tree(&directory) {
+                Ok(()) => {}
+                Err(Errno::BUSY) => is_busy = true,
+                Err(errno) => return Err(CgroupError::refused("remove cgroup", &directory, errno)),
             }
         }
-        Ok(())
+        if is_busy {
+            self.kill(libc::SIGKILL)?;
+        }
+        Ok(!is_busy)
+    }
+
+    /// As [`Cgroup::try_remove`], but waits for killed processes.
+    ///
+    /// # Errors
+    /// When they do not go away within half a second (`EBUSY`), or the kernel refuses.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        for attempt in 0..9 {
+            if self.try_remove()? {
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1 << attempt));
+        }
+        Err(CgroupError::refused(
+            "remove cgroup",
+            &self.path,
+            Errno::BUSY,
+        ))
     }
 
     /// What a container sees as its own cgroup: name of the hierarchy (empty for version 2) and

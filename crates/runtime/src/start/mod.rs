@@ -140,7 +140,7 @@ pub(crate) fn container_in_stages(
         .linux()
         .as_ref()
         .ok_or_else(|| missing("linux"))?;
-    let cgroup = cgroup_of(linux)?;
+    let cgroup = cgroup_of(launch, linux)?;
     let wanted = linux.namespaces().as_deref().unwrap_or_default();
     let namespaces =
         Namespaces::plan(wanted, netns).map_err(|error| StartError::invalid(&error))?;
@@ -337,13 +337,13 @@ fn born(
     child.map_err(refused("create the process"))
 }
 
-/// The cgroup of a container.
-fn cgroup_of(linux: &Linux) -> Result<Cgroup, StartError> {
-    let path = linux
-        .cgroups_path()
-        .as_ref()
-        .ok_or_else(|| missing("linux.cgroupsPath"))?;
-    Cgroup::at(&path.to_string_lossy()).map_err(|error| StartError::invalid(&error))
+/// The cgroup of a container: by its path, or by its key where there is none.
+fn cgroup_of(launch: &Launch, linux: &Linux) -> Result<Cgroup, StartError> {
+    let path = linux.cgroups_path().as_ref().map_or_else(
+        || launch.id.clone(),
+        |path| path.to_string_lossy().into_owned(),
+    );
+    Cgroup::at(&path).map_err(|error| StartError::invalid(&error))
 }
 
 fn capabilities(process: &Process, clamp: bool) -> Result<Sets, StartError> {

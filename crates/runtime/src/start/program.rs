@@ -194,7 +194,13 @@ impl Program<'_> {
             Databases::default()
         };
         let mut identity = match named {
-            Some(named) => databases.named(named).map_err(invalid)?,
+            Some(named) => {
+                let mut identity = databases.named(named).map_err(invalid)?;
+                // Without its own group among the others a process could give that group up, and
+                // with it what a file denies the group (CVE-2022-36109).
+                identity.groups.insert(0, identity.gid);
+                identity
+            }
             None => Identity {
                 uid: user.uid(),
                 gid: user.gid(),
