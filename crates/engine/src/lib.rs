@@ -4,13 +4,31 @@
 //! one over the keeper; [`simulated::Simulated`] is its twin for tests of everything above. The
 //! engine knows neither the store, nor other nodes, nor any API.
 
+mod adoption;
+mod archive;
+mod attachment;
+mod changes;
+pub mod facts;
+pub mod directory;
+mod exec;
 mod failure;
+mod health;
+pub mod host;
+mod instance;
 mod log;
+pub mod metrics;
+pub mod network;
+mod process;
+mod processes;
 mod root;
+mod run;
+mod seccomp;
 mod signal;
 pub mod simulated;
-
-pub mod network;
+mod spec;
+mod start;
+mod stats;
+mod volume;
 
 use std::path::PathBuf;
 
@@ -207,7 +225,8 @@ pub trait Engine: Send + Sync + 'static {
 pub struct ExtractOptions {
     /// Refuse to replace a directory by a file, or a file by a directory.
     pub no_overwrite_dir_non_dir: bool,
-    /// Set owners as the archive has them, instead of root's.
+    /// Give everything to the user that the container runs as, where it names one, instead of to
+    /// whom the archive names.
     pub copy_owners: bool,
 }
 

@@ -1,0 +1,318 @@
+//! One run of an instance: what the host remembers of it while it lives and until its exit has
+//! been taken note of.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use jiff::Timestamp;
+use model::Id;
+use model::container::{ContainerSpec, HealthCheck};
+use model::instance::{Exit, Instance, Run};
+use model::resources::Ulimit;
+use model::security::Security;
+use runtime::keeper::ProcessKey;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+/// What the keeper keeps for us, so that a later daemon finds the run again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Note {
+    /// Which run.
+    pub(crate) run: Run,
+    /// Path of its cgroup in every hierarchy.
+    pub(crate) cgroups_path: String,
+    /// It has an attachment to networks of its own.
+    pub(crate) has_sandbox: bool,
+    /// Its `/dev/shm` is mounted on the host, for others to share.
+    #[serde(default)]
+    pub(crate) shares_memory: bool,
+    /// Host name inside.
+    pub(crate) hostname: String,
+    /// NIS domain name inside.
+    #[serde(default)]
+    pub(crate) domainname: String,
+    /// As [`ContainerSpec::env`].
+    pub(crate) env: Vec<String>,
+    /// As [`ContainerSpec::working_dir`].
+    pub(crate) working_dir: String,
+    /// As [`ContainerSpec::user`].
+    pub(crate) user: String,
+    /// Standard streams are a terminal.
+    pub(crate) tty: bool,
+    /// As [`ContainerSpec::stdin_once`].
+    pub(crate) stdin_once: bool,
+    /// As [`ContainerSpec::stop_signal`].
+    pub(crate) stop_signal: Option<String>,
+    /// Privileges.
+    pub(crate) security: Security,
+    /// Limits of each process.
+    #[serde(default)]
+    pub(crate) ulimits: Vec<Ulimit>,
+    /// How its health is found out.
+    pub(crate) health_check: Option<HealthCheck>,
+}
+
+impl Note {
+    pub(crate) fn new(
+        instance: &Instance,
+        container: &ContainerSpec,
+        run: Run,
+        cgroups_path: String,
+    ) -> Self {
+        Self {
+            run,
+            cgroups_path,
+            has_sandbox: false,
+            shares_memory: false,
+            hostname: instance.spec.hostname.clone(),
+            domainname: instance.spec.domainname.clone(),
+            env: container.env.clone(),
+            working_dir: container.working_dir.clone(),
+            user: container.user.clone(),
+            tty: container.tty,
+            stdin_once: container.stdin_once,
+            stop_signal: container.stop_signal.clone(),
+            security: container.security.clone(),
+            ulimits: container.resources.ulimits.clone(),
+            health_check: container.health_check.clone(),
+        }
+    }
+
+    /// As text in one string: a tree of JSON values would take the keeper several times the memory.
+    pub(crate) fn to_value(&self) -> serde_json::Value {
+        serde_json::to_string(self).map_or(serde_json::Value::Null, serde_json::Value::String)
+    }
+
+    pub(crate) fn from_value(value: &serde_json::Value) -> Option<Self> {
+        serde_json::from_str(value.as_str()?).ok()
+    }
+}
+
+/// What a run does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum State {
+    Running,
+    Paused,
+    Exited(Exit),
+}
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) id: Id,
+    pub(crate) note: Note,
+    /// Set once the program is executed; `None` when the start failed.
+    started: OnceLock<(u32, Timestamp)>,
+    has_started: watch::Sender<bool>,
+    state: watch::Sender<State>,
+    /// The keeper does not know it any more.
+    forgotten: AtomicBool,
+    /// The health check's task, while there is one.
+    health: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+impl Live {
+    pub(crate) fn new(id: Id, note: Note) -> Self {
+        Self {
+            id,
+            note,
+            started: OnceLock::new(),
+            has_started: watch::Sender::new(false),
+            state: watch::Sender::new(State::Running),
+            forgotten: AtomicBool::new(false),
+            health: Mutex::new(None),
+        }
+    }
+
+    /// The keeper's name for its first process.
+    pub(crate) fn key(&self) -> ProcessKey {
+        ProcessKey::container(self.id.simple())
+    }
+
+    pub(crate) fn set_started(&self, pid: u32, at: Timestamp) {
+        if self.started.set((pid, at)).is_ok() {
+            self.has_started.send_replace(true);
+        }
+    }
+
+    /// Waits until the start is over; an exit may be heard of before.
+    pub(crate) async fn wait_started(&self) {
+        // The sender lives as long as this, so it cannot close.
+        drop(
+            self.has_started
+                .subscribe()
+                .wait_for(|started| *started)
+                .await,
+        );
+    }
+
+    /// Process 1 and when it was executed; `None` before.
+    pub(crate) fn started(&self) -> Option<(u32, Timestamp)> {
+        self.started.get().copied()
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Process 1, while it runs or is frozen.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match *self.state.borrow() {
+            State::Exited(_) => None,
+            State::Running | State::Paused => self.started().map(|(pid, _)| pid),
+        }
+    }
+
+    /// Changes the state, unless the run is over. Answers whether it was changed.
+    pub(crate) fn set_state(&self, new: State) -> bool {
+        self.state.send_if_modified(|state| {
+            let changes = !matches!(state, State::Exited(_)) && *state != new;
+            if changes {
+                *state = new;
+            }
+            changes
+        })
+    }
+
+    /// Waits for the end of the run.
+    pub(crate) async fn exited(&self) -> Option<Exit> {
+        let mut states = self.state.subscribe();
+        let state = states
+            .wait_for(|state| matches!(state, State::Exited(_)))
+            .await
+            .ok()?;
+        match &*state {
+            State::Exited(exit) => Some(exit.clone()),
+            State::Running | State::Paused => None,
+        }
+    }
+
+    /// Whether the keeper does not know it any more.
+    pub(crate) fn was_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Acquire)
+    }
+
+    /// The keeper does not know it any more.
+    pub(crate) fn set_forgotten(&self) {
+        self.forgotten.store(true, Ordering::Release);
+    }
+
+    /// Puts a health check's task in the place of the one before, which ends.
+    pub(crate) fn set_health_task(&self, task: Option<AbortOnDropHandle<()>>) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = task;
+    }
+}
+
+/// Every run that is not forgotten, the newest of each instance.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    lives: Mutex<HashMap<Id, Arc<Live>>>,
+    turns: Mutex<HashMap<Id, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Runs {
+    pub(crate) fn get(&self, id: Id) -> Option<Arc<Live>> {
+        self.lives
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned()
+    }
+
+    /// The run, if it lives.
+    pub(crate) fn running(&self, id: Id) -> Option<Arc<Live>> {
+        self.get(id).filter(|live| live.pid().is_some())
+    }
+
+    pub(crate) fn put(&self, live: &Arc<Live>) {
+        self.lives
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(live.id, Arc::clone(live));
+    }
+
+    /// Takes a run out, unless another has taken its place.
+    pub(crate) fn take(&self, live: &Arc<Live>) {
+        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        if lives
+            .get(&live.id)
+            .is_some_and(|known| Arc::ptr_eq(known, live))
+        {
+            lives.remove(&live.id);
+        }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Live>> {
+        self.lives
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    /// How many live now.
+    pub(crate) fn count_running(&self) -> u64 {
+        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        lives.values().filter(|live| live.pid().is_some()).count() as u64
+    }
+
+    /// Waits until nobody else makes, starts or removes this instance.
+    pub(crate) async fn turn(&self, id: Id) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(id).or_default())
+        };
+        turn.lock_owned().await
+    }
+
+    /// Forgets the turn of an instance that is gone.
+    pub(crate) fn drop_turn(&self, id: Id) {
+        self.turns
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live() -> Live {
+        let instance = Instance {
+            meta: model::Meta::new("x", model::Project::admin(), Timestamp::UNIX_EPOCH),
+            spec: model::instance::InstanceSpec::default(),
+        };
+        let note = Note::new(
+            &instance,
+            &ContainerSpec::default(),
+            Run::default(),
+            "/x".into(),
+        );
+        Live::new(instance.meta.id, note)
+    }
+
+    #[test]
+    fn a_note_survives_the_keeper() {
+        let note = live().note;
+        assert_eq!(Note::from_value(&note.to_value()), Some(note));
+    }
+
+    #[tokio::test]
+    async fn an_end_is_final() {
+        let live = live();
+        live.set_started(7, Timestamp::UNIX_EPOCH);
+        assert_eq!(live.pid(), Some(7));
+        let exit = Exit {
+            code: 3,
+            oom_killed: false,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        assert!(live.set_state(State::Exited(exit.clone())));
+        assert!(!live.set_state(State::Running));
+        assert_eq!((live.pid(), live.exited().await), (None, Some(exit)));
+    }
+}
