@@ -1,1 +1,31 @@
-//! placeholder
+//! OCI content on this node: digests, references, blobs, manifests, unpacked layers.
+//!
+//! [`Store`] is the whole of it: loads and saves archives, imports root file systems, tags, lists
+//! and removes. Layers are unpacked once, one directory each, and shared; everything that is read
+//! often is in memory. It fetches nothing (that is a registry client's), mounts nothing and knows
+//! no containers: who uses an image is asked of the caller. The engine mounts [`Store::layers`];
+//! `actions` calls the rest.
+
+mod archive;
+pub mod changes;
+mod compression;
+mod config;
+mod digest;
+pub mod extract;
+mod layer;
+pub mod pipe;
+pub mod reference;
+mod store;
+mod unpack;
+
+pub use archive::ArchiveError;
+pub use compression::UnsupportedCompression;
+pub use digest::DigestError;
+pub use store::import::{ImportError, ImportOptions};
+pub use store::layers::LayerError;
+pub use store::load::{LoadError, Loaded, Progress};
+pub use store::remove::{Conflict, Reason, RemoveError, Removed, Use};
+pub use store::save::SaveError;
+pub use store::tag::{TagError, TargetError};
+pub use store::{ContentError, LookupError, OpenError, Store};
+pub use unpack::UnpackError;

@@ -1,0 +1,222 @@
+//! The store's files: where everything is, and how it gets there so that a crash leaves no half.
+//!
+//! `blobs/sha256/<hex>` configurations, manifests and layers as they came; `layers/<diff id>`
+//! unpacked layers; `index.json` what is what; `staging/` whatever is not finished. Things are made
+//! in `staging` and renamed into place; the index is replaced last, and only it counts.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::FlockOperation;
+
+use crate::digest::Digest;
+
+/// Why something was not done to a file of the store.
+#[derive(Debug, thiserror::Error)]
+#[error("image store: {attempt} {}{}", path.display(), hint(source))]
+pub struct ContentError {
+    /// What was tried.
+    pub attempt: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// Why it failed.
+    #[source]
+    pub source: io::Error,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": the disk is full",
+        _ => "",
+    }
+}
+
+pub(crate) fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ContentError {
+    let path = path.to_owned();
+    move |source| ContentError { attempt, path, source }
+}
+
+/// The directory of a store.
+#[derive(Debug)]
+pub(crate) struct Content {
+    dir: PathBuf,
+    /// Held as long as the store is open.
+    _lock: File,
+    /// Names of staged things begin with it, so that leftovers keep theirs while they are swept.
+    generation: String,
+    staged: AtomicU64,
+}
+
+/// A directory in `staging`; gone, with what is still in it, when dropped.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    path: PathBuf,
+}
+
+impl Staging {
+    /// A new file in it.
+    pub(crate) fn create(&self, name: &str) -> Result<(File, PathBuf), ContentError> {
+        let path = self.path.join(name);
+        let file = File::options().read(true).write(true).create_new(true).open(&path);
+        Ok((file.map_err(failed("create", &path))?, path))
+    }
+
+    /// A new directory in it, as the root of a layer.
+    pub(crate) fn create_dir(&self, name: &str) -> Result<PathBuf, ContentError> {
+        let path = self.path.join(name);
+        fs::create_dir(&path).map_err(failed("make", &path))?;
+        let mode = rustix::fs::Mode::from_raw_mode(0o755);
+        rustix::fs::chmod(&path, mode).map_err(|errno| failed("set mode of", &path)(errno.into()))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        remove_tree(&self.path);
+    }
+}
+
+/// Removes what nobody needs; what cannot be removed is swept when the store is opened again.
+fn remove_tree(path: &Path) {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let removed = rooted::Root::open(parent)
+        .map_err(|error| error.source)
+        .and_then(|root| rooted::remove_entry(root.as_fd(), name));
+    if let Err(errno) = removed {
+        tracing::warn!(path = %path.display(), %errno, "image store: remove leftover");
+    }
+}
+
+impl Content {
+    /// Opens or makes the directory; `None` when another process has it.
+    pub(crate) fn open(dir: &Path) -> Result<Option<Self>, ContentError> {
+        let generation = jiff::Timestamp::now().as_nanosecond().to_string();
+        let content = |lock| Self { dir: dir.to_owned(), _lock: lock, generation, staged: AtomicU64::new(0) };
+        for part in ["blobs/sha256", "layers", "staging"] {
+            let path = dir.join(part);
+            fs::create_dir_all(&path).map_err(failed("make", &path))?;
+        }
+        let private = rustix::fs::Mode::from_raw_mode(0o700);
+        rustix::fs::chmod(dir, private).map_err(|errno| failed("set mode of", dir)(errno.into()))?;
+        let path = dir.join("lock");
+        let lock =
+            File::options().write(true).create(true).truncate(false).open(&path).map_err(failed("open", &path))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(content(lock))),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(failed("lock", &path)(errno.into())),
+        }
+    }
+
+    pub(crate) fn layer_path(&self, diff_id: &Digest) -> PathBuf {
+        self.dir.join("layers").join(diff_id.hex())
+    }
+
+    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.dir.join("blobs/sha256").join(digest.hex())
+    }
+
+    pub(crate) fn index_path(&self) -> PathBuf {
+        self.dir.join("index.json")
+    }
+
+    fn new_staged_path(&self) -> PathBuf {
+        let number = self.staged.fetch_add(1, Ordering::Relaxed);
+        self.dir.join("staging").join(format!("{}-{number}", self.generation))
+    }
+
+    /// A new directory for unfinished things.
+    pub(crate) fn staging(&self) -> Result<Staging, ContentError> {
+        let path = self.new_staged_path();
+        fs::create_dir(&path).map_err(failed("make", &path))?;
+        Ok(Staging { path })
+    }
+
+    /// The content of a blob.
+    pub(crate) fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>, ContentError> {
+        let path = self.blob_path(digest);
+        fs::read(&path).map_err(failed("read", &path))
+    }
+
+    /// Opens a blob.
+    pub(crate) fn open_blob(&self, digest: &Digest) -> Result<File, ContentError> {
+        let path = self.blob_path(digest);
+        File::open(&path).map_err(failed("open", &path))
+    }
+
+    /// Keeps a small blob, at once and for good.
+    pub(crate) fn write_blob(&self, digest: &Digest, content: &[u8]) -> Result<(), ContentError> {
+        self.replace(&self.blob_path(digest), content)
+    }
+
+    /// Replaces a file as a whole: afterwards it is the old one or the new one, also after a power cut.
+    pub(crate) fn replace(&self, path: &Path, content: &[u8]) -> Result<(), ContentError> {
+        let staging = self.staging()?;
+        let (mut file, staged) = staging.create("file")?;
+        file.write_all(content).map_err(failed("write", &staged))?;
+        file.sync_all().map_err(failed("flush", &staged))?;
+        fs::rename(&staged, path).map_err(failed("rename to", path))?;
+        let parent = path.parent().unwrap_or(&self.dir);
+        File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed("flush", parent))
+    }
+
+    /// Moves a finished file or directory into place.
+    pub(crate) fn adopt(&self, staged: &Path, path: &Path) -> Result<(), ContentError> {
+        fs::rename(staged, path).map_err(failed("rename to", path))
+    }
+
+    /// Flushes everything that was written so far.
+    pub(crate) fn flush(&self) -> Result<(), ContentError> {
+        let dir: OwnedFd = File::open(&self.dir).map_err(failed("open", &self.dir))?.into();
+        rustix::fs::syncfs(&dir).map_err(|errno| failed("flush", &self.dir)(errno.into()))
+    }
+
+    /// Takes a layer or blob out of its place at once; what it held is freed when the answer is dropped.
+    pub(crate) fn discard(&self, path: &Path) -> Option<Staging> {
+        let staged = self.new_staged_path();
+        match fs::rename(path, &staged) {
+            Ok(()) => Some(Staging { path: staged }),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "image store: take away");
+                None
+            }
+        }
+    }
+
+    /// Takes away everything that is not kept, and frees it in the background.
+    pub(crate) fn sweep(
+        &self,
+        keeps_layer: impl Fn(&Digest) -> bool,
+        keeps_blob: impl Fn(&Digest) -> bool,
+    ) -> Result<(), ContentError> {
+        let mut gone = Vec::new();
+        let staging = self.dir.join("staging");
+        for entry in entries(&staging)? {
+            gone.push(Staging { path: entry });
+        }
+        let keeps: [(&str, &dyn Fn(&Digest) -> bool); 2] = [("layers", &keeps_layer), ("blobs/sha256", &keeps_blob)];
+        for (part, keeps) in keeps {
+            for path in entries(&self.dir.join(part))? {
+                let digest = path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex);
+                if !digest.is_some_and(|digest| keeps(&digest)) {
+                    gone.extend(self.discard(&path));
+                }
+            }
+        }
+        if !gone.is_empty() {
+            tracing::info!(leftovers = gone.len(), "image store: sweeping");
+            std::thread::spawn(move || drop(gone));
+        }
+        Ok(())
+    }
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, ContentError> {
+    fs::read_dir(dir)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .map_err(failed("read", dir))
+}

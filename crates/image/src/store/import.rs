@@ -1,0 +1,133 @@
+//! Importing root file systems: a tar becomes an image of one layer.
+
+use std::io::{BufRead, BufReader};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use model::image::{Defaults, Image};
+use oci_spec::image::Arch;
+use tokio::io::AsyncRead;
+
+use super::content::failed;
+use super::index::ImageRecord;
+use super::layers::{LayerError, StagedBlob};
+use super::tag::{TargetError, parse_target};
+use super::{ContentError, Store};
+use crate::config::{ConfigDocument, HistoryDocument, RootDocument, RunDocument};
+use crate::digest::Digest;
+use crate::layer::{SpoolError, spool};
+use crate::pipe;
+
+/// What an imported image is to be.
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// The name it gets: `name[:tag]`.
+    pub reference: Option<String>,
+    /// A remark, kept as its comment.
+    pub message: String,
+    /// What containers start with; see [`crate::changes::apply`].
+    pub defaults: Defaults,
+    /// `os[/architecture[/variant]]`; this host's by default.
+    pub platform: Option<String>,
+}
+
+/// Why a root file system was not imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The new name is not one.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Not a platform of Linux.
+    #[error("platform {0:?} is not supported: need linux[/architecture[/variant]]")]
+    Platform(String),
+    /// The stream failed.
+    #[error("read the root file system")]
+    Read(#[source] std::io::Error),
+    /// There was nothing.
+    #[error("the root file system is empty: no bytes came")]
+    Empty,
+    /// Its tar.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// A file of the store.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+}
+
+impl Store {
+    /// Makes an image of one layer from the tar of a root file system (plain, gzip or zstd).
+    ///
+    /// # Errors
+    /// When the reference or the tar is wrong, or the disk is full.
+    pub async fn import(
+        &self,
+        tar: impl AsyncRead + Unpin + Send + 'static,
+        options: ImportOptions,
+    ) -> Result<Arc<Image>, ImportError> {
+        let store = self.clone();
+        pipe::feed_blocking(tar, move |reader| store.import_blocking(reader, &options)).await
+    }
+
+    fn import_blocking(&self, reader: impl BufRead, options: &ImportOptions) -> Result<Arc<Image>, ImportError> {
+        let name = options.reference.as_deref().map(parse_target).transpose()?;
+        let (architecture, variant) = platform(options.platform.as_deref())?;
+        let staging = self.content().staging()?;
+        let (file, path) = staging.create("layer.tar")?;
+        let spooled = spool(BufReader::new(reader), &file).map_err(|error| match error {
+            SpoolError::Read(error) => ImportError::Read(error),
+            SpoolError::Write(error) => failed("write", &path)(error).into(),
+        })?;
+        if spooled.size_bytes == 0 {
+            return Err(ImportError::Empty);
+        }
+        let (diff_id, pins) = self.add_layer(&StagedBlob { path, spooled }, &staging)?;
+        let now = Timestamp::now();
+        let document = ConfigDocument {
+            created: Some(now.to_string()),
+            comment: options.message.clone(),
+            architecture,
+            variant,
+            os: "linux".to_owned(),
+            config: RunDocument::from_model(&options.defaults),
+            rootfs: RootDocument { kind: "layers".to_owned(), diff_ids: vec![diff_id] },
+            history: vec![HistoryDocument {
+                created: Some(now.to_string()),
+                comment: options.message.clone(),
+                ..HistoryDocument::default()
+            }],
+            ..ConfigDocument::default()
+        };
+        drop(staging);
+        self.content().flush()?;
+        let path = self.content().index_path();
+        let config = serde_json::to_vec(&document).map_err(|error| failed("write", &path)(error.into()))?;
+        let id = Digest::of(&config);
+        self.change(|state| {
+            self.content().write_blob(&id, &config)?;
+            state.add(id, &document, config.into(), ImageRecord::default());
+            if let Some(name) = &name {
+                state.tag(name, id, now);
+            }
+            Ok::<_, ImportError>(())
+        })?;
+        drop(pins);
+        let state = self.state();
+        // Somebody may have removed it by now; it was imported all the same.
+        Ok(state.images.get(&id).map_or_else(
+            || Arc::new(document.to_image(id, &[])),
+            |stored| Arc::clone(&stored.image),
+        ))
+    }
+}
+
+/// Architecture and variant.
+fn platform(text: Option<&str>) -> Result<(String, String), ImportError> {
+    let mut parts = text.unwrap_or("linux").split('/');
+    let is_linux = parts.next() == Some("linux");
+    let architecture = parts.next().map_or_else(|| Arch::default().to_string(), str::to_owned);
+    let variant = parts.next().unwrap_or_default().to_owned();
+    if !is_linux || architecture.is_empty() || parts.next().is_some() {
+        return Err(ImportError::Platform(text.unwrap_or_default().to_owned()));
+    }
+    Ok((architecture, variant))
+}

@@ -1,0 +1,242 @@
+//! Removing names and images, with the rules that Docker's users know.
+
+use std::collections::BTreeSet;
+
+use super::index::{FoundBy, State};
+use super::{ContentError, LookupError, Store};
+use crate::digest::{Digest, chain_ids};
+use crate::reference::Reference;
+
+/// A container that uses an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Its id, for the message.
+    pub container: String,
+    /// It runs: not even force removes the image.
+    pub running: bool,
+}
+
+/// One thing a removal did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// A name is gone, in familiar form: `busybox:latest`.
+    Untagged(String),
+    /// An image (its id) or a chain of layers (its chain id) is gone.
+    Deleted(String),
+}
+
+/// Why an image was not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// No such image.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// It is still needed.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The index cannot be written.
+    #[error(transparent)]
+    Write(#[from] ContentError),
+}
+
+/// How an image is still needed; the messages are those that Docker's users know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// It would lose its last name, and a container uses it.
+    #[error(
+        "conflict: unable to remove repository reference {reference:?} (must force) - container {} is using its referenced image {}",
+        short(container), short(id)
+    )]
+    NameInUse {
+        /// As asked for.
+        reference: String,
+        /// The container's id.
+        container: String,
+        /// The image's id.
+        id: String,
+    },
+    /// Force does not help.
+    #[error("conflict: unable to delete {} (cannot be forced) - {reason}", short(id))]
+    CannotForce {
+        /// The image's id.
+        id: String,
+        /// By what it is needed.
+        reason: Reason,
+    },
+    /// Force helps.
+    #[error("conflict: unable to delete {} (must be forced) - {reason}", short(id))]
+    MustForce {
+        /// The image's id.
+        id: String,
+        /// By what it is needed.
+        reason: Reason,
+    },
+}
+
+/// What an image is needed by.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// Other images were made from it.
+    #[error("image has dependent child images")]
+    Children,
+    /// A running container.
+    #[error("image is being used by running container {}", short(.0))]
+    Running(String),
+    /// A stopped container.
+    #[error("image is being used by stopped container {}", short(.0))]
+    Stopped(String),
+    /// Names in several repositories.
+    #[error("image is referenced in multiple repositories")]
+    ManyRepositories,
+}
+
+/// Twelve digits of an id.
+fn short(id: &str) -> &str {
+    let digits = id.strip_prefix("sha256:").unwrap_or(id);
+    digits.get(..12).unwrap_or(digits)
+}
+
+type InUse<'a> = &'a dyn Fn(&str) -> Option<Use>;
+
+impl Store {
+    /// Removes a name, and the image with it when that was the last one; by id, the image.
+    ///
+    /// `in_use` answers which container uses the image with this id (`sha256:...`); a running one
+    /// first. With `force`, an image that a stopped container uses is gone from the list, but its
+    /// layers stay until [`Store::collect`] finds it unused.
+    ///
+    /// # Errors
+    /// When it is not there, or still needed.
+    pub fn remove(
+        &self,
+        reference: &str,
+        force: bool,
+        prune_parents: bool,
+        in_use: &dyn Fn(&str) -> Option<Use>,
+    ) -> Result<Vec<Removed>, RemoveError> {
+        self.change(|state| {
+            let mut removal = Removal { state, in_use, force, removed: Vec::new() };
+            removal.run(reference, prune_parents)?;
+            Ok(removal.removed)
+        })
+    }
+
+    /// Frees the layers of images that were removed while a container used them and no longer does.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub fn collect(&self, in_use: &dyn Fn(&str) -> Option<Use>) -> Result<(), ContentError> {
+        let is_waiting = |state: &State| state.index.images.values().any(|record| record.removed);
+        if !is_waiting(&self.state()) {
+            return Ok(());
+        }
+        self.change(|state| {
+            let waiting = state.index.images.iter().filter(|(_, record)| record.removed);
+            let free: Vec<Digest> = waiting.map(|(id, _)| *id).filter(|id| in_use(&id.to_string()).is_none()).collect();
+            for id in free {
+                state.forget(&id);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// One removal under way.
+struct Removal<'a> {
+    state: &'a mut State,
+    in_use: InUse<'a>,
+    force: bool,
+    removed: Vec<Removed>,
+}
+
+impl Removal<'_> {
+    fn run(&mut self, text: &str, prune_parents: bool) -> Result<(), RemoveError> {
+        let (id, found_by) = self.state.find(text)?;
+        let has_one_name = self.state.names(&id).len() == 1;
+        let mut parent = self.state.index.images.get(&id).and_then(|record| record.parent);
+        match found_by {
+            FoundBy::Name(name) => {
+                if !self.force
+                    && has_one_name
+                    && let Some(user) = (self.in_use)(&id.to_string())
+                {
+                    let (reference, container) = (text.to_owned(), user.container);
+                    return Err(Conflict::NameInUse { reference, container, id: id.to_string() }.into());
+                }
+                let tag = self.tag_of(&name, &id);
+                self.untag(&tag);
+                // The name that was asked for is gone: an image that is still needed stays behind.
+                if !self.state.names(&id).is_empty() || self.conflict(&id, !self.force, true).is_some() {
+                    return Ok(());
+                }
+            }
+            FoundBy::Id => {
+                if let Some(conflict) = self.conflict(&id, !self.force, !has_one_name) {
+                    return Err(conflict.into());
+                }
+            }
+        }
+        self.delete(id);
+        while prune_parents
+            && let Some(id) = parent.filter(|id| self.state.index.images.contains_key(id))
+            && self.conflict(&id, true, true).is_none()
+        {
+            parent = self.state.index.images.get(&id).and_then(|record| record.parent);
+            self.delete(id);
+        }
+        Ok(())
+    }
+
+    /// The tag to remove: of a name with a digest, one of the same repository.
+    fn tag_of(&self, name: &Reference, id: &Digest) -> String {
+        let is_same = |tag: &String| Reference::parse(tag).is_ok_and(|tag| tag.repository() == name.repository());
+        match name.digest() {
+            None => name.to_string(),
+            Some(_) => self.state.names(id).into_iter().find(is_same).unwrap_or_else(|| name.to_string()),
+        }
+    }
+
+    fn untag(&mut self, name: &str) {
+        self.state.index.tags.remove(name);
+        let familiar = Reference::parse(name).map_or_else(|_| name.to_owned(), |name| name.familiar());
+        self.removed.push(Removed::Untagged(familiar));
+    }
+
+    /// What speaks against deleting the image; with `soft` also what force overrides, and with
+    /// `names` its names are among that.
+    fn conflict(&self, id: &Digest, soft: bool, names: bool) -> Option<Conflict> {
+        let needed = |reason| Some(Conflict::CannotForce { id: id.to_string(), reason });
+        let must_force = |reason| Some(Conflict::MustForce { id: id.to_string(), reason });
+        if self.state.index.images.values().any(|record| !record.removed && record.parent == Some(*id)) {
+            return needed(Reason::Children);
+        }
+        let user = (self.in_use)(&id.to_string());
+        match user {
+            Some(user) if user.running => needed(Reason::Running(user.container)),
+            _ if soft && names && !self.state.names(id).is_empty() => must_force(Reason::ManyRepositories),
+            Some(user) if soft => must_force(Reason::Stopped(user.container)),
+            _ => None,
+        }
+    }
+
+    /// Deletes the image with its names; what a container uses is only hidden.
+    fn delete(&mut self, id: Digest) {
+        for name in self.state.names(&id) {
+            self.untag(&name);
+        }
+        self.removed.push(Removed::Deleted(id.to_string()));
+        let Some(stored) = self.state.images.get(&id) else { return };
+        let diff_ids = stored.diff_ids.clone();
+        if (self.in_use)(&id.to_string()).is_some() {
+            if let Some(record) = self.state.index.images.get_mut(&id) {
+                record.removed = true;
+            }
+            return;
+        }
+        self.state.forget(&id);
+        let left: BTreeSet<Digest> =
+            self.state.images.values().flat_map(|stored| chain_ids(&stored.diff_ids)).collect();
+        let gone = chain_ids(&diff_ids).into_iter().rev().take_while(|chain| !left.contains(chain));
+        self.removed.extend(gone.map(|chain| Removed::Deleted(chain.to_string())));
+    }
+}
