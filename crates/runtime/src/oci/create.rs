@@ -228,7 +228,8 @@ impl Create {
             groups: Vec::new(),
             seccomp,
             init: false,
-            clamp_capabilities: false,
+            // Those that cannot be granted are no reason to fail (`config.md`, "Linux Process").
+            clamp_capabilities: true,
             stdio: Stdio {
                 terminal,
                 stdin: true,

@@ -88,7 +88,8 @@ impl Exec {
             process,
             seccomp,
             groups: Vec::new(),
-            clamp_capabilities: false,
+            // Those that cannot be granted are no reason to fail (`config.md`, "Linux Process").
+            clamp_capabilities: true,
             stdio: Stdio {
                 terminal,
                 stdin: true,

@@ -1,7 +1,9 @@
 //! `start`: lets a created container's process execute its program.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{self, Mode, OFlags};
 
 use super::OciError;
@@ -19,13 +21,15 @@ pub(super) fn start(root: &Path, id: &str) -> Result<(), OciError> {
             state,
         });
     }
+    // Before it can run, and end.
+    let process = record.pidfd().ok_or(OciError::Ended)?;
     let fifo = directory(root, id)?.join(FIFO);
     // The process opens it for writing, goes on, and closes it by executing the program. Should it
     // die before, nobody else would: so this end does not wait to be opened, but for the process.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let reports =
         fs::open(&fifo, flags, Mode::empty()).map_err(OciError::host("open the start FIFO"))?;
-    wait_for_writer(&record, &reports)?;
+    wait_for_writer(&process, &reports)?;
     rustix::io::ioctl_fionbio(&reports, false).map_err(OciError::host("wait for the start"))?;
     fs::unlink(&fifo).map_err(OciError::host("remove the start FIFO"))?;
     Reports::new(reports).executed()?;
@@ -40,15 +44,11 @@ pub(super) fn start(root: &Path, id: &str) -> Result<(), OciError> {
     Ok(())
 }
 
-/// Waits until the process has opened the FIFO, or has ended.
-fn wait_for_writer(record: &Record, fifo: &std::os::fd::OwnedFd) -> Result<(), OciError> {
-    use rustix::event::{PollFd, PollFlags, poll};
-    let Some(pidfd) = record.pidfd() else {
-        return Err(OciError::Ended);
-    };
+/// Waits until the process has something to report, has executed the program, or has ended.
+fn wait_for_writer(process: &OwnedFd, fifo: &OwnedFd) -> Result<(), OciError> {
     let mut either = [
         PollFd::new(fifo, PollFlags::IN),
-        PollFd::new(&pidfd, PollFlags::IN),
+        PollFd::new(process, PollFlags::IN),
     ];
     poll(&mut either, None).map_err(OciError::host("wait for the start"))?;
     Ok(())
