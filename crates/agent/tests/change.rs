@@ -1,7 +1,7 @@
 //! Changes of what runs.
 
 use engine::simulated::Operation;
-use model::instance::{Failure, FailureKind, Phase};
+use model::instance::{Failure, FailureKind, Health, HealthState, Phase};
 
 use crate::house::{House, attachment};
 
@@ -127,4 +127,26 @@ async fn an_address_that_is_taken_is_told_to_who_connects() {
         .until_status(id, "told", |status| status.generation == generation)
         .await;
     assert_eq!((status.error.clone(), status.phase), (None, Phase::Running));
+}
+
+#[tokio::test]
+async fn its_health_is_written_down_and_forgotten_at_the_next_start() {
+    let house = House::new().await;
+    let id = house.run(&["sleep", "1000"], |_| {}).await;
+    house.until_running(id, (1, 0)).await;
+    let health = Health {
+        state: HealthState::Unhealthy,
+        failing_streak: 3,
+        log: Vec::new(),
+    };
+    house.engine.set_health(id, health.clone());
+    house
+        .until_status(id, "unhealthy", |status| {
+            status.health.as_ref() == Some(&health)
+        })
+        .await;
+    assert!(house.engine.exit(id, 0));
+    assert_eq!(house.until_exited(id, (1, 0)).await.health, Some(health));
+    house.start(id).await;
+    assert_eq!(house.until_running(id, (2, 0)).await.health, None);
 }

@@ -34,6 +34,8 @@ impl Reconciler {
         if let Some(wait) = not_before.and_then(until) {
             return Ok(Step::Done(Next::After(wait)));
         }
+        // What is known of its health is the last run's.
+        drop(self.parts.sightings.take_health(records.id));
         let started = self.start(records, run).await;
         let mut status = records.status_to_write();
         status.run = run;
