@@ -5,10 +5,12 @@
 
 #![allow(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a bench prints its result, and may stop when it cannot go on"
 )]
 
+#[expect(dead_code, reason = "tests need more of it")]
 #[path = "../tests/scene.rs"]
 mod scene;
 

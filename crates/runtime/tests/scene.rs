@@ -7,6 +7,7 @@ use oci_spec::runtime::{
     LinuxBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, MountBuilder, Process, ProcessBuilder,
     Spec, SpecBuilder, UserBuilder,
 };
+use runtime::cgroup::Cgroup;
 use runtime::keeper::{Client, ProcessKey, SOCKET, ensure};
 use runtime::launch::{Exec, Launch, LogTarget, Rootfs, Stdio};
 
@@ -81,6 +82,12 @@ impl Scene {
         texts.collect()
     }
 
+    /// Above those of all its containers; unique, because tests run side by side.
+    fn cgroup(&self) -> PathBuf {
+        let unique = self.directory.path().file_name().unwrap().to_string_lossy();
+        PathBuf::from(format!("longshore-test-{}", unique.trim_start_matches('.')))
+    }
+
     fn spec(&self, id: &str, script: &str) -> Spec {
         let kinds = [
             LinuxNamespaceType::Pid,
@@ -93,17 +100,9 @@ impl Scene {
             .into_iter()
             .map(|kind| LinuxNamespaceBuilder::default().typ(kind).build().unwrap())
             .collect();
-        // Unique, because tests run side by side.
-        let unique = self
-            .directory
-            .path()
-            .file_name()
-            .unwrap()
-            .to_string_lossy()
-            .replace('.', "");
         let linux = LinuxBuilder::default()
             .namespaces(namespaces)
-            .cgroups_path(Path::new("longshore-test").join(unique).join(id))
+            .cgroups_path(self.cgroup().join(id))
             .build()
             .unwrap();
         let mount = |to: &str, kind: &str, options: &[&str]| {
@@ -163,6 +162,8 @@ impl Drop for Scene {
             });
         });
         let ended = ended.join();
+        let cgroup = Cgroup::at(self.cgroup().to_str().unwrap()).unwrap();
+        cgroup.remove().unwrap();
         if std::thread::panicking() {
             let log = std::fs::read_to_string(self.path("keeper").join("keeper.log"));
             eprintln!("keeper.log: {}", log.unwrap_or_default());

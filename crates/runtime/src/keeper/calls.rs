@@ -28,7 +28,7 @@ impl Server {
     pub(super) fn on_frame(&mut self, client: u32, frame: Frame) {
         match serde_json::from_slice(&frame.body) {
             Ok(Request { id, call }) => {
-                self.on_call(Caller { client, call: id }, call, frame.descriptors)
+                self.on_call(Caller { client, call: id }, call, frame.descriptors);
             }
             Err(error) => self.on_unreadable(client, &frame.body, &error),
         }

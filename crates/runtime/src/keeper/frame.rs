@@ -288,7 +288,7 @@ mod tests {
             (frames[1].body.as_slice(), frames[1].descriptors.len()),
             (b"second".as_slice(), 2)
         );
-        assert!(outbox.is_empty() && outbox.len() == 0);
+        assert!(outbox.is_empty());
     }
 
     #[test]

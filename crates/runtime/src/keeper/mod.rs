@@ -9,9 +9,11 @@
 mod attachment;
 mod calls;
 mod client;
+mod clients;
 mod connection;
 mod ensure;
 mod frame;
+mod lives;
 mod log;
 mod poll;
 mod process;
