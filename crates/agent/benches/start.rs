@@ -137,7 +137,7 @@ async fn main() {
 
         let began = Instant::now();
         intend(&store, id, |instance| {
-            instance.meta.deleted_at = Some(Timestamp::now())
+            instance.meta.deleted_at = Some(Timestamp::now());
         })
         .await;
         until(&store, id, |status| status.is_none()).await;
