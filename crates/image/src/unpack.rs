@@ -150,9 +150,34 @@ impl Tree {
         {
             return Ok(Rc::clone(directory));
         }
-        let directory = Rc::new(self.root.create_dir_all(parent, IMPLIED_MODE)?);
+        let directory = match self.root.create_dir_all(parent, IMPLIED_MODE) {
+            Err(error) if error.source == Errno::NOTDIR => {
+                self.replace_whiteouts(parent)?;
+                self.root.create_dir_all(parent, IMPLIED_MODE)?
+            }
+            answer => answer?,
+        };
+        let directory = Rc::new(directory);
         self.parent = Some((parent.to_owned(), Rc::clone(&directory)));
         Ok(directory)
+    }
+
+    /// Makes directories of the whiteouts on the way to `path`, opaque ones: what the archive lists
+    /// below them is not listed as a directory itself.
+    fn replace_whiteouts(&mut self, path: &Path) -> Result<(), RootedError> {
+        let mut ancestors: Vec<&Path> = path.ancestors().filter(|path| path.file_name().is_some()).collect();
+        ancestors.reverse();
+        for path in ancestors {
+            match self.root.stat(path, false) {
+                Ok(stat) if is_whiteout(&stat) => {
+                    let (parent, name) = self.root.parent(path)?;
+                    self.directory(&Spot { parent: parent.as_fd(), name: &name, path })?;
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        Ok(())
     }
 
     /// Does `make`, and where something is in its place already, once more without it.

@@ -1,9 +1,13 @@
 //! The image store, through its own interface, on real directories. Needs root: layers have owners,
 //! devices and overlay attributes.
 
-
+mod crash;
+mod hostile;
+mod layers;
 mod loading;
+mod removing;
 mod samples;
+mod saving;
 
 use image::{LoadError, Loaded, Store};
 
@@ -35,8 +39,8 @@ impl Fixture {
     /// Entries of a directory of the store.
     fn entries(&self, part: &str) -> Vec<String> {
         let path = self.dir.path().join("images").join(part);
-        let mut names: Vec<String> =
-            std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
         names.sort();
         names
     }

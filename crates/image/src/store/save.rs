@@ -4,7 +4,7 @@
 //! Layers are written as they came, so that digests of blobs and manifests stay the same; only zstd
 //! is taken off, which Docker before 23 cannot read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use oci_spec::image::{
@@ -150,7 +150,7 @@ impl Archive {
         let state = std::sync::Arc::clone(&self.state);
         let mut items = Vec::new();
         let mut descriptors = Vec::new();
-        let mut repositories: BTreeMap<String, HashMap<String, String>> = BTreeMap::new();
+        let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         for (id, names) in wanted {
             let stored = state.images.get(id).ok_or(StreamError::Gone(*id))?;
             let config = Blob {
@@ -193,6 +193,8 @@ impl Archive {
             .media_type(MediaType::ImageIndex)
             .manifests(descriptors)
             .build()?;
+        // By way of a value, for the order of annotations is random in the type itself.
+        let index = serde_json::to_value(&index)?;
         self.add_file("index.json", &serde_json::to_vec(&index)?)?;
         self.add_file("manifest.json", &serde_json::to_vec(&items)?)?;
         self.add_file("oci-layout", &serde_json::to_vec(&json!({ "imageLayoutVersion": "1.0.0" }))?)?;
