@@ -72,6 +72,10 @@ async fn it_removes_itself_with_the_volumes_that_only_it_uses() {
             spec.containers[0].mounts = vec![mount("shared", true)];
         })
         .await;
+    // Attached to and copied into before it starts, so it is made before.
+    house
+        .until_status(id, "made", |status| status.phase == Phase::Created)
+        .await;
     house.start(id).await;
     house.until_gone(id).await;
     house

@@ -126,7 +126,9 @@ impl Controller {
                     };
                 }
             }
-        } else if instance.spec.auto_remove && !is_new_start {
+        } else if instance.spec.auto_remove
+            && before.is_some_and(|before| !before.endpoints.is_empty())
+        {
             // It is about to be deleted, addresses and all.
             return None;
         }
