@@ -113,21 +113,21 @@ impl Bridge {
     pub(super) fn elements(&self) -> Vec<Element> {
         let spec = &self.network.spec;
         let quoted = format!("\"{}\"", self.name);
-        let mut elements = vec![(Set::Bridges, quoted.clone())];
+        let mut elements = vec![Element::new(Set::Bridges, quoted.clone())];
         if spec.inter_instance {
-            elements.push((Set::Inside, format!("{quoted} . {quoted}")));
+            elements.push(Element::new(Set::Inside, format!("{quoted} . {quoted}")));
         }
         if spec.internal {
-            elements.push((Set::Internal, quoted.clone()));
+            elements.push(Element::new(Set::Internal, quoted.clone()));
         }
         for subnet in &spec.subnets {
             let (own, masquerade) = match subnet.gateway {
                 IpAddr::V4(_) => (Set::Own4, Set::Masquerade4),
                 IpAddr::V6(_) => (Set::Own6, Set::Masquerade6),
             };
-            elements.push((own, format!("{} . {quoted}", subnet.cidr)));
+            elements.push(Element::new(own, format!("{} . {quoted}", subnet.cidr)));
             if spec.masquerade && !spec.internal {
-                elements.push((masquerade, subnet.cidr.to_string()));
+                elements.push(Element::new(masquerade, subnet.cidr.to_string()));
             }
         }
         elements

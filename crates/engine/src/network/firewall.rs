@@ -2,17 +2,22 @@
 //!
 //! Everything a network or a published port adds is an [`Element`] of a set or map, so a packet's
 //! cost does not grow with their number and an instance without published ports costs no call.
-//! Rules are given to the `nft` program in one transaction: either all of them hold, or none. The
+//! Rules are given to the `nft` program, and published ports to the kernel by [`super::nftables`],
+//! each time in one transaction: either all of it holds, or nothing. The
 //! table is named by the daemon's prefix; no other table is read or changed. Which elements there
 //! are is decided by [`super::bridge`] and [`super::ports`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
+
+use model::instance::Protocol;
 
 use super::error::NetworkError;
+use super::nftables::Transaction;
 
 /// The sets and maps of the table, with their declarations.
 const SETS: [(Set, &str); 11] = [
@@ -149,16 +154,89 @@ impl Set {
     }
 }
 
-/// One element, as nft writes it.
-pub(super) type Element = (Set, String);
+/// One element of a set or map.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Element {
+    set: Set,
+    /// As nft writes it.
+    text: String,
+    /// As the kernel has it, for elements that come and go with instances.
+    binary: Option<Binary>,
+}
 
-type Elements = BTreeMap<Set, BTreeSet<String>>;
+/// Key and data, every part at a multiple of four bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Binary {
+    key: Vec<u8>,
+    data: Vec<u8>,
+}
+
+impl Element {
+    /// An element in nft's language.
+    pub(super) fn new(set: Set, text: impl Into<String>) -> Self {
+        Self {
+            set,
+            text: text.into(),
+            binary: None,
+        }
+    }
+
+    /// Leads a port of the node to an address of the same family; `None` where they differ.
+    /// An unspecified address is every address of the node.
+    pub(super) fn publish(protocol: Protocol, from: SocketAddr, to: SocketAddr) -> Option<Self> {
+        if from.is_ipv4() != to.is_ipv4() {
+            return None;
+        }
+        let set = match (from.is_ipv4(), from.ip().is_unspecified()) {
+            (true, true) => Set::Publish4,
+            (true, false) => Set::Publish4At,
+            (false, true) => Set::Publish6,
+            (false, false) => Set::Publish6At,
+        };
+        let number: u8 = match protocol {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+            Protocol::Sctp => 132,
+        };
+        let octets = |address: IpAddr| match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        };
+        let port = |port: u16| [port.to_be_bytes(), [0; 2]].concat();
+        let (mut text, mut key) = (String::new(), Vec::new());
+        if !from.ip().is_unspecified() {
+            let _ = write!(text, "{} . ", from.ip());
+            key = octets(from.ip());
+        }
+        let _ = write!(
+            text,
+            "{} . {} : {} . {}",
+            protocol.as_str(),
+            from.port(),
+            to.ip(),
+            to.port()
+        );
+        key.extend([number, 0, 0, 0]);
+        key.extend(port(from.port()));
+        let data = [octets(to.ip()), port(to.port())].concat();
+        Some(Self {
+            set,
+            text,
+            binary: Some(Binary { key, data }),
+        })
+    }
+
+    /// What nft deletes it by: a map's element by its key.
+    fn key(&self) -> &str {
+        self.text.split(" : ").next().unwrap_or(&self.text)
+    }
+}
 
 /// The table of one daemon.
 #[derive(Debug)]
 pub(super) struct Firewall {
     table: String,
-    elements: Mutex<Elements>,
+    elements: Mutex<BTreeSet<Element>>,
 }
 
 impl Firewall {
@@ -167,60 +245,86 @@ impl Firewall {
         table: &str,
         elements: impl IntoIterator<Item = Element>,
     ) -> Result<Self, NetworkError> {
-        let mut all = Elements::new();
-        for (set, element) in elements {
-            all.entry(set).or_default().insert(element);
-        }
-        run(&whole(table, &all))?;
+        let elements = elements.into_iter().collect();
+        run(&whole(table, &elements))?;
         Ok(Self {
             table: table.to_owned(),
-            elements: Mutex::new(all),
+            elements: Mutex::new(elements),
         })
     }
 
-    /// Adds and removes elements, in one transaction; what is as wanted costs nothing.
+    /// Removes and adds elements, in one transaction; what is as wanted costs nothing.
     pub(super) fn change(&self, add: &[Element], remove: &[Element]) -> Result<(), NetworkError> {
-        let mut elements = self
-            .elements
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut after = elements.clone();
-        let mut script = String::new();
-        for (verb, set, element) in remove
+        let mut elements = self.elements.lock().unwrap_or_else(PoisonError::into_inner);
+        let remove: Vec<&Element> = remove
             .iter()
-            .map(|(set, element)| ("delete", set, element))
-            .chain(add.iter().map(|(set, element)| ("add", set, element)))
-        {
-            let members = after.entry(*set).or_default();
-            let changes = if verb == "add" {
-                members.insert(element.clone())
-            } else {
-                members.remove(element)
-            };
-            if changes {
-                // A map's element is deleted by its key.
-                let shown = if verb == "add" {
-                    element
-                } else {
-                    element.split(" : ").next().unwrap_or(element)
-                };
-                let _ = writeln!(
-                    script,
-                    "{verb} element inet {} {} {{ {shown} }}",
-                    self.table,
-                    set.name()
-                );
-            }
-        }
-        if script.is_empty() {
+            .filter(|element| elements.contains(element))
+            .collect();
+        let add: Vec<&Element> = add
+            .iter()
+            .filter(|element| !elements.contains(element))
+            .collect();
+        if remove.is_empty() && add.is_empty() {
             return Ok(());
         }
-        // Somebody may have flushed the node's rules: then all of ours are made again.
-        if run(&script).is_err() {
-            run(&whole(&self.table, &after))?;
+        let changed =
+            self.change_by_message(&add, &remove) || run(&self.script(&add, &remove)).is_ok();
+        let (remove, add): (Vec<Element>, Vec<Element>) = (
+            remove.into_iter().cloned().collect(),
+            add.into_iter().cloned().collect(),
+        );
+        for element in &remove {
+            elements.remove(element);
         }
-        *elements = after;
+        elements.extend(add.iter().cloned());
+        // Somebody may have flushed the node's rules: then all of ours are made again.
+        if !changed && let Err(error) = run(&whole(&self.table, &elements)) {
+            elements.retain(|element| !add.contains(element));
+            elements.extend(remove);
+            return Err(error);
+        }
         Ok(())
+    }
+
+    /// Whether the kernel took the changes as messages.
+    fn change_by_message(&self, add: &[&Element], remove: &[&Element]) -> bool {
+        let mut transaction = Transaction::new();
+        for element in remove {
+            let Some(binary) = &element.binary else {
+                return false;
+            };
+            transaction.delete_element(&self.table, element.set.name(), &binary.key);
+        }
+        for element in add {
+            let Some(binary) = &element.binary else {
+                return false;
+            };
+            transaction.add_element(&self.table, element.set.name(), &binary.key, &binary.data);
+        }
+        transaction.commit().is_ok()
+    }
+
+    fn script(&self, add: &[&Element], remove: &[&Element]) -> String {
+        let mut script = String::new();
+        for element in remove {
+            let _ = writeln!(
+                script,
+                "delete element inet {} {} {{ {} }}",
+                self.table,
+                element.set.name(),
+                element.key()
+            );
+        }
+        for element in add {
+            let _ = writeln!(
+                script,
+                "add element inet {} {} {{ {} }}",
+                self.table,
+                element.set.name(),
+                element.text
+            );
+        }
+        script
     }
 
     /// Removes the table.
@@ -232,15 +336,19 @@ impl Firewall {
     }
 }
 
-fn whole(table: &str, elements: &Elements) -> String {
+fn whole(table: &str, elements: &BTreeSet<Element>) -> String {
     let mut script =
         format!("table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n");
     for (set, declaration) in SETS {
         let _ = write!(script, "    {declaration}");
-        if let Some(members) = elements.get(&set).filter(|members| !members.is_empty()) {
-            let _ = write!(script, " elements = {{ ");
+        let mut members = elements
+            .iter()
+            .filter(|element| element.set == set)
+            .peekable();
+        if members.peek().is_some() {
+            script.push_str(" elements = { ");
             for member in members {
-                let _ = write!(script, "{member}, ");
+                let _ = write!(script, "{}, ", member.text);
             }
             script.push('}');
         }
@@ -251,8 +359,8 @@ fn whole(table: &str, elements: &Elements) -> String {
     script
 }
 
-/// Gives rules to `nft`, in the network namespace of the calling thread.
-pub(super) fn run(script: &str) -> Result<(), NetworkError> {
+/// Gives rules to `nft`.
+fn run(script: &str) -> Result<(), NetworkError> {
     let failed = |source| NetworkError::FirewallProgram { source };
     let mut child = Command::new("nft")
         .args(["-f", "-"])

@@ -27,6 +27,7 @@ mod forwarding;
 mod names;
 mod namespace;
 mod netlink;
+mod nftables;
 mod pool;
 mod ports;
 mod reaper;

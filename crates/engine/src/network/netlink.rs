@@ -7,7 +7,6 @@
 //! [`super::bridge`] and [`super::sandbox`].
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -462,6 +461,13 @@ impl Socket {
         }
     }
 
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (length, _) = rustix::io::retry_on_intr(|| {
+            rustix::net::recv(self.fd.as_fd(), &mut *buffer, RecvFlags::empty())
+        })?;
+        Ok(length)
+    }
+
     /// Makes the changes of a batch. All are tried; the first that failed is answered.
     pub(super) fn run(&mut self, mut batch: Batch) -> Result<(), NetworkError> {
         let Some(first) = batch.steps.first() else {
@@ -479,14 +485,10 @@ impl Socket {
         self.send(&batch.bytes).map_err(broken)?;
         let mut failed = None;
         let mut answered = 0;
-        let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         while answered < count {
-            let (filled, _, _) = rustix::io::retry_on_intr(|| {
-                rustix::net::recv(self.fd.as_fd(), &mut buffer[..], RecvFlags::empty())
-                    .map(|((a, _), n)| (a.to_vec(), n, ()))
-            })
-            .map_err(|errno| broken(errno.into()))?;
-            for message in messages(&filled) {
+            let length = self.receive(&mut buffer).map_err(broken)?;
+            for message in messages(&buffer[..length]) {
                 let (header, payload) = message.map_err(broken)?.into_parts();
                 let step = header.sequence_number.wrapping_sub(base);
                 let NetlinkPayload::Error(error) = payload else {
@@ -509,6 +511,44 @@ impl Socket {
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Waits until interfaces carry packets.
+    ///
+    /// An interface that came up does so once the kernel's link watch has run, some time later;
+    /// a packet sent before is lost, and sent again after a second. Looking at it runs the watch
+    /// at once (`rtnl_getlink`, Linux 6.8; before, this does nothing).
+    pub(super) fn settle(&mut self, indices: &[u32]) -> Result<(), NetworkError> {
+        let failed = |source| NetworkError::Link {
+            attempt: "look at",
+            subject: "interfaces".to_owned(),
+            source,
+        };
+        let base = self.next;
+        let mut batch = Batch::default();
+        for index in indices {
+            let mut message = LinkMessage::default();
+            message.header.index = *index;
+            batch.push(RouteNetlinkMessage::GetLink(message), 0, "look at", "", &[]);
+        }
+        let count = u32::try_from(indices.len()).unwrap_or(u32::MAX);
+        self.next = self.next.wrapping_add(count);
+        renumber(&mut batch.bytes, base);
+        self.send(&batch.bytes).map_err(failed)?;
+        let mut buffer = vec![0; 16 * 1024];
+        let mut answered = 0;
+        // Each is answered by an acknowledgement, after what there is to say.
+        while answered < count {
+            let length = self.receive(&mut buffer).map_err(failed)?;
+            for message in messages(&buffer[..length]) {
+                let (header, payload) = message.map_err(failed)?.into_parts();
+                let is_ours = header.sequence_number.wrapping_sub(base) < count;
+                if is_ours && matches!(payload, NetlinkPayload::Error(_)) {
+                    answered += 1;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The interface with a name.
@@ -555,13 +595,10 @@ impl Socket {
         message.serialize(&mut bytes);
         self.send(&bytes)?;
         let mut links = Vec::new();
-        let mut buffer = vec![MaybeUninit::<u8>::uninit(); 64 * 1024];
+        let mut buffer = vec![0; 64 * 1024];
         loop {
-            let filled = rustix::io::retry_on_intr(|| {
-                rustix::net::recv(self.fd.as_fd(), &mut buffer[..], RecvFlags::empty())
-                    .map(|((a, _), _)| a.to_vec())
-            })?;
-            for message in messages(&filled) {
+            let length = self.receive(&mut buffer)?;
+            for message in messages(&buffer[..length]) {
                 let (header, payload) = message?.into_parts();
                 if header.sequence_number != sequence {
                     continue;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::error::NetworkError;
-use super::firewall::{Element, Set};
+use super::firewall::Element;
 
 /// The range the kernel takes ports from by itself, where it cannot be read.
 const DEFAULT_RANGE: (u16, u16) = (32768, 60999);
@@ -32,30 +32,15 @@ pub(super) struct Published {
 
 impl Published {
     /// Its element in the firewall; `None` where packets cannot be sent on.
-    pub(super) fn element(&self) -> Option<Element> {
+    fn element(&self) -> Option<Element> {
         let BoundPort {
             protocol,
             container_port,
             host_ip,
             host_port,
-        } = &self.bound;
-        let key = format!("{} . {host_port}", protocol.as_str());
-        let target = format!("{} . {container_port}", self.target);
-        match (host_ip, self.target) {
-            (IpAddr::V4(ip), IpAddr::V4(_)) if ip.is_unspecified() => {
-                Some((Set::Publish4, format!("{key} : {target}")))
-            }
-            (IpAddr::V4(ip), IpAddr::V4(_)) => {
-                Some((Set::Publish4At, format!("{ip} . {key} : {target}")))
-            }
-            (IpAddr::V6(ip), IpAddr::V6(_)) if ip.is_unspecified() => {
-                Some((Set::Publish6, format!("{key} : {target}")))
-            }
-            (IpAddr::V6(ip), IpAddr::V6(_)) => {
-                Some((Set::Publish6At, format!("{ip} . {key} : {target}")))
-            }
-            _ => None,
-        }
+        } = self.bound;
+        let from = SocketAddr::new(host_ip, host_port);
+        Element::publish(protocol, from, SocketAddr::new(self.target, container_port))
     }
 
     fn conflicts(&self, other: &BoundPort) -> bool {

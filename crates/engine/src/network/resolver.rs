@@ -25,9 +25,9 @@ use tokio::task::JoinSet;
 
 use super::error::NetworkError;
 use super::files::{RESOLVER, Resolv};
-use super::firewall;
 use super::names::Names;
 use super::namespace;
+use super::nftables::Transaction;
 
 /// Where it listens, inside. Below the ports that the kernel gives out by itself, and free of
 /// well-known services.
@@ -45,19 +45,23 @@ const WAITING: usize = 256;
 /// The most connections of one sandbox.
 const CONNECTIONS: usize = 64;
 
-/// The rules that lead port 53 here, inside.
-fn rules() -> String {
-    format!(
-        "table ip longshore_resolver\n\
-         delete table ip longshore_resolver\n\
-         table ip longshore_resolver {{\n\
-             chain local {{\n\
-                 type nat hook output priority -100;\n\
-                 ip daddr {RESOLVER} udp dport 53 dnat to {RESOLVER}:{PORT}\n\
-                 ip daddr {RESOLVER} tcp dport 53 dnat to {RESOLVER}:{PORT}\n\
-             }}\n\
-         }}\n"
-    )
+/// Leads port 53 here, in the network namespace of the calling thread.
+fn lead() -> Result<(), NetworkError> {
+    const TABLE: &str = "longshore_resolver";
+    const CHAIN: &str = "local";
+    const TCP: u8 = 6;
+    const UDP: u8 = 17;
+    let mut transaction = Transaction::new();
+    transaction.add_output_translation(TABLE, CHAIN);
+    for protocol in [UDP, TCP] {
+        transaction.add_port_change(TABLE, CHAIN, RESOLVER, protocol, 53, PORT);
+    }
+    transaction
+        .commit()
+        .map_err(|errno| NetworkError::Namespace {
+            attempt: "lead questions for names in",
+            source: errno.into(),
+        })
 }
 
 /// What a sandbox may ask for.
@@ -206,7 +210,7 @@ impl Resolver {
                 .and_then(|()| tcp.set_nonblocking(true))
                 .map_err(failed)?;
             if !rules_stand {
-                firewall::run(&rules())?;
+                lead()?;
             }
             Ok((udp, tcp))
         })?;

@@ -181,7 +181,14 @@ impl Inner {
         self.host()
             .run(outside)
             .map_err(|error| full(error, bridges))?;
-        socket.run(inside)
+        socket.run(inside)?;
+        let inner: Vec<u32> = pairs.iter().map(|pair| pair.inner_index).collect();
+        let outer = pairs
+            .iter()
+            .zip(bridges)
+            .flat_map(|(pair, bridge)| [pair.outer.index, bridge.index]);
+        self.host().settle(&outer.collect::<Vec<u32>>())?;
+        socket.settle(&inner)
     }
 
     /// Publishes the ports and names of a sandbox.
@@ -313,7 +320,9 @@ impl Inner {
             self.host()
                 .run(outside)
                 .map_err(|error| full(error, std::slice::from_ref(&bridge)))?;
-            socket.run(inside)
+            socket.run(inside)?;
+            self.host().settle(&[interface.outer_index, bridge.index])?;
+            socket.settle(&[inner_index])
         })();
         if let Err(error) = connected {
             self.reaper.hand_over(Remains {

@@ -17,8 +17,10 @@ use model::instance::{Attachment, Endpoint, Instance, InstanceSpec};
 use model::network::{Cidr, Driver, Network, NetworkSpec, Subnet};
 use model::{Id, Meta, Project};
 
-/// Longer than anything answers, shorter than patience: what is dropped is found out by waiting.
-const UNREACHABLE: Duration = Duration::from_millis(400);
+/// What answers does so within this, though a packet is lost on the way.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long silence is taken for a wall.
+const SILENCE: Duration = Duration::from_millis(400);
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
@@ -268,8 +270,12 @@ pub(super) fn echo(sandbox: &Attached, port: u16) {
 
 /// What a server says to a program of the node.
 pub(super) fn say(place: (IpAddr, u16)) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(place), UNREACHABLE)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    hear(place, PATIENCE)
+}
+
+fn hear(place: (IpAddr, u16), patience: Duration) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(place), patience)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     Ok(text)
@@ -278,6 +284,11 @@ pub(super) fn say(place: (IpAddr, u16)) -> io::Result<String> {
 /// What a server says to a program inside.
 pub(super) fn reach(sandbox: &Attached, address: IpAddr, port: u16) -> io::Result<String> {
     inside(sandbox, || say((address, port)))
+}
+
+/// Whether a program inside is kept from a server.
+pub(super) fn is_cut_off(sandbox: &Attached, address: IpAddr, port: u16) -> bool {
+    inside(sandbox, || hear((address, port), SILENCE)).is_err()
 }
 
 /// IPv4 addresses of a name, asked from inside.
@@ -304,9 +315,7 @@ pub(super) fn ask(sandbox: &Attached, name: &str, tcp: bool) -> Vec<IpAddr> {
             stream.read_exact(&mut buffer).unwrap();
         } else {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            socket
-                .set_read_timeout(Some(Duration::from_secs(10)))
-                .unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
             socket.connect(place).unwrap();
             socket.send(&bytes).unwrap();
             let length = socket.recv(&mut buffer).unwrap();
