@@ -17,11 +17,12 @@ use model::stream::PathStat;
 use rooted::{Root, RootedError};
 use rustix::fs::FileType;
 use rustix::io::Errno;
+use runtime::user::{Databases, UserError};
 
 use self::pack::{PackError, Packer};
 use self::path::Spot;
-use crate::Archive;
 use crate::failure::{failure, internal, refused};
+use crate::{Archive, ExtractOptions};
 
 /// A root file system as it is copied to and from.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct View {
     pub(crate) is_read_only: bool,
     /// The instance's name, for messages.
     pub(crate) name: String,
+    /// Whom its process runs as, as it was written; empty is root.
+    pub(crate) user: String,
 }
 
 /// A mount that a user asked for.
@@ -61,13 +64,15 @@ enum CopyError {
     Path(#[from] RootedError),
     #[error(transparent)]
     Extract(#[from] ExtractError),
+    #[error(transparent)]
+    User(#[from] UserError),
 }
 
 impl From<CopyError> for Failure {
     fn from(error: CopyError) -> Self {
         let kind = match &error {
             CopyError::NotFound { .. } => FailureKind::NotFound,
-            CopyError::ExtractionPoint | CopyError::ReadOnlyRoot | CopyError::ReadOnlyMount => FailureKind::Invalid,
+            CopyError::ExtractionPoint | CopyError::ReadOnlyRoot | CopyError::ReadOnlyMount | CopyError::User(_) => FailureKind::Invalid,
             // Docker answers 500 to all of these, even where the archive is at fault.
             CopyError::NotADirectory { .. } | CopyError::Path(_) | CopyError::Extract(_) => FailureKind::Internal,
         };
@@ -99,14 +104,16 @@ pub(crate) async fn read(view: View, path: &str) -> Result<(PathStat, Archive), 
 }
 
 /// Extracts an archive into the directory at `path`.
-pub(crate) async fn write(view: View, path: &str, archive: Archive, options: extract::Options) -> Result<(), Failure> {
+pub(crate) async fn write(view: View, path: &str, archive: Archive, options: ExtractOptions) -> Result<(), Failure> {
     let path = path.to_owned();
     // Nothing is read from the client before it is clear that it can be written.
-    let (view, into) = blocking(move || {
+    let (view, into, owner) = blocking(move || {
         let into = view.extraction_point(&path)?;
-        Ok((view, into))
+        let owner = if options.copy_owners { view.owner()? } else { None };
+        Ok((view, into, owner))
     })
     .await?;
+    let options = extract::Options { keep_kinds: options.no_overwrite_dir_non_dir, owner };
     let extracted = pipe::feed_blocking(archive, move |reader| extract::extract(reader, &view.root, &into, options)).await;
     extracted.map_err(|error| CopyError::from(error).into())
 }
@@ -139,6 +146,15 @@ impl View {
             None if self.is_read_only => Err(CopyError::ReadOnlyRoot),
             _ => Ok(absolute),
         }
+    }
+
+    /// User and group of its process, where it names any.
+    fn owner(&self) -> Result<Option<(u32, u32)>, CopyError> {
+        if self.user.is_empty() {
+            return Ok(None);
+        }
+        let identity = Databases::read(&self.root).named(&self.user)?;
+        Ok(Some((identity.uid, identity.gid)))
     }
 
     fn about(&self, error: RootedError, path: &str) -> CopyError {

@@ -359,11 +359,11 @@ impl Engine for Host {
     }
 
     async fn stats(&self, id: Id) -> Result<Stats, Failure> {
-        Err(crate::process::not_running(id)) // TEMP-S
+        self.inner.stats(id).await
     }
 
-    async fn processes(&self, id: Id, _ps_args: &[String]) -> Result<Processes, Failure> {
-        Err(crate::process::not_running(id)) // TEMP-S
+    async fn processes(&self, id: Id, ps_args: &[String]) -> Result<Processes, Failure> {
+        self.inner.processes(id, ps_args).await
     }
 
     async fn stat_path(&self, id: Id, path: &str) -> Result<PathStat, Failure> {
@@ -381,15 +381,11 @@ impl Engine for Host {
         archive: Archive,
         options: ExtractOptions,
     ) -> Result<(), Failure> {
-        let options = image::extract::Options {
-            keep_kinds: options.no_overwrite_dir_non_dir,
-            owner: (!options.copy_owners).then_some((0, 0)),
-        };
         crate::archive::write(self.inner.view(id)?, path, archive, options).await
     }
 
     async fn changes(&self, id: Id) -> Result<Vec<Change>, Failure> {
-        Err(crate::process::not_running(id)) // TEMP-S
+        self.inner.changes(id).await
     }
 
     async fn export(&self, id: Id) -> Result<Archive, Failure> {
@@ -398,7 +394,7 @@ impl Engine for Host {
     }
 
     async fn writable_size(&self, id: Id) -> Result<u64, Failure> {
-        Err(crate::process::not_running(id)) // TEMP-S
+        self.inner.writable_size(id).await
     }
 
     fn paths(&self, id: Id) -> HostPaths {

@@ -39,6 +39,9 @@ pub(crate) struct Origin {
     pub(crate) project: Project,
     /// What is mounted in it when it runs.
     pub(crate) mounts: Vec<Mount>,
+    /// Whom its process runs as.
+    #[serde(default)]
+    pub(crate) user: String,
     /// Its process has a standard input.
     pub(crate) open_stdin: bool,
     /// Its root file system cannot be written from inside.
@@ -52,6 +55,7 @@ impl Origin {
             image_id: container.image_id.clone(),
             project: instance.meta.project.clone(),
             mounts: container.mounts.clone(),
+            user: container.user.clone(),
             open_stdin: container.open_stdin,
             read_only_root: container.read_only_root,
         }
@@ -210,6 +214,7 @@ impl Inner {
             mounts: origin.mounts.iter().map(mount_point).collect(),
             is_read_only: origin.read_only_root,
             name: origin.name,
+            user: origin.user,
         })
     }
 

@@ -12,6 +12,8 @@
 mod console;
 mod engine;
 mod files;
+mod log;
+mod ports;
 mod program;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 /// Why a user could not be determined.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum UserError {
+pub enum UserError {
     /// No such user.
     #[error("unable to find user {0}: no matching entries in passwd file")]
     NoUser(String),
@@ -26,13 +26,15 @@ pub(crate) enum UserError {
 
 /// Who a process runs as.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+pub struct Identity {
+    /// User.
+    pub uid: u32,
+    /// Primary group.
+    pub gid: u32,
     /// Supplementary groups.
-    pub(crate) groups: Vec<u32>,
+    pub groups: Vec<u32>,
     /// Home directory by `/etc/passwd`; `/` for a user that is not in it.
-    pub(crate) home: String,
+    pub home: String,
 }
 
 /// Files larger than this are no user databases.
@@ -40,7 +42,7 @@ const MOST_BYTES: u64 = 16 << 20;
 
 /// The user and group databases of a container.
 #[derive(Debug, Default)]
-pub(crate) struct Databases {
+pub struct Databases {
     passwd: Vec<Account>,
     group: Vec<Group>,
 }
@@ -62,7 +64,8 @@ struct Group {
 
 impl Databases {
     /// Reads them; missing ones are empty.
-    pub(crate) fn read(root: &Root) -> Self {
+    #[must_use]
+    pub fn read(root: &Root) -> Self {
         Self::parse(&read(root, "etc/passwd"), &read(root, "etc/group"))
     }
 
@@ -76,7 +79,10 @@ impl Databases {
     /// The identity for `user[:group]`, each a name or a number; empty is root.
     ///
     /// Without a group it is the user's own, with the groups that list the user as a member.
-    pub(crate) fn named(&self, wanted: &str) -> Result<Identity, UserError> {
+    ///
+    /// # Errors
+    /// When there is no such user or group.
+    pub fn named(&self, wanted: &str) -> Result<Identity, UserError> {
         let (user, group) = wanted.split_once(':').unwrap_or((wanted, ""));
         let mut identity = Identity {
             home: "/".to_owned(),

@@ -2,7 +2,6 @@ use super::*;
 use std::io::{Cursor, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
 
-use image::extract::Options;
 use tokio::io::AsyncReadExt as _;
 
 struct Scene {
@@ -31,6 +30,7 @@ impl Scene {
             mounts: vec![mount("/ro", true), mount("/ro/sub", false)],
             is_read_only: false,
             name: "box".to_owned(),
+            user: "somebody:7".to_owned(),
         }
     }
 
@@ -50,7 +50,7 @@ impl Scene {
     }
 
     async fn write(&self, path: &str, archive: Vec<u8>) -> Result<(), Failure> {
-        write(self.view(), path, Box::new(Cursor::new(archive)), Options::default()).await
+        write(self.view(), path, Box::new(Cursor::new(archive)), ExtractOptions::default()).await
     }
 }
 
@@ -120,7 +120,7 @@ async fn what_comes_out_goes_in_again_unchanged() {
     std::os::unix::fs::chown(scene.path("data/inner"), Some(3_000_000), Some(70_000)).unwrap();
     drop(std::os::unix::net::UnixListener::bind(scene.path("data/socket")).unwrap());
     let (_, packed) = read(scene.view(), "/data").await.unwrap();
-    write(scene.view(), "/tmp", packed, Options::default()).await.unwrap();
+    write(scene.view(), "/tmp", packed, ExtractOptions::default()).await.unwrap();
     let (old, new) = (scene.path("data"), scene.path("tmp/data"));
     for name in ["inner", "inner/hard", "link", "long-link", &long] {
         let (old, new) = (old.join(name).symlink_metadata().unwrap(), new.join(name).symlink_metadata().unwrap());
@@ -160,11 +160,29 @@ async fn what_is_read_only_is_not_written() {
     assert_eq!(scene.write("/ro", archive("x", "")).await.unwrap_err().message, "mounted volume is marked read-only");
     scene.write("/ro/sub", archive("x", "y")).await.unwrap();
     assert_eq!(std::fs::read_to_string(scene.path("ro/sub/x")).unwrap(), "y");
-    let refused = write(View { is_read_only: true, ..scene.view() }, "/tmp", Box::new(Cursor::new(archive("x", ""))), Options::default());
+    let refused = write(View { is_read_only: true, ..scene.view() }, "/tmp", Box::new(Cursor::new(archive("x", ""))), ExtractOptions::default());
     assert_eq!(refused.await.unwrap_err().message, "container rootfs is marked read-only");
     assert_eq!(scene.write("/etc/conf", archive("x", "")).await.unwrap_err().message, "extraction point is not a directory");
     scene.write("/data-link", archive("x", "through a link")).await.unwrap();
     assert_eq!(std::fs::read_to_string(scene.path("data/x")).unwrap(), "through a link");
+}
+
+#[tokio::test]
+async fn owners_are_the_archives_or_the_containers() {
+    let scene = Scene::new();
+    std::fs::write(scene.path("etc/passwd"), "somebody:x:1234:1234::/:/bin/sh\n").unwrap();
+    let owner = |name: &str| {
+        let metadata = scene.path("tmp").join(name).metadata().unwrap();
+        (metadata.uid(), metadata.gid())
+    };
+    scene.write("/tmp", archive("plain", "")).await.unwrap();
+    assert_eq!(owner("plain"), (0, 0));
+    let options = ExtractOptions { copy_owners: true, ..ExtractOptions::default() };
+    write(scene.view(), "/tmp", Box::new(Cursor::new(archive("owned", ""))), options).await.unwrap();
+    assert_eq!(owner("owned"), (1234, 7));
+    let unknown = View { user: "nobody".to_owned(), ..scene.view() };
+    let refused = write(unknown, "/tmp", Box::new(Cursor::new(Vec::new())), options).await.unwrap_err();
+    assert_eq!(refused.kind, FailureKind::Invalid, "{refused}");
 }
 
 #[tokio::test]
@@ -177,7 +195,7 @@ async fn a_client_that_goes_away_leaves_no_thread_and_no_half_file() {
     drop(packed);
 
     let (mut client, server) = tokio::io::duplex(1024);
-    let upload = tokio::spawn(write(scene.view(), "/tmp", Box::new(server), Options::default()));
+    let upload = tokio::spawn(write(scene.view(), "/tmp", Box::new(server), ExtractOptions::default()));
     let whole = archive("half", &"x".repeat(100_000));
     tokio::io::AsyncWriteExt::write_all(&mut client, &whole[..50_000]).await.unwrap();
     drop(client);

@@ -1,7 +1,6 @@
 //! What [`Simulated`] answers to every method of [`Engine`].
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::Id;
 use model::container::{ContainerSpec, LogConfig, TerminalSize};
-use model::instance::{
-    BoundPort, Endpoint, Failure, FailureKind, Instance, NetworkMode, PublishedPort, Run,
-    StopRequest,
-};
+use model::instance::{Endpoint, Failure, FailureKind, Instance, Run, StopRequest};
 use model::network::Network;
 use model::stream::{
     Change, ExecSpec, ExecStatus, InterfaceStats, LogLine, LogOptions, PathStat, Processes, Stats,
@@ -24,6 +20,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::console::Console;
 use super::files::FileKind;
+use super::log;
 use super::program::{self, Process, SIGKILL};
 use super::{Body, Control, CurrentRun, ExecBody, Operation, Simulated, State, World, not_running};
 use crate::failure::{failure, refused};
@@ -32,8 +29,6 @@ use crate::{
     Started, signal,
 };
 
-/// First port given out where any free one is asked for.
-const FIRST_FREE_PORT: u16 = 32_768;
 /// Memory of the simulated node.
 const NODE_MEMORY_BYTES: u64 = 8 << 30;
 
@@ -431,7 +426,7 @@ impl Engine for Simulated {
         options: &LogOptions,
     ) -> Result<mpsc::Receiver<Result<Vec<LogLine>, Failure>>, Failure> {
         self.world.scripted(Operation::Logs)?;
-        let mut grew = {
+        let grew = {
             let mut state = self.world.state();
             let body = state.body(id)?;
             if !body.keeps_log() {
@@ -440,31 +435,7 @@ impl Engine for Simulated {
             }
             body.log_grew.subscribe()
         };
-        let (sender, receiver) = mpsc::channel(1);
-        let (world, options) = (Arc::clone(&self.world), options.clone());
-        let _task = tokio::spawn(async move {
-            let mut read = 0;
-            loop {
-                grew.borrow_and_update();
-                let Some((lines, next, runs)) = world.lines(id, &options, read) else {
-                    return;
-                };
-                let is_late = options.until.is_some_and(|until| world.now() > until);
-                if !lines.is_empty() && sender.send(Ok(lines)).await.is_err() {
-                    return;
-                }
-                read = next;
-                if !options.follow || !runs || is_late {
-                    return;
-                }
-                tokio::select! {
-                    changed = grew.changed() => if changed.is_err() { return },
-                    () = sender.closed() => return,
-                    () = world.until(options.until) => {}
-                }
-            }
-        });
-        Ok(receiver)
+        Ok(log::read(&self.world, id, options.clone(), grew))
     }
 
     async fn stats(&self, id: Id) -> Result<Stats, Failure> {
@@ -673,44 +644,6 @@ impl World {
             }
         }
     }
-
-    async fn until(&self, time: Option<jiff::Timestamp>) {
-        match time {
-            None => std::future::pending().await,
-            Some(time) => {
-                let left = Duration::try_from(time.duration_since(self.now())).unwrap_or_default();
-                tokio::time::sleep(left + Duration::from_millis(1)).await;
-            }
-        }
-    }
-
-    /// Lines wanted from number `from` on, the number of the next one, and whether more may come.
-    fn lines(
-        &self,
-        id: Id,
-        options: &LogOptions,
-        from: usize,
-    ) -> Option<(Vec<LogLine>, usize, bool)> {
-        let state = self.state();
-        let body = state.instances.get(&id)?;
-        let wanted = |line: &&LogLine| {
-            let stream = match line.stream {
-                Stream::Stdout => options.stdout,
-                Stream::Stderr => options.stderr,
-            };
-            stream
-                && options.since.is_none_or(|since| line.at >= since)
-                && options.until.is_none_or(|until| line.at <= until)
-        };
-        let mut lines: Vec<LogLine> = body.log.iter().skip(from).filter(wanted).cloned().collect();
-        if let Some(tail) = options.tail.filter(|_| from == 0) {
-            let skipped = lines
-                .len()
-                .saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX));
-            lines.drain(..skipped);
-        }
-        Some((lines, body.log.len(), body.running().is_some()))
-    }
 }
 
 impl Body {
@@ -731,77 +664,6 @@ impl State {
             .filter(|current| current.exit.is_none())
             .ok_or_else(|| not_running(id))
     }
-
-    fn free_ports(
-        &self,
-        instance: &Instance,
-        networks: &[Network],
-    ) -> Result<Vec<BoundPort>, Failure> {
-        if instance.spec.network != NetworkMode::Attached {
-            return Ok(Vec::new());
-        }
-        let taken = self
-            .instances
-            .values()
-            .filter_map(Body::running)
-            .flat_map(|current| &current.started.ports);
-        let mut bound: Vec<BoundPort> = Vec::new();
-        let mut all: Vec<BoundPort> = taken.cloned().collect();
-        let default = networks
-            .iter()
-            .find_map(|network| network.spec.host_binding);
-        for wanted in &instance.spec.published_ports {
-            let everywhere = [
-                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            ];
-            let addresses = wanted
-                .host_ip
-                .or(default)
-                .map_or_else(|| everywhere.to_vec(), |ip| vec![ip]);
-            let chosen = candidates(wanted).find_map(|port| {
-                let here: Vec<BoundPort> =
-                    addresses.iter().map(|ip| at(wanted, *ip, port)).collect();
-                here.iter()
-                    .all(|port| !all.iter().any(|other| clash(port, other)))
-                    .then_some(here)
-            });
-            let Some(chosen) = chosen else {
-                let address = addresses.first().copied().unwrap_or(everywhere[0]);
-                let message = format!(
-                    "driver failed programming external connectivity on endpoint {}: Bind for {address}:{} failed: port is already allocated",
-                    instance.meta.name, wanted.host_port
-                );
-                return Err(refused(FailureKind::Conflict, message));
-            };
-            all.extend(chosen.iter().cloned());
-            bound.extend(chosen);
-        }
-        Ok(bound)
-    }
-}
-
-fn candidates(wanted: &PublishedPort) -> std::ops::RangeInclusive<u16> {
-    match wanted.host_port {
-        0 => FIRST_FREE_PORT..=u16::MAX,
-        first => first..=wanted.host_port_end.max(first),
-    }
-}
-
-const fn at(wanted: &PublishedPort, host_ip: IpAddr, host_port: u16) -> BoundPort {
-    BoundPort {
-        protocol: wanted.protocol,
-        container_port: wanted.container_port,
-        host_ip,
-        host_port,
-    }
-}
-
-fn clash(one: &BoundPort, other: &BoundPort) -> bool {
-    let overlap = one.host_ip == other.host_ip
-        || one.host_ip.is_ipv4() == other.host_ip.is_ipv4()
-            && (one.host_ip.is_unspecified() || other.host_ip.is_unspecified());
-    one.protocol == other.protocol && one.host_port == other.host_port && overlap
 }
 
 fn container(instance: &Instance) -> Result<&ContainerSpec, Failure> {

@@ -330,7 +330,7 @@ impl Tree {
         let mut made = self.clone();
         let unreadable = |error: std::io::Error| {
             refused(
-                FailureKind::Invalid,
+                FailureKind::Internal,
                 format!("cannot read the archive: {error}"),
             )
         };
@@ -355,10 +355,10 @@ impl Tree {
                         ("non-directory", "directory")
                     };
                     let message = format!(
-                        "cannot overwrite {old} \"/{text}\" with {new} \"{}\"",
-                        name.display()
+                        "cannot overwrite {old} \"/{text}\" with {new} \"/{}\"",
+                        base.display()
                     );
-                    return Err(refused(FailureKind::Invalid, message));
+                    return Err(refused(FailureKind::Internal, message));
                 }
             }
             if is_dir {
