@@ -59,6 +59,28 @@ fn mac(network: &Network) -> Mac {
     [0x02, 0x42, a, b, c, d]
 }
 
+/// Lets the node forward IPv6.
+///
+/// A node that forwards takes no more routes from its routers (`accept_ra` 1, ip-sysctl.rst), and
+/// would lose its own way out: interfaces that did go on to (2).
+fn forward_ipv6() -> Result<(), NetworkError> {
+    let root = std::path::Path::new("/proc/sys/net/ipv6/conf");
+    let is = |file: &std::path::Path, wanted: &str| {
+        std::fs::read_to_string(file).is_ok_and(|value| value.trim() == wanted)
+    };
+    if !is(&root.join("all/forwarding"), "0") {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if is(&entry.path().join("accept_ra"), "1") {
+            set_parameter(&format!("ipv6/conf/{name}/accept_ra"), "2")?;
+        }
+    }
+    set_parameter("ipv6/conf/all/forwarding", "1")
+}
+
 impl Bridge {
     /// Makes the bridge with its addresses, or mends the one that is there.
     pub(super) fn make(
@@ -92,6 +114,15 @@ impl Bridge {
         // Lets programs of the node reach ports published on 127.0.0.1; the firewall guards the rest.
         set_parameter(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
         set_parameter(&format!("ipv6/conf/{name}/accept_ra"), "0")?;
+        if !network.spec.internal
+            && network
+                .spec
+                .subnets
+                .iter()
+                .any(|subnet| subnet.gateway.is_ipv6())
+        {
+            forward_ipv6()?;
+        }
         let mut batch = Batch::default();
         if let Some(mtu) = network.spec.mtu {
             batch.set_mtu(link.index, &name, mtu);

@@ -410,7 +410,7 @@ impl Inner {
         let held = std::mem::take(&mut live.held);
         match target {
             Some(target) if held.is_empty() => {
-                live.held = self.ports.take(&live.record.wanted, &target)?
+                live.held = self.ports.take(&live.record.wanted, &target)?;
             }
             Some(target) => live.held = self.ports.retarget(held, &target),
             None => self.ports.give_back(&held),

@@ -1,5 +1,10 @@
 //! A node for tests: a prefix, a data directory and subnets of its own, and programs inside.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test whose node cannot be made ends there"
+)]
+
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::ops::Deref;
@@ -22,7 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long silence is taken for a wall.
 const SILENCE: Duration = Duration::from_millis(400);
 
-static NEXT: AtomicU32 = AtomicU32::new(1);
+/// Numbers of subnets and of addresses, so that no two tests share one.
+static SUBNETS: AtomicU32 = AtomicU32::new(1);
+static ADDRESSES: AtomicU32 = AtomicU32::new(0);
 
 pub(super) struct Node {
     networks: Option<Arc<Networks>>,
@@ -87,7 +94,7 @@ impl Node {
     }
 
     pub(super) fn network(&self, name: &str, change: impl FnOnce(&mut NetworkSpec)) -> Network {
-        let at = NEXT.fetch_add(1, Ordering::Relaxed);
+        let at = SUBNETS.fetch_add(1, Ordering::Relaxed);
         let cidr = Cidr::new(
             Ipv4Addr::new(10, 231, u8::try_from(at).unwrap(), 0).into(),
             24,
@@ -208,7 +215,7 @@ fn attachment(network: &Network) -> Attachment {
 }
 
 fn endpoint(network: &Network) -> Endpoint {
-    let at = NEXT.fetch_add(1, Ordering::Relaxed) % 200 + 2;
+    let at = ADDRESSES.fetch_add(1, Ordering::Relaxed) % 200 + 2;
     let address = |subnet: &Subnet| (subnet.cidr.nth(at.into()).unwrap(), subnet.cidr.prefix());
     let mut endpoint = Endpoint {
         network: network.meta.id,
@@ -227,7 +234,7 @@ fn endpoint(network: &Network) -> Endpoint {
 }
 
 pub(super) fn ipv6_subnet() -> Subnet {
-    let at = u16::try_from(NEXT.fetch_add(1, Ordering::Relaxed)).unwrap();
+    let at = u16::try_from(SUBNETS.fetch_add(1, Ordering::Relaxed)).unwrap();
     let cidr = Cidr::new(Ipv6Addr::new(0xfd31, 0x7e57, 0, at, 0, 0, 0, 0).into(), 64).unwrap();
     Subnet {
         cidr,
