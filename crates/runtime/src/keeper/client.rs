@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -58,6 +59,9 @@ pub enum CallError {
     /// The keeper says no.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// What is asked cannot be said: a path that is not UTF-8.
+    #[error("put the call to the keeper into words")]
+    Encode(#[source] serde_json::Error),
     /// The keeper answered something that is no answer to this call.
     #[error("the keeper gave an answer that does not fit")]
     Mismatch,
@@ -202,16 +206,14 @@ impl Client {
         netns: Option<BorrowedFd<'_>>,
     ) -> impl Future<Output = Result<Spawned, StartError>> + Send + use<> {
         let netns = netns.map(|netns| netns.try_clone_to_owned()).transpose();
-        let call = Call::Start(Box::new(launch.clone()));
-        let request = netns.map(|netns| self.request(&call, netns.into_iter().collect()));
-        async move {
-            match request {
-                Ok(answer) => spawned(answer.await),
-                Err(error) => Err(internal(format!(
-                    "duplicate the network namespace's descriptor: {error}"
-                ))),
-            }
-        }
+        let netns = netns.map_err(|error| {
+            internal(format!(
+                "duplicate the network namespace's descriptor: {error}"
+            ))
+        });
+        let request = netns
+            .map(|netns| self.request(&StartRef { start: launch }, netns.into_iter().collect()));
+        async move { spawned(request?).await }
     }
 
     /// Starts a process in a container and answers once it runs its program.
@@ -222,8 +224,8 @@ impl Client {
         &self,
         exec: &Exec,
     ) -> impl Future<Output = Result<Spawned, StartError>> + Send + use<> {
-        let request = self.request(&Call::Exec(Box::new(exec.clone())), Vec::new());
-        async move { spawned(request.await) }
+        let request = self.request(&ExecRef { exec }, Vec::new());
+        spawned(request)
     }
 
     /// Hands out streams of a process. For a key that is not started yet they carry everything
@@ -242,7 +244,7 @@ impl Client {
             stdin,
             output,
         };
-        match self.request(&call, Vec::new()).await? {
+        match self.request(&call, Vec::new())?.answer().await? {
             (Answer::Attached { output, stdin }, descriptors) => {
                 let mut descriptors = descriptors.into_iter();
                 let output = output.then(|| descriptors.next()).flatten();
@@ -293,7 +295,7 @@ impl Client {
     /// # Errors
     /// When the connection is lost.
     pub async fn list(&self) -> Result<Vec<ProcessState>, CallError> {
-        match self.request(&Call::List, Vec::new()).await? {
+        match self.request(&Call::List, Vec::new())?.answer().await? {
             (Answer::Processes(processes), _) => Ok(processes),
             (answer, _) => Err(unexpected(answer)),
         }
@@ -328,54 +330,81 @@ impl Client {
     }
 
     async fn done(&self, call: Call) -> Result<(), CallError> {
-        match self.request(&call, Vec::new()).await? {
+        match self.request(&call, Vec::new())?.answer().await? {
             (Answer::Done, _) => Ok(()),
             (answer, _) => Err(unexpected(answer)),
         }
     }
 
-    /// Sends a call; the answer is what the future waits for.
+    /// Sends a call.
     fn request(
         &self,
-        call: &Call,
+        call: &impl Serialize,
         descriptors: Vec<OwnedFd>,
-    ) -> impl Future<Output = Result<Reply, CallError>> + Send + use<> {
+    ) -> Result<Pending, CallError> {
         let id = self.connection.next_id.fetch_add(1, Ordering::Relaxed);
-        let (sender, receiver) = oneshot::channel();
-        let sent = serde_json::to_vec(&RequestRef { id, call })
-            .ok()
-            .and_then(|body| {
-                self.connection
-                    .waiting
-                    .with(|calls| calls.as_mut().map(|calls| calls.insert(id, sender)))?;
-                self.connection
-                    .outgoing
-                    .send(Frame { body, descriptors })
-                    .ok()
-            });
-        // The connection lives as long as the call.
-        let connection = Arc::clone(&self.connection);
-        async move {
-            sent.ok_or(CallError::Lost)?;
-            let answer = receiver.await.map_err(|_| CallError::Lost);
-            drop(connection);
-            answer
+        let (sender, answer) = oneshot::channel();
+        let body = serde_json::to_vec(&RequestRef { id, call }).map_err(CallError::Encode)?;
+        // Without a connection the sender goes, and the answer is that.
+        let is_connected = self.connection.waiting.with(|calls| match calls {
+            Some(calls) => calls.insert(id, sender).is_none(),
+            None => false,
+        });
+        if is_connected {
+            drop(self.connection.outgoing.send(Frame { body, descriptors }));
         }
+        Ok(Pending {
+            answer,
+            _connection: Arc::clone(&self.connection),
+        })
+    }
+}
+
+/// A call that is sent.
+struct Pending {
+    answer: oneshot::Receiver<Reply>,
+    /// It lives as long as the call.
+    _connection: Arc<Connection>,
+}
+
+impl Pending {
+    async fn answer(self) -> Result<Reply, CallError> {
+        self.answer.await.map_err(|_| CallError::Lost)
     }
 }
 
 /// [`super::protocol::Request`] without owning the call.
-#[derive(serde::Serialize)]
-struct RequestRef<'a> {
+#[derive(Serialize)]
+struct RequestRef<'a, C> {
     id: u64,
-    call: &'a Call,
+    call: &'a C,
 }
 
-fn spawned(answer: Result<Reply, CallError>) -> Result<Spawned, StartError> {
+/// [`Call::Start`] without owning the launch.
+#[derive(Serialize)]
+struct StartRef<'a> {
+    start: &'a Launch,
+}
+
+/// [`Call::Exec`] without owning the exec.
+#[derive(Serialize)]
+struct ExecRef<'a> {
+    exec: &'a Exec,
+}
+
+async fn spawned(request: Result<Pending, CallError>) -> Result<Spawned, StartError> {
+    let answer = match request {
+        Ok(request) => request.answer().await,
+        Err(error) => Err(error),
+    };
     match answer {
         Ok((Answer::Spawned(spawned), _)) => Ok(spawned),
         Ok((Answer::NotStarted(error), _)) => Err(error),
         Ok((answer, _)) => Err(internal(unexpected(answer).to_string())),
+        Err(CallError::Encode(error)) => Err(StartError {
+            kind: StartErrorKind::Invalid,
+            message: error.to_string(),
+        }),
         Err(error) => Err(internal(error.to_string())),
     }
 }

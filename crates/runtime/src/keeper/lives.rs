@@ -259,17 +259,23 @@ impl Server {
     /// Cgroups may be gone now.
     pub(super) fn try_removals(&mut self) {
         self.removals.retain_mut(|(path, tries)| {
-            let Err(error) = Cgroup::at(path).and_then(|cgroup| cgroup.remove()) else {
-                return false;
-            };
             *tries += 1;
-            if *tries >= REMOVAL_TRIES {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot remove a cgroup"
-                );
+            let is_last = *tries >= REMOVAL_TRIES;
+            match Cgroup::at(path).and_then(|cgroup| cgroup.try_remove()) {
+                Ok(true) => return false,
+                Ok(false) if is_last => {
+                    tracing::error!(%path, "the processes of a cgroup do not end")
+                }
+                Ok(false) => {}
+                Err(error) if is_last => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot remove a cgroup"
+                    );
+                }
+                Err(_) => {}
             }
-            *tries < REMOVAL_TRIES
+            !is_last
         });
         if !self.removals.is_empty() {
             self.set_timer(REMOVAL_PAUSE, Timer::Removals);

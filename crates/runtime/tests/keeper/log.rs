@@ -1,6 +1,7 @@
 //! What the keeper writes into logs.
 
 use runtime::launch::LogTarget;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::run;
 use crate::scene::Scene;
@@ -112,6 +113,47 @@ async fn a_full_disk_stops_no_container() {
         max_files: 1,
     };
     assert_eq!(run(&scene.client, &launch).await.code, 3);
+    assert!(scene.client.list().await.unwrap()[0].log_lost_bytes > 588_895);
+}
+
+/// A file system of a few pages, which goes when it is dropped.
+struct TinyDisk(std::path::PathBuf);
+
+impl TinyDisk {
+    fn new(at: std::path::PathBuf) -> Self {
+        std::fs::create_dir(&at).unwrap();
+        mount("tiny", &at, "tmpfs", MountFlags::empty(), c"size=64k").unwrap();
+        Self(at)
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        unmount(&self.0, UnmountFlags::DETACH).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_tears_no_record() {
+    let scene = Scene::new().await;
+    let disk = TinyDisk::new(scene.path("disk"));
+    let mut launch = scene.launch("box", "seq 1 100000; exit 3");
+    let path = disk.0.join("box.log");
+    launch.log = LogTarget::JsonFile {
+        path: path.clone(),
+        max_size_bytes: None,
+        max_files: 1,
+    };
+    assert_eq!(run(&scene.client, &launch).await.code, 3);
+    let log = std::fs::read_to_string(path).unwrap();
+    assert!(
+        log.len() > 60_000 && log.ends_with('\n'),
+        "{} bytes",
+        log.len()
+    );
+    for line in log.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
     assert!(scene.client.list().await.unwrap()[0].log_lost_bytes > 588_895);
 }
 

@@ -192,3 +192,19 @@ async fn a_shutdown_leaves_no_process() {
     }
     until(async || scene.client.is_lost()).await;
 }
+
+#[tokio::test]
+async fn asked_to_terminate_it_goes_after_its_last_container() {
+    let scene = Scene::new().await;
+    let client = &scene.client;
+    let mut launch = scene.launch("box", "read line; exit 8");
+    launch.stdio.stdin = true;
+    client.start(&launch, None).await.unwrap();
+    let keeper = rustix::process::Pid::from_raw(client.hello().pid.cast_signed()).unwrap();
+    rustix::process::kill_process(keeper, rustix::process::Signal::TERM).unwrap();
+    let mut events = client.events();
+    client.close_stdin(&key("box")).await.unwrap();
+    assert_eq!(exit_of(&mut events, &key("box")).await.code, 8);
+    let last = tokio::time::timeout(PATIENCE, events.recv()).await.unwrap();
+    assert_eq!(last.unwrap(), KeeperEvent::Lost);
+}
