@@ -13,13 +13,22 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let directory = arguments.get(2).map_or_else(std::env::temp_dir, PathBuf::from);
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
+    let directory = arguments
+        .get(2)
+        .map_or_else(std::env::temp_dir, PathBuf::from);
     let scratch = tempfile::tempdir_in(&directory).unwrap();
-    let archive = arguments.first().map_or_else(|| make_archive(scratch.path()), PathBuf::from);
+    let archive = arguments
+        .first()
+        .map_or_else(|| make_archive(scratch.path()), PathBuf::from);
     let runs: usize = arguments.get(1).map_or(5, |runs| runs.parse().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut seconds: Vec<f64> = (0..runs).map(|_| runtime.block_on(load(&archive, scratch.path()))).collect();
+    let mut seconds: Vec<f64> = (0..runs)
+        .map(|_| runtime.block_on(load(&archive, scratch.path())))
+        .collect();
     for one in &seconds {
         println!("{one:.3} s");
     }
@@ -54,7 +63,13 @@ fn make_archive(scratch: &Path) -> PathBuf {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
-        layer.append_data(&mut header, format!("usr/d{}/f{number}", number / 100), &content[..]).unwrap();
+        layer
+            .append_data(
+                &mut header,
+                format!("usr/d{}/f{number}", number / 100),
+                &content[..],
+            )
+            .unwrap();
     }
     let layer = layer.into_inner().unwrap();
     let diff_id = hex::encode(Sha256::digest(&layer));
@@ -64,12 +79,15 @@ fn make_archive(scratch: &Path) -> PathBuf {
     let config = format!(
         r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}}}}"#
     );
-    let manifest = r#"[{"Config":"config.json","RepoTags":["bench:1"],"Layers":["layer/layer.tar"]}]"#;
+    let manifest =
+        r#"[{"Config":"config.json","RepoTags":["bench:1"],"Layers":["layer/layer.tar"]}]"#;
     let path = scratch.join("archive.tar");
     let mut tar = tar::Builder::new(std::fs::File::create(&path).unwrap());
-    for (name, content) in
-        [("layer/layer.tar", &packed[..]), ("config.json", config.as_bytes()), ("manifest.json", manifest.as_bytes())]
-    {
+    for (name, content) in [
+        ("layer/layer.tar", &packed[..]),
+        ("config.json", config.as_bytes()),
+        ("manifest.json", manifest.as_bytes()),
+    ] {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);

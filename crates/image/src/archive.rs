@@ -87,7 +87,11 @@ pub enum ArchiveError {
 
 impl From<io::Error> for ArchiveError {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::UnexpectedEof { Self::Truncated } else { Self::Read(error) }
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            Self::Truncated
+        } else {
+            Self::Read(error)
+        }
     }
 }
 
@@ -102,7 +106,11 @@ pub(crate) struct Reader<R> {
 
 impl<R: BufRead> Reader<R> {
     pub(crate) const fn new(input: R) -> Self {
-        Self { input, content: 0, padding: 0 }
+        Self {
+            input,
+            content: 0,
+            padding: 0,
+        }
     }
 
     /// The next entry, or `None` at the end.
@@ -114,7 +122,11 @@ impl<R: BufRead> Reader<R> {
             self.skip()?;
             let Some(header) = self.header()? else {
                 let dangling = long_name.is_some() || long_link.is_some() || extended.is_some();
-                return if dangling { Err(ArchiveError::Truncated) } else { Ok(None) };
+                return if dangling {
+                    Err(ArchiveError::Truncated)
+                } else {
+                    Ok(None)
+                };
             };
             match header.kind() {
                 b'L' => long_name = Some(terminated(self.extension(&header)?)),
@@ -123,7 +135,9 @@ impl<R: BufRead> Reader<R> {
                 // Global headers hold only what git and others note for themselves; Docker skips them too.
                 b'g' => drop(self.extension(&header)?),
                 _ => {
-                    return self.entry(&header, long_name, long_link, extended.unwrap_or_default()).map(Some);
+                    return self
+                        .entry(&header, long_name, long_link, extended.unwrap_or_default())
+                        .map(Some);
                 }
             }
         }
@@ -136,7 +150,10 @@ impl<R: BufRead> Reader<R> {
 
     /// Skips what is left of the present entry.
     fn skip(&mut self) -> Result<(), ArchiveError> {
-        let mut left = self.content.checked_add(self.padding).ok_or(ArchiveError::Truncated)?;
+        let mut left = self
+            .content
+            .checked_add(self.padding)
+            .ok_or(ArchiveError::Truncated)?;
         while left > 0 {
             let buffer = self.input.fill_buf()?;
             if buffer.is_empty() {
@@ -179,7 +196,11 @@ impl<R: BufRead> Reader<R> {
         self.set_content(size);
         let mut content = Vec::new();
         self.read_to_end(&mut content)?;
-        if self.content > 0 { Err(ArchiveError::Truncated) } else { Ok(content) }
+        if self.content > 0 {
+            Err(ArchiveError::Truncated)
+        } else {
+            Ok(content)
+        }
     }
 
     fn entry(
@@ -215,7 +236,10 @@ impl<R: BufRead> Reader<R> {
         } else if header.kind() == b'S' {
             Some(sparse::old_gnu(header, &mut self.input)?)
         } else {
-            extended.sparse.map(|map| sparse::pax(map, self)).transpose()?
+            extended
+                .sparse
+                .map(|map| sparse::pax(map, self))
+                .transpose()?
         };
         let (size, extents) = match sparse {
             Some(map) => {
@@ -226,17 +250,26 @@ impl<R: BufRead> Reader<R> {
         };
         let mtime = match extended.mtime {
             Some(time) => time,
-            None => Time { seconds: header.mtime()?, nanoseconds: 0 },
+            None => Time {
+                seconds: header.mtime()?,
+                nanoseconds: 0,
+            },
         };
         Ok(Entry {
             kind,
             path,
-            link: PathBuf::from(OsString::from_vec(extended.link.or(long_link).unwrap_or_else(|| header.link()))),
+            link: PathBuf::from(OsString::from_vec(
+                extended.link.or(long_link).unwrap_or_else(|| header.link()),
+            )),
             mode: header.mode()?,
             uid: extended.uid.map_or_else(|| header.uid(), Ok)?,
             gid: extended.gid.map_or_else(|| header.gid(), Ok)?,
             mtime,
-            device: if matches!(kind, Kind::CharDevice | Kind::BlockDevice) { header.device()? } else { (0, 0) },
+            device: if matches!(kind, Kind::CharDevice | Kind::BlockDevice) {
+                header.device()?
+            } else {
+                (0, 0)
+            },
             size,
             extents,
             xattrs: extended.xattrs,
@@ -253,7 +286,8 @@ impl<R: BufRead> BufRead for Reader<R> {
         if buffer.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let length = usize::try_from(self.content).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let length =
+            usize::try_from(self.content).map_or(buffer.len(), |left| left.min(buffer.len()));
         Ok(&buffer[..length])
     }
 

@@ -45,10 +45,12 @@ pub fn apply(lines: &[String], defaults: &mut Defaults) -> Result<(), ChangeErro
         }
         let (instruction, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let instruction = instruction.to_ascii_uppercase();
-        apply_one(&instruction, rest.trim(), &mut changed)?.map_err(|problem| ChangeError::InvalidArguments {
-            instruction,
-            problem,
-            line: line.to_owned(),
+        apply_one(&instruction, rest.trim(), &mut changed)?.map_err(|problem| {
+            ChangeError::InvalidArguments {
+                instruction,
+                problem,
+                line: line.to_owned(),
+            }
         })?;
     }
     *defaults = changed;
@@ -56,11 +58,15 @@ pub fn apply(lines: &[String], defaults: &mut Defaults) -> Result<(), ChangeErro
 }
 
 /// The outer error is an unknown instruction, the inner one what is wrong with a known one.
-fn apply_one(instruction: &str, rest: &str, defaults: &mut Defaults) -> Result<Result<(), &'static str>, ChangeError> {
+fn apply_one(
+    instruction: &str,
+    rest: &str,
+    defaults: &mut Defaults,
+) -> Result<Result<(), &'static str>, ChangeError> {
     let needs_argument = instruction != "CMD" && instruction != "ENTRYPOINT";
     let outcome = match instruction {
-        "CMD" | "ENTRYPOINT" | "ENV" | "EXPOSE" | "HEALTHCHECK" | "LABEL" | "ONBUILD" | "STOPSIGNAL" | "USER" | "VOLUME"
-        | "WORKDIR"
+        "CMD" | "ENTRYPOINT" | "ENV" | "EXPOSE" | "HEALTHCHECK" | "LABEL" | "ONBUILD"
+        | "STOPSIGNAL" | "USER" | "VOLUME" | "WORKDIR"
             if rest.is_empty() && needs_argument =>
         {
             Err("requires at least one argument")
@@ -91,7 +97,11 @@ fn apply_one(instruction: &str, rest: &str, defaults: &mut Defaults) -> Result<R
             working_dir(&expand(rest, &defaults.env), defaults);
             Ok(())
         }
-        _ => return Err(ChangeError::UnknownInstruction { instruction: instruction.to_owned() }),
+        _ => {
+            return Err(ChangeError::UnknownInstruction {
+                instruction: instruction.to_owned(),
+            });
+        }
     };
     Ok(outcome)
 }
@@ -105,7 +115,11 @@ fn command(text: &str, shell: &[String]) -> Vec<String> {
         return Vec::new();
     }
     let default_shell = ["/bin/sh".to_owned(), "-c".to_owned()];
-    let shell = if shell.is_empty() { &default_shell } else { shell };
+    let shell = if shell.is_empty() {
+        &default_shell
+    } else {
+        shell
+    };
     shell.iter().cloned().chain([text.to_owned()]).collect()
 }
 
@@ -113,7 +127,11 @@ fn env(text: &str, defaults: &mut Defaults) -> Result<(), &'static str> {
     for (name, value) in assignments(text, &defaults.env)? {
         let prefix = format!("{name}=");
         let variable = format!("{prefix}{value}");
-        match defaults.env.iter_mut().find(|known| known.starts_with(&prefix)) {
+        match defaults
+            .env
+            .iter_mut()
+            .find(|known| known.starts_with(&prefix))
+        {
             Some(known) => *known = variable,
             None => defaults.env.push(variable),
         }
@@ -128,7 +146,9 @@ fn expose(text: &str, defaults: &mut Defaults) -> Result<(), &'static str> {
         let protocol = protocol.to_ascii_lowercase();
         let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
         let range = first.parse::<u16>().ok().zip(last.parse::<u16>().ok());
-        let (first, last) = range.filter(|(first, last)| *first > 0 && first <= last).ok_or(PROBLEM)?;
+        let (first, last) = range
+            .filter(|(first, last)| *first > 0 && first <= last)
+            .ok_or(PROBLEM)?;
         if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
             return Err(PROBLEM);
         }
@@ -160,13 +180,21 @@ fn volume(text: &str, defaults: &mut Defaults) -> Result<(), &'static str> {
 }
 
 fn working_dir(path: &str, defaults: &mut Defaults) {
-    let before = if defaults.working_dir.is_empty() { "/" } else { &defaults.working_dir };
+    let before = if defaults.working_dir.is_empty() {
+        "/"
+    } else {
+        &defaults.working_dir
+    };
     let joined = std::path::Path::new("/").join(before).join(path);
     defaults.working_dir = format!("/{}", rooted::normalized(&joined).display());
 }
 
 fn on_build(text: &str, defaults: &mut Defaults) -> Result<(), &'static str> {
-    let trigger = text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+    let trigger = text
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_ascii_uppercase();
     match trigger.as_str() {
         "ONBUILD" => Err("cannot be chained"),
         "FROM" | "MAINTAINER" => Err("does not allow FROM and MAINTAINER as triggers"),
@@ -189,7 +217,9 @@ fn health_check(text: &str, defaults: &mut Defaults) -> Result<(), &'static str>
     };
     let mut rest = text;
     while let Some(flag) = rest.strip_prefix("--") {
-        let (flag, after) = flag.split_once(char::is_whitespace).ok_or("needs CMD or NONE")?;
+        let (flag, after) = flag
+            .split_once(char::is_whitespace)
+            .ok_or("needs CMD or NONE")?;
         let (name, value) = flag.split_once('=').ok_or("has a flag without a value")?;
         let nanoseconds = || go_duration(value).ok_or("has an invalid duration");
         match name {
@@ -221,7 +251,9 @@ fn go_duration(text: &str) -> Option<u64> {
     while !rest.is_empty() {
         let unit_at = rest.find(|sign: char| !sign.is_ascii_digit() && sign != '.')?;
         let (number, after) = rest.split_at(unit_at);
-        let unit_end = after.find(|sign: char| sign.is_ascii_digit() || sign == '.').unwrap_or(after.len());
+        let unit_end = after
+            .find(|sign: char| sign.is_ascii_digit() || sign == '.')
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_end);
         let seconds = match unit {
             "ns" => 1e-9,
@@ -236,7 +268,9 @@ fn go_duration(text: &str) -> Option<u64> {
         sum = sum.checked_add(part)?;
         rest = after;
     }
-    u64::try_from(sum.as_nanos()).ok().filter(|_| !text.is_empty())
+    u64::try_from(sum.as_nanos())
+        .ok()
+        .filter(|_| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -271,9 +305,22 @@ mod tests {
         .unwrap();
         assert_eq!(defaults.command, ["sh", "-l"]);
         assert_eq!(defaults.entrypoint, ["/bin/sh", "-c", "echo hi"]);
-        assert_eq!(defaults.env, ["A=b2", "C=d e", "F=g h", "OLD=the rest of the line", "N=z"]);
-        assert_eq!(defaults.exposed_ports, ["80/tcp", "53/udp", "8000/tcp", "8001/tcp"]);
-        assert_eq!(defaults.labels, [("k".to_owned(), "v".to_owned()), ("q".to_owned(), "$A".to_owned())].into());
+        assert_eq!(
+            defaults.env,
+            ["A=b2", "C=d e", "F=g h", "OLD=the rest of the line", "N=z"]
+        );
+        assert_eq!(
+            defaults.exposed_ports,
+            ["80/tcp", "53/udp", "8000/tcp", "8001/tcp"]
+        );
+        assert_eq!(
+            defaults.labels,
+            [
+                ("k".to_owned(), "v".to_owned()),
+                ("q".to_owned(), "$A".to_owned())
+            ]
+            .into()
+        );
         assert_eq!(defaults.on_build, ["RUN make"]);
         assert_eq!(defaults.stop_signal.as_deref(), Some("SIGQUIT"));
         assert_eq!(defaults.user, "1:2");
@@ -287,11 +334,26 @@ mod tests {
     #[test]
     fn what_is_no_change_is_refused_and_changes_nothing() {
         for line in [
-            "ENV", "ENV A", "EXPOSE x", "EXPOSE 0", "EXPOSE 9-8", "EXPOSE 80/foo", "HEALTHCHECK", "HEALTHCHECK CMD",
-            "HEALTHCHECK --interval=5 CMD x", "HEALTHCHECK NONE x", "ONBUILD ONBUILD RUN x", "ONBUILD FROM x", "USER",
-            "LABEL 'open=x", "VOLUME [\"\"]",
+            "ENV",
+            "ENV A",
+            "EXPOSE x",
+            "EXPOSE 0",
+            "EXPOSE 9-8",
+            "EXPOSE 80/foo",
+            "HEALTHCHECK",
+            "HEALTHCHECK CMD",
+            "HEALTHCHECK --interval=5 CMD x",
+            "HEALTHCHECK NONE x",
+            "ONBUILD ONBUILD RUN x",
+            "ONBUILD FROM x",
+            "USER",
+            "LABEL 'open=x",
+            "VOLUME [\"\"]",
         ] {
-            assert!(matches!(applied(&[line]), Err(ChangeError::InvalidArguments { .. })), "{line}");
+            assert!(
+                matches!(applied(&[line]), Err(ChangeError::InvalidArguments { .. })),
+                "{line}"
+            );
         }
         let error = applied(&["USER x", "RUN make"]).unwrap_err();
         assert_eq!(error.to_string(), "RUN is not a valid change command");

@@ -44,7 +44,10 @@ impl Compression {
     }
 
     /// Reads what `input` holds, inflated.
-    pub(crate) fn reader<'a, R: BufRead + Send + 'a>(self, input: R) -> io::Result<Box<dyn Read + Send + 'a>> {
+    pub(crate) fn reader<'a, R: BufRead + Send + 'a>(
+        self,
+        input: R,
+    ) -> io::Result<Box<dyn Read + Send + 'a>> {
         Ok(match self {
             Self::Plain => Box::new(input),
             Self::Gzip => Box::new(MultiGzDecoder::new(input)),
@@ -67,9 +70,14 @@ pub(crate) enum InflateError {
 }
 
 /// Reads `input` inflated, whatever it is compressed with.
-pub(crate) fn inflated<'a, R: Read + Send + 'a>(mut input: R) -> Result<Box<dyn Read + Send + 'a>, InflateError> {
+pub(crate) fn inflated<'a, R: Read + Send + 'a>(
+    mut input: R,
+) -> Result<Box<dyn Read + Send + 'a>, InflateError> {
     let mut head = Vec::with_capacity(MAGIC_LENGTH);
-    input.by_ref().take(MAGIC_LENGTH as u64).read_to_end(&mut head)?;
+    input
+        .by_ref()
+        .take(MAGIC_LENGTH as u64)
+        .read_to_end(&mut head)?;
     let compression = Compression::sniff(&head)?;
     let whole = BufReader::with_capacity(128 << 10, io::Cursor::new(head).chain(input));
     Ok(compression.reader(whole)?)
@@ -89,18 +97,31 @@ mod tests {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&text[7000..]).unwrap();
         two_members.extend(gzip.finish().unwrap());
-        for packed in [text.clone(), two_members, zstd::encode_all(&text[..], 1).unwrap()] {
+        for packed in [
+            text.clone(),
+            two_members,
+            zstd::encode_all(&text[..], 1).unwrap(),
+        ] {
             let mut unpacked = Vec::new();
-            inflated(&packed[..]).unwrap().read_to_end(&mut unpacked).unwrap();
+            inflated(&packed[..])
+                .unwrap()
+                .read_to_end(&mut unpacked)
+                .unwrap();
             assert!(unpacked == text);
         }
     }
 
     #[test]
     fn other_compressions_are_named() {
-        for (head, name) in [(&b"BZh91AY"[..], "bzip2"), (&[0xfd, b'7', b'z', b'X', b'Z', 0, 0][..], "xz")] {
+        for (head, name) in [
+            (&b"BZh91AY"[..], "bzip2"),
+            (&[0xfd, b'7', b'z', b'X', b'Z', 0, 0][..], "xz"),
+        ] {
             let error = inflated(head).err().unwrap();
-            assert_eq!(error.to_string(), format!("{name} compression is not supported: use gzip, zstd or none"));
+            assert_eq!(
+                error.to_string(),
+                format!("{name} compression is not supported: use gzip, zstd or none")
+            );
         }
     }
 }

@@ -22,13 +22,22 @@ const GO_ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 pub(crate) struct ConfigDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) created: Option<String>,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub(crate) author: String,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub(crate) comment: String,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) architecture: String,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub(crate) variant: String,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) os: String,
@@ -44,29 +53,62 @@ pub(crate) struct ConfigDocument {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub(crate) struct RunDocument {
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     user: String,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     exposed_ports: BTreeMap<String, Empty>,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     env: Vec<String>,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     entrypoint: Vec<String>,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     cmd: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     healthcheck: Option<HealthDocument>,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     volumes: BTreeMap<String, Empty>,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     working_dir: String,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     on_build: Vec<String>,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     labels: BTreeMap<String, String>,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     stop_signal: String,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     shell: Vec<String>,
 }
 
@@ -107,28 +149,43 @@ pub(crate) struct RootDocument {
 pub(crate) struct HistoryDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) created: Option<String>,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub(crate) created_by: String,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub(crate) author: String,
-    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub(crate) comment: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) empty_layer: bool,
 }
 
 /// Go writes `null` for an empty list or map.
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
 fn timestamp(text: Option<&String>) -> Option<Timestamp> {
-    text.filter(|text| *text != GO_ZERO_TIME).and_then(|text| text.parse().ok())
+    text.filter(|text| *text != GO_ZERO_TIME)
+        .and_then(|text| text.parse().ok())
 }
 
 impl ConfigDocument {
@@ -146,7 +203,11 @@ impl ConfigDocument {
                 author: step.author.clone(),
                 comment: step.comment.clone(),
                 empty_layer: step.empty_layer,
-                size_bytes: if step.empty_layer { 0 } else { sizes.next().copied().unwrap_or_default() },
+                size_bytes: if step.empty_layer {
+                    0
+                } else {
+                    sizes.next().copied().unwrap_or_default()
+                },
             })
             .collect();
         Image {
@@ -156,7 +217,9 @@ impl ConfigDocument {
             parent: None,
             created_at: timestamp(self.created.as_ref()),
             tagged_at: None,
-            size_bytes: layer_sizes.iter().fold(0, |sum, size| sum.saturating_add(*size)),
+            size_bytes: layer_sizes
+                .iter()
+                .fold(0, |sum, size| sum.saturating_add(*size)),
             layers: self.rootfs.diff_ids.iter().map(Digest::to_string).collect(),
             history,
             architecture: self.architecture.clone(),
@@ -181,7 +244,10 @@ impl RunDocument {
             working_dir: self.working_dir.clone(),
             labels: self.labels.clone(),
             stop_signal: Some(self.stop_signal.clone()).filter(|signal| !signal.is_empty()),
-            health_check: self.healthcheck.as_ref().and_then(|check| check.to_model(&self.shell)),
+            health_check: self
+                .healthcheck
+                .as_ref()
+                .and_then(|check| check.to_model(&self.shell)),
             on_build: self.on_build.clone(),
             shell: self.shell.clone(),
         }
@@ -195,7 +261,10 @@ impl RunDocument {
             env: defaults.env.clone(),
             entrypoint: defaults.entrypoint.clone(),
             cmd: defaults.command.clone(),
-            healthcheck: defaults.health_check.as_ref().map(HealthDocument::from_model),
+            healthcheck: defaults
+                .health_check
+                .as_ref()
+                .map(HealthDocument::from_model),
             volumes: keys(&defaults.volumes),
             working_dir: defaults.working_dir.clone(),
             on_build: defaults.on_build.clone(),
@@ -214,7 +283,11 @@ impl HealthDocument {
             "NONE" => Vec::new(),
             "CMD-SHELL" => {
                 let default_shell = ["/bin/sh".to_owned(), "-c".to_owned()];
-                let shell = if shell.is_empty() { &default_shell } else { shell };
+                let shell = if shell.is_empty() {
+                    &default_shell
+                } else {
+                    shell
+                };
                 [shell, rest].concat()
             }
             "CMD" => rest.to_vec(),
@@ -233,7 +306,9 @@ impl HealthDocument {
     fn from_model(check: &HealthCheck) -> Self {
         let kind = if check.args.is_empty() { "NONE" } else { "CMD" };
         Self {
-            test: std::iter::once(kind.to_owned()).chain(check.args.iter().cloned()).collect(),
+            test: std::iter::once(kind.to_owned())
+                .chain(check.args.iter().cloned())
+                .collect(),
             interval: check.interval_ns,
             timeout: check.timeout_ns,
             start_period: check.start_period_ns,
@@ -258,8 +333,18 @@ mod tests {
         let document: ConfigDocument = serde_json::from_str(text).unwrap();
         let image = document.to_image(Digest::of(text.as_bytes()), &[42]);
         assert_eq!(image.size_bytes, 42);
-        assert_eq!(image.history.iter().map(|step| step.size_bytes).collect::<Vec<_>>(), [42, 0]);
-        assert_eq!(image.created_at.unwrap().to_string(), "2024-05-01T10:00:00.5Z");
+        assert_eq!(
+            image
+                .history
+                .iter()
+                .map(|step| step.size_bytes)
+                .collect::<Vec<_>>(),
+            [42, 0]
+        );
+        assert_eq!(
+            image.created_at.unwrap().to_string(),
+            "2024-05-01T10:00:00.5Z"
+        );
         let check = image.defaults.health_check.as_ref().unwrap();
         assert_eq!(check.args, ["/bin/sh", "-c", "true"]);
         assert_eq!((check.interval_ns, check.retries), (1_000_000_000, 2));
@@ -292,13 +377,20 @@ mod tests {
             shell: vec!["/bin/bash".to_owned(), "-c".to_owned()],
         };
         let text = serde_json::to_string(&RunDocument::from_model(&defaults)).unwrap();
-        assert_eq!(serde_json::from_str::<RunDocument>(&text).unwrap().to_model(), defaults);
+        assert_eq!(
+            serde_json::from_str::<RunDocument>(&text)
+                .unwrap()
+                .to_model(),
+            defaults
+        );
     }
 
     #[test]
     fn nothing_and_null_are_the_same() {
-        let document: ConfigDocument =
-            serde_json::from_str(r#"{"created":"0001-01-01T00:00:00Z","config":null,"rootfs":null,"history":null}"#).unwrap();
+        let document: ConfigDocument = serde_json::from_str(
+            r#"{"created":"0001-01-01T00:00:00Z","config":null,"rootfs":null,"history":null}"#,
+        )
+        .unwrap();
         let image = document.to_image(Digest::of(b""), &[]);
         assert_eq!(image.created_at, None);
         assert_eq!(image.defaults, Defaults::default());

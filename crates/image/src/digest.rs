@@ -96,7 +96,9 @@ pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
     diff_ids
         .iter()
         .map(|diff_id| {
-            let next = chain.map_or(*diff_id, |parent| Digest::of(format!("{parent} {diff_id}").as_bytes()));
+            let next = chain.map_or(*diff_id, |parent| {
+                Digest::of(format!("{parent} {diff_id}").as_bytes())
+            });
             chain = Some(next);
             next
         })
@@ -110,9 +112,19 @@ mod tests {
     #[test]
     fn only_lower_case_sha256_is_a_digest() {
         let digest = Digest::of(b"");
-        assert_eq!(digest.to_string(), "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            digest.to_string(),
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
         assert_eq!(digest.to_string().parse(), Ok(digest));
-        for wrong in ["", "sha256:", "sha256:00", &digest.to_string().to_uppercase(), &digest.hex(), "sha512:00"] {
+        for wrong in [
+            "",
+            "sha256:",
+            "sha256:00",
+            &digest.to_string().to_uppercase(),
+            &digest.hex(),
+            "sha512:00",
+        ] {
             assert!(wrong.parse::<Digest>().is_err(), "{wrong}");
         }
     }

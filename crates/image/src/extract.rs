@@ -90,13 +90,24 @@ impl From<RootedError> for ExtractError {
 ///
 /// # Errors
 /// As [`ExtractError`] says.
-pub fn extract(input: impl Read + Send, root: &Root, into: &Path, options: Options) -> Result<(), ExtractError> {
+pub fn extract(
+    input: impl Read + Send,
+    root: &Root,
+    into: &Path,
+    options: Options,
+) -> Result<(), ExtractError> {
     let mut reader = Reader::new(BufReader::new(compression::inflated(input)?));
-    let mut target = Target { root, into, options, directories: Vec::new() };
+    let mut target = Target {
+        root,
+        into,
+        options,
+        directories: Vec::new(),
+    };
     while let Some(entry) = reader.next_entry()? {
         target.add(entry, &mut reader)?;
     }
-    Ok(target.finish())
+    target.finish();
+    Ok(())
 }
 
 struct Target<'a> {
@@ -108,9 +119,19 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn add<R: Read + Send>(&mut self, mut entry: Entry, content: &mut Reader<BufReader<R>>) -> Result<(), ExtractError> {
-        if entry.path.as_os_str().as_bytes().contains(&0) || entry.link.as_os_str().as_bytes().contains(&0) {
-            return Err(UnpackError::Name { reason: "zero byte in name", path: entry.path }.into());
+    fn add<R: Read + Send>(
+        &mut self,
+        mut entry: Entry,
+        content: &mut Reader<BufReader<R>>,
+    ) -> Result<(), ExtractError> {
+        if entry.path.as_os_str().as_bytes().contains(&0)
+            || entry.link.as_os_str().as_bytes().contains(&0)
+        {
+            return Err(UnpackError::Name {
+                reason: "zero byte in name",
+                path: entry.path,
+            }
+            .into());
         }
         let path = self.inside(&entry.path)?;
         let Some(name) = path.file_name().filter(|_| path != self.into) else {
@@ -120,8 +141,14 @@ impl Target<'_> {
         if let Some((uid, gid)) = self.options.owner {
             (entry.uid, entry.gid) = (uid, gid);
         }
-        let parent = self.root.create_dir_all(path.parent().unwrap_or(Path::new("/")), IMPLIED_MODE)?;
-        let spot = Spot { parent: parent.as_fd(), name, path: &path };
+        let parent = self
+            .root
+            .create_dir_all(path.parent().unwrap_or(Path::new("/")), IMPLIED_MODE)?;
+        let spot = Spot {
+            parent: parent.as_fd(),
+            name,
+            path: &path,
+        };
         let is_kept = self.make_room(&spot, &entry)?;
         match entry.kind {
             Kind::Directory => {
@@ -130,8 +157,13 @@ impl Target<'_> {
                 self.directories.push((path.clone(), entry.mtime));
             }
             Kind::File => {
-                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let file = fs::openat(spot.parent, name, flags, Mode::from_raw_mode(0o600)).map_err(failed("create", &path))?;
+                let flags = OFlags::CREATE
+                    | OFlags::EXCL
+                    | OFlags::WRONLY
+                    | OFlags::NOFOLLOW
+                    | OFlags::CLOEXEC;
+                let file = fs::openat(spot.parent, name, flags, Mode::from_raw_mode(0o600))
+                    .map_err(failed("create", &path))?;
                 if let Err(problem) = unpack::write_content(&file, &entry, content) {
                     // Half a file would pass for a whole one.
                     _ = fs::unlinkat(spot.parent, name, AtFlags::empty());
@@ -141,7 +173,8 @@ impl Target<'_> {
             }
             Kind::HardLink => {
                 let (directory, target) = self.root.parent(&self.inside(&entry.link)?)?;
-                fs::linkat(&directory, &target, spot.parent, name, AtFlags::empty()).map_err(failed("hard link", &path))?;
+                fs::linkat(&directory, &target, spot.parent, name, AtFlags::empty())
+                    .map_err(failed("hard link", &path))?;
             }
             Kind::Symlink => {
                 fs::symlinkat(&entry.link, spot.parent, name).map_err(failed("symlink", &path))?;
@@ -168,7 +201,10 @@ impl Target<'_> {
         if path.starts_with(self.into) {
             Ok(path)
         } else {
-            Err(ExtractError::Outside { name: name.to_owned(), into: self.into.to_owned() })
+            Err(ExtractError::Outside {
+                name: name.to_owned(),
+                into: self.into.to_owned(),
+            })
         }
     }
 
@@ -182,10 +218,16 @@ impl Target<'_> {
         match (was_directory, entry.kind == Kind::Directory) {
             (true, true) => return Ok(true),
             (true, false) if self.options.keep_kinds => {
-                return Err(ExtractError::OverwriteDirectory { path: spot.path.to_owned(), into: self.into.to_owned() });
+                return Err(ExtractError::OverwriteDirectory {
+                    path: spot.path.to_owned(),
+                    into: self.into.to_owned(),
+                });
             }
             (false, true) if self.options.keep_kinds => {
-                return Err(ExtractError::OverwriteFile { path: spot.path.to_owned(), into: self.into.to_owned() });
+                return Err(ExtractError::OverwriteFile {
+                    path: spot.path.to_owned(),
+                    into: self.into.to_owned(),
+                });
             }
             _ => {}
         }
@@ -196,9 +238,14 @@ impl Target<'_> {
     fn finish(self) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         for (path, mtime) in self.directories.iter().rev() {
-            let opened = self.root.open_at(path, flags, Mode::empty()).map_err(|error| error.source);
+            let opened = self
+                .root
+                .open_at(path, flags, Mode::empty())
+                .map_err(|error| error.source);
             // It may have been removed by now, and a time is no reason to fail.
-            if let Err(error) = opened.and_then(|directory| fs::futimens(directory, &unpack::timestamps(*mtime))) {
+            if let Err(error) =
+                opened.and_then(|directory| fs::futimens(directory, &unpack::timestamps(*mtime)))
+            {
                 tracing::debug!(path = %path.display(), %error, "time of an extracted directory not set");
             }
         }
@@ -207,7 +254,8 @@ impl Target<'_> {
 
 fn directory(spot: &Spot<'_>, is_there: bool) -> Result<OwnedFd, RootedError> {
     if !is_there {
-        fs::mkdirat(spot.parent, spot.name, IMPLIED_MODE).map_err(failed("make directory", spot.path))?;
+        fs::mkdirat(spot.parent, spot.name, IMPLIED_MODE)
+            .map_err(failed("make directory", spot.path))?;
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     fs::openat(spot.parent, spot.name, flags, Mode::empty()).map_err(failed("open", spot.path))
@@ -278,37 +326,82 @@ mod tests {
     #[test]
     fn files_arrive_with_owner_mode_and_time_and_whiteouts_are_names_like_others() {
         let scene = Scene::new();
-        let entries = [("./", DIRECTORY, ""), ("a/b/file", FILE, "hello"), ("a/.wh.x", FILE, ""), ("hard", HARD, "a/b/file")];
-        scene.extract(&archive(&entries), Options::default()).unwrap();
+        let entries = [
+            ("./", DIRECTORY, ""),
+            ("a/b/file", FILE, "hello"),
+            ("a/.wh.x", FILE, ""),
+            ("hard", HARD, "a/b/file"),
+        ];
+        scene
+            .extract(&archive(&entries), Options::default())
+            .unwrap();
         assert_eq!(scene.read("tmp/hard"), "hello");
         assert!(scene.path("tmp/a/.wh.x").is_file());
         let metadata = scene.path("tmp/a/b/file").metadata().unwrap();
-        assert_eq!((metadata.uid(), metadata.mode() & 0o7777, metadata.mtime()), (1234, 0o640, 1_000_000));
-        let owned = Options { owner: Some((5, 6)), ..Options::default() };
-        scene.extract(&archive(&[("a/b/file", FILE, "again")]), owned).unwrap();
+        assert_eq!(
+            (metadata.uid(), metadata.mode() & 0o7777, metadata.mtime()),
+            (1234, 0o640, 1_000_000)
+        );
+        let owned = Options {
+            owner: Some((5, 6)),
+            ..Options::default()
+        };
+        scene
+            .extract(&archive(&[("a/b/file", FILE, "again")]), owned)
+            .unwrap();
         let metadata = scene.path("tmp/a/b/file").metadata().unwrap();
         assert_eq!((metadata.uid(), metadata.gid()), (5, 6));
-        assert_eq!(scene.read("tmp/hard"), "hello", "the old file was replaced, not written into");
+        assert_eq!(
+            scene.read("tmp/hard"),
+            "hello",
+            "the old file was replaced, not written into"
+        );
     }
 
     #[test]
     fn nothing_is_written_or_linked_outside() {
         let scene = Scene::new();
         for name in ["../etc/x", "a/../../x"] {
-            let error = scene.extract(&archive(&[(name, FILE, "x")]), Options::default()).unwrap_err();
-            assert_eq!(error.to_string(), format!("{name:?} is outside of \"/tmp\""));
+            let error = scene
+                .extract(&archive(&[(name, FILE, "x")]), Options::default())
+                .unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("{name:?} is outside of \"/tmp\"")
+            );
         }
-        let error = scene.extract(&archive(&[("x", HARD, "../../secret")]), Options::default()).unwrap_err();
+        let error = scene
+            .extract(&archive(&[("x", HARD, "../../secret")]), Options::default())
+            .unwrap_err();
         assert!(matches!(error, ExtractError::Outside { .. }), "{error}");
 
-        let entries = [("link", LINK, "../.."), ("link/secret", FILE, "overwritten"), ("x", HARD, "link/../secret")];
-        scene.extract(&archive(&entries[..2]), Options::default()).unwrap();
-        assert_eq!(host::read_to_string(scene.dir.path().join("secret")).unwrap(), "outside");
+        let entries = [
+            ("link", LINK, "../.."),
+            ("link/secret", FILE, "overwritten"),
+            ("x", HARD, "link/../secret"),
+        ];
+        scene
+            .extract(&archive(&entries[..2]), Options::default())
+            .unwrap();
+        assert_eq!(
+            host::read_to_string(scene.dir.path().join("secret")).unwrap(),
+            "outside"
+        );
         assert_eq!(scene.read("secret"), "overwritten");
         symlink("/", scene.path("tmp/absolute")).unwrap();
-        scene.extract(&archive(&[("absolute/etc/x", FILE, "inside")]), Options::default()).unwrap();
+        scene
+            .extract(
+                &archive(&[("absolute/etc/x", FILE, "inside")]),
+                Options::default(),
+            )
+            .unwrap();
         assert_eq!(scene.read("etc/x"), "inside");
-        scene.extract(&archive(&[("link", FILE, "no link now")]), Options::default()).unwrap();
+        scene
+            .extract(
+                &archive(&[("link", FILE, "no link now")]),
+                Options::default(),
+            )
+            .unwrap();
         assert_eq!(scene.read("tmp/link"), "no link now");
     }
 
@@ -320,9 +413,15 @@ mod tests {
         header.set_entry_type(tar::EntryType::Fifo);
         header.set_mode(0o622);
         header.set_size(0);
-        tar.append_data(&mut header, "fifo", std::io::empty()).unwrap();
-        scene.extract(&tar.into_inner().unwrap(), Options::default()).unwrap();
-        assert_eq!(scene.path("tmp/fifo").metadata().unwrap().mode() & 0o7777, 0o622);
+        tar.append_data(&mut header, "fifo", std::io::empty())
+            .unwrap();
+        scene
+            .extract(&tar.into_inner().unwrap(), Options::default())
+            .unwrap();
+        assert_eq!(
+            scene.path("tmp/fifo").metadata().unwrap().mode() & 0o7777,
+            0o622
+        );
     }
 
     #[test]
@@ -330,14 +429,37 @@ mod tests {
         let scene = Scene::new();
         host::create_dir_all(scene.path("tmp/dir/inner")).unwrap();
         host::write(scene.path("tmp/file"), "x").unwrap();
-        let careful = Options { keep_kinds: true, ..Options::default() };
-        let error = scene.extract(&archive(&[("dir", FILE, "x")]), careful).unwrap_err();
-        assert_eq!(error.to_string(), "cannot overwrite directory \"/tmp/dir\" with non-directory \"/tmp\"");
-        let error = scene.extract(&archive(&[("file", DIRECTORY, "")]), careful).unwrap_err();
-        assert_eq!(error.to_string(), "cannot overwrite non-directory \"/tmp/file\" with directory \"/tmp\"");
-        scene.extract(&archive(&[("dir", DIRECTORY, ""), ("file", FILE, "y")]), careful).unwrap();
+        let careful = Options {
+            keep_kinds: true,
+            ..Options::default()
+        };
+        let error = scene
+            .extract(&archive(&[("dir", FILE, "x")]), careful)
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot overwrite directory \"/tmp/dir\" with non-directory \"/tmp\""
+        );
+        let error = scene
+            .extract(&archive(&[("file", DIRECTORY, "")]), careful)
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot overwrite non-directory \"/tmp/file\" with directory \"/tmp\""
+        );
+        scene
+            .extract(
+                &archive(&[("dir", DIRECTORY, ""), ("file", FILE, "y")]),
+                careful,
+            )
+            .unwrap();
         assert!(scene.path("tmp/dir/inner").is_dir());
-        scene.extract(&archive(&[("dir", FILE, "x"), ("file", DIRECTORY, "")]), Options::default()).unwrap();
+        scene
+            .extract(
+                &archive(&[("dir", FILE, "x"), ("file", DIRECTORY, "")]),
+                Options::default(),
+            )
+            .unwrap();
         assert_eq!(scene.read("tmp/dir"), "x");
         assert!(scene.path("tmp/file").is_dir());
     }
@@ -346,7 +468,9 @@ mod tests {
     fn an_archive_that_breaks_off_leaves_no_half_file() {
         let scene = Scene::new();
         let whole = archive(&[("one", FILE, "1"), ("two", FILE, &"2".repeat(5000))]);
-        let error = scene.extract(&whole[..3000], Options::default()).unwrap_err();
+        let error = scene
+            .extract(&whole[..3000], Options::default())
+            .unwrap_err();
         assert_eq!(error.to_string(), "unexpected end of the archive");
         assert_eq!(scene.read("tmp/one"), "1");
         assert!(!scene.path("tmp/two").exists());
@@ -356,9 +480,16 @@ mod tests {
     fn compressed_archives_are_inflated() {
         let scene = Scene::new();
         let plain = archive(&[("file", FILE, "packed")]);
-        scene.extract(&zstd::encode_all(&plain[..], 1).unwrap(), Options::default()).unwrap();
+        scene
+            .extract(
+                &zstd::encode_all(&plain[..], 1).unwrap(),
+                Options::default(),
+            )
+            .unwrap();
         assert_eq!(scene.read("tmp/file"), "packed");
-        let error = scene.extract(b"BZh91AY&SY", Options::default()).unwrap_err();
+        let error = scene
+            .extract(b"BZh91AY&SY", Options::default())
+            .unwrap_err();
         assert!(matches!(error, ExtractError::Compression(_)), "{error}");
     }
 }

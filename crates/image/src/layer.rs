@@ -39,24 +39,52 @@ pub(crate) fn unpack_blob(
     dir: &Path,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Unpacked, UnpackError> {
-    let source = BufReader::with_capacity(CHUNK, Counted { input: blob, read: 0, progress });
+    let source = BufReader::with_capacity(
+        CHUNK,
+        Counted {
+            input: blob,
+            read: 0,
+            progress,
+        },
+    );
     if compression == Compression::Plain {
         let size_bytes = unpack(source, dir)?;
-        return Ok(Unpacked { diff_id: spooled.digest, plain_bytes: spooled.size_bytes, size_bytes });
+        return Ok(Unpacked {
+            diff_id: spooled.digest,
+            plain_bytes: spooled.size_bytes,
+            size_bytes,
+        });
     }
     thread::scope(|scope| {
         let (to_writer, for_writer) = sync_channel(UNDER_WAY);
         let (to_hasher, for_hasher) = sync_channel::<Chunk>(UNDER_WAY);
         scope.spawn(move || {
-            let outcome = compression.reader(source).and_then(|input| distribute(input, &to_writer, &to_hasher));
+            let outcome = compression
+                .reader(source)
+                .and_then(|input| distribute(input, &to_writer, &to_hasher));
             // The writer may have failed and gone; then its own error counts.
             let _gone = to_writer.send(outcome.map(|()| Chunk::default()));
         });
         let hasher = scope.spawn(move || hash(&for_hasher));
-        let outcome = unpack(Chunks { receiver: for_writer, chunk: Chunk::default(), at: 0, ended: false }, dir);
-        #[expect(clippy::expect_used, reason = "the hashing thread has nothing that panics")]
+        let outcome = unpack(
+            Chunks {
+                receiver: for_writer,
+                chunk: Chunk::default(),
+                at: 0,
+                ended: false,
+            },
+            dir,
+        );
+        #[expect(
+            clippy::expect_used,
+            reason = "the hashing thread has nothing that panics"
+        )]
         let (diff_id, plain_bytes) = hasher.join().expect("hashing does not panic");
-        Ok(Unpacked { diff_id, plain_bytes, size_bytes: outcome? })
+        Ok(Unpacked {
+            diff_id,
+            plain_bytes,
+            size_bytes: outcome?,
+        })
     })
 }
 
@@ -65,7 +93,9 @@ pub(crate) fn sniff(blob: &File) -> Result<Compression, InflateError> {
     let mut head = [0; MAGIC_LENGTH];
     let mut length = 0;
     while length < head.len() {
-        match rustix::io::pread(blob, &mut head[length..], length as u64).map_err(io::Error::from)? {
+        match rustix::io::pread(blob, &mut head[length..], length as u64)
+            .map_err(io::Error::from)?
+        {
             0 => break,
             read => length += read,
         }
@@ -92,7 +122,10 @@ fn distribute(
 ) -> io::Result<()> {
     loop {
         let chunk = Arc::new(read_chunk(&mut input)?);
-        if chunk.is_empty() || to_writer.send(Ok(Arc::clone(&chunk))).is_err() || to_hasher.send(chunk).is_err() {
+        if chunk.is_empty()
+            || to_writer.send(Ok(Arc::clone(&chunk))).is_err()
+            || to_hasher.send(chunk).is_err()
+        {
             return Ok(());
         }
     }
@@ -116,7 +149,10 @@ struct Chunks {
 impl BufRead for Chunks {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.at == self.chunk.len() && !self.ended {
-            self.chunk = self.receiver.recv().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))??;
+            self.chunk = self
+                .receiver
+                .recv()
+                .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))??;
             self.at = 0;
             self.ended = self.chunk.is_empty();
         }
@@ -173,7 +209,10 @@ pub(crate) fn spool(mut input: impl Read, mut file: &File) -> Result<Spooled, Sp
     let first = read_chunk(&mut input).map_err(SpoolError::Read)?;
     file.write_all(&first).map_err(SpoolError::Write)?;
     if first.len() < CHUNK {
-        return Ok(Spooled { digest: Digest::of(&first), size_bytes: first.len() as u64 });
+        return Ok(Spooled {
+            digest: Digest::of(&first),
+            size_bytes: first.len() as u64,
+        });
     }
     thread::scope(|scope| {
         let (to_hasher, for_hasher) = sync_channel::<Chunk>(UNDER_WAY);
@@ -189,7 +228,10 @@ pub(crate) fn spool(mut input: impl Read, mut file: &File) -> Result<Spooled, Sp
             let _sent = to_hasher.send(Arc::new(chunk));
         }
         drop(to_hasher);
-        #[expect(clippy::expect_used, reason = "the hashing thread has nothing that panics")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the hashing thread has nothing that panics"
+        )]
         let (digest, size_bytes) = hasher.join().expect("hashing does not panic");
         Ok(Spooled { digest, size_bytes })
     })

@@ -15,22 +15,39 @@ const UNDER_WAY: usize = 8;
 
 /// A pipe in either direction; an empty chunk marks the end, so that a lost writer is not taken
 /// for one.
-fn channel() -> (mpsc::Sender<io::Result<Bytes>>, mpsc::Receiver<io::Result<Bytes>>) {
+fn channel() -> (
+    mpsc::Sender<io::Result<Bytes>>,
+    mpsc::Receiver<io::Result<Bytes>>,
+) {
     mpsc::channel(UNDER_WAY)
 }
 
 /// A pipe from an asynchronous stream to a thread.
 fn inward() -> (Feeder, BlockingReader) {
     let (sender, receiver) = channel();
-    (Feeder(sender), BlockingReader { receiver, chunk: Bytes::new(), ended: false })
+    (
+        Feeder(sender),
+        BlockingReader {
+            receiver,
+            chunk: Bytes::new(),
+            ended: false,
+        },
+    )
 }
 
 /// A pipe from a thread to an asynchronous stream.
 pub fn outward() -> (BlockingWriter, AsyncReader) {
     let (sender, receiver) = channel();
     (
-        BlockingWriter { sender, chunk: BytesMut::new() },
-        AsyncReader { receiver, chunk: Bytes::new(), ended: false },
+        BlockingWriter {
+            sender,
+            chunk: BytesMut::new(),
+        },
+        AsyncReader {
+            receiver,
+            chunk: Bytes::new(),
+            ended: false,
+        },
     )
 }
 
@@ -87,7 +104,12 @@ impl BufRead for BlockingReader {
         if self.chunk.is_empty() && !self.ended {
             self.chunk = match self.receiver.blocking_recv() {
                 Some(chunk) => chunk?,
-                None => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the sender is gone")),
+                None => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::ConnectionAborted,
+                        "the sender is gone",
+                    ));
+                }
             };
             self.ended = self.chunk.is_empty();
         }
@@ -137,8 +159,11 @@ impl Write for BlockingWriter {
         if self.chunk.is_empty() {
             return Ok(());
         }
-        let chunk = std::mem::replace(&mut self.chunk, BytesMut::with_capacity(CHUNK + CHUNK / 4)).freeze();
-        self.sender.blocking_send(Ok(chunk)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let chunk =
+            std::mem::replace(&mut self.chunk, BytesMut::with_capacity(CHUNK + CHUNK / 4)).freeze();
+        self.sender
+            .blocking_send(Ok(chunk))
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -150,7 +175,11 @@ pub struct AsyncReader {
 }
 
 impl AsyncRead for AsyncReader {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.chunk.is_empty() && !self.ended {
             self.chunk = match ready!(self.receiver.poll_recv(context)) {
                 Some(Ok(chunk)) => chunk,
@@ -158,7 +187,12 @@ impl AsyncRead for AsyncReader {
                     self.ended = true;
                     return Poll::Ready(Err(error));
                 }
-                None => return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, "the writer is gone"))),
+                None => {
+                    return Poll::Ready(Err(io::Error::new(
+                        io::ErrorKind::BrokenPipe,
+                        "the writer is gone",
+                    )));
+                }
             };
             self.ended = self.chunk.is_empty();
         }

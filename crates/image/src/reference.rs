@@ -58,7 +58,9 @@ impl Reference {
     /// When it does not follow the grammar.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         if is_id(text) {
-            return Err(ReferenceError::LooksLikeId { name: text.to_owned() });
+            return Err(ReferenceError::LooksLikeId {
+                name: text.to_owned(),
+            });
         }
         let (domain, rest) = split_domain(text);
         let name_end = rest.find([':', '@']).unwrap_or(rest.len());
@@ -89,7 +91,12 @@ impl Reference {
         if domain.len() + 1 + name.len() > LONGEST_NAME {
             return Err(ReferenceError::TooLong);
         }
-        Ok(Self { domain: domain.to_owned(), path: name, tag, digest: digest.map(str::to_owned) })
+        Ok(Self {
+            domain: domain.to_owned(),
+            path: name,
+            tag,
+            digest: digest.map(str::to_owned),
+        })
     }
 
     /// The same with tag `latest` where it has neither tag nor digest.
@@ -174,7 +181,10 @@ pub(crate) fn is_id(text: &str) -> bool {
 
 /// Whether `text` is lower-case hex digits only, at least one.
 pub(crate) fn is_lower_hex(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Takes the domain off the front where there is one.
@@ -182,7 +192,9 @@ fn split_domain(text: &str) -> (&str, &str) {
     match text.split_once('/') {
         Some((LEGACY_DEFAULT_DOMAIN, rest)) => (DEFAULT_DOMAIN, rest),
         Some((first, rest))
-            if first == "localhost" || first.contains(['.', ':']) || first.chars().any(char::is_uppercase) =>
+            if first == "localhost"
+                || first.contains(['.', ':'])
+                || first.chars().any(char::is_uppercase) =>
         {
             (first, rest)
         }
@@ -191,9 +203,16 @@ fn split_domain(text: &str) -> (&str, &str) {
 }
 
 fn is_domain(domain: &str) -> bool {
-    let (host, port) = match domain.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+    let (host, port) = match domain
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
         Some((address, port)) => {
-            if address.is_empty() || !address.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':') {
+            if address.is_empty()
+                || !address
+                    .bytes()
+                    .all(|byte| byte.is_ascii_hexdigit() || byte == b':')
+            {
                 return false;
             }
             (None, port.strip_prefix(':').ok_or(port))
@@ -206,7 +225,9 @@ fn is_domain(domain: &str) -> bool {
     let good_host = host.is_none_or(|host| {
         host.split('.').all(|part| {
             !part.is_empty()
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
                 && !part.starts_with('-')
                 && !part.ends_with('-')
         })
@@ -222,27 +243,33 @@ fn is_domain(domain: &str) -> bool {
 fn is_path_component(component: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = component.as_bytes();
-    if !bytes.first().is_some_and(|byte| is_word(*byte)) || !bytes.last().is_some_and(|byte| is_word(*byte)) {
+    if !bytes.first().is_some_and(|byte| is_word(*byte))
+        || !bytes.last().is_some_and(|byte| is_word(*byte))
+    {
         return false;
     }
-    bytes
-        .split(|byte| is_word(*byte))
-        .all(|separator| matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|byte| *byte == b'-'))
+    bytes.split(|byte| is_word(*byte)).all(|separator| {
+        matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|byte| *byte == b'-')
+    })
 }
 
 fn is_tag(tag: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     tag.len() <= LONGEST_TAG
         && tag.bytes().next().is_some_and(is_word)
-        && tag.bytes().all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'))
+        && tag
+            .bytes()
+            .all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'))
 }
 
 fn check_digest(digest: &str) -> Result<(), ReferenceError> {
     let (algorithm, digits) = digest.split_once(':').ok_or(ReferenceError::Format)?;
     let good_algorithm = algorithm.split(['-', '_', '+', '.']).all(|part| {
-        part.starts_with(|first: char| first.is_ascii_alphabetic()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        part.starts_with(|first: char| first.is_ascii_alphabetic())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
     });
-    if !good_algorithm || digits.len() < 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !good_algorithm || digits.len() < 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
         return Err(ReferenceError::Format);
     }
     let length = match algorithm {
@@ -254,7 +281,11 @@ fn check_digest(digest: &str) -> Result<(), ReferenceError> {
     if digits.len() != length {
         return Err(ReferenceError::DigestLength);
     }
-    if is_lower_hex(digits) { Ok(()) } else { Err(ReferenceError::Format) }
+    if is_lower_hex(digits) {
+        Ok(())
+    } else {
+        Err(ReferenceError::Format)
+    }
 }
 
 #[cfg(test)]
@@ -267,17 +298,45 @@ mod tests {
     fn short_names_are_completed_and_shortened_again() {
         for (text, full, familiar) in [
             ("busybox", "docker.io/library/busybox", "busybox"),
-            ("busybox:1.36", "docker.io/library/busybox:1.36", "busybox:1.36"),
+            (
+                "busybox:1.36",
+                "docker.io/library/busybox:1.36",
+                "busybox:1.36",
+            ),
             ("library/busybox", "docker.io/library/busybox", "busybox"),
             ("docker.io/busybox", "docker.io/library/busybox", "busybox"),
-            ("index.docker.io/busybox", "docker.io/library/busybox", "busybox"),
+            (
+                "index.docker.io/busybox",
+                "docker.io/library/busybox",
+                "busybox",
+            ),
             ("user/app:v1", "docker.io/user/app:v1", "user/app:v1"),
-            ("library/foo/bar", "docker.io/library/foo/bar", "library/foo/bar"),
+            (
+                "library/foo/bar",
+                "docker.io/library/foo/bar",
+                "library/foo/bar",
+            ),
             ("localhost/app", "localhost/app", "localhost/app"),
-            ("localhost:5000/app", "localhost:5000/app", "localhost:5000/app"),
-            ("quay.io/a/b__c-d--e:T.x-1", "quay.io/a/b__c-d--e:T.x-1", "quay.io/a/b__c-d--e:T.x-1"),
-            ("[2001:db8::1]:5000/app", "[2001:db8::1]:5000/app", "[2001:db8::1]:5000/app"),
-            ("[2001:db8::1]/app", "[2001:db8::1]/app", "[2001:db8::1]/app"),
+            (
+                "localhost:5000/app",
+                "localhost:5000/app",
+                "localhost:5000/app",
+            ),
+            (
+                "quay.io/a/b__c-d--e:T.x-1",
+                "quay.io/a/b__c-d--e:T.x-1",
+                "quay.io/a/b__c-d--e:T.x-1",
+            ),
+            (
+                "[2001:db8::1]:5000/app",
+                "[2001:db8::1]:5000/app",
+                "[2001:db8::1]:5000/app",
+            ),
+            (
+                "[2001:db8::1]/app",
+                "[2001:db8::1]/app",
+                "[2001:db8::1]/app",
+            ),
             ("Host/app", "Host/app", "Host/app"),
         ] {
             let reference = Reference::parse(text).unwrap();
@@ -293,7 +352,10 @@ mod tests {
         assert_eq!(reference.tag(), Some("1"));
         assert_eq!(reference.digest(), Some(format!("sha256:{HEX}").as_str()));
         assert_eq!(reference.or_latest().tag(), Some("1"));
-        assert_eq!(Reference::parse("busybox").unwrap().or_latest().tag(), Some("latest"));
+        assert_eq!(
+            Reference::parse("busybox").unwrap().or_latest().tag(),
+            Some("latest")
+        );
         let digested = Reference::parse(&format!("busybox@sha256:{HEX}")).unwrap();
         assert_eq!(digested.or_latest().tag(), None);
     }
@@ -301,19 +363,68 @@ mod tests {
     #[test]
     fn what_is_no_reference_is_refused_in_dockers_words() {
         for text in [
-            "", ":", "@", "a:", ":tag", "a@", "a//b", "/a", "a/", "-a", "a-", "a..b", "a.-b", "a___b", "a b", "a\0",
-            "a:tag:tag", "a:-tag", "a:t/g", "ü", "a@sha256:00", "host:port/a", "host:/a", "-h.x/a", "[::1/a", "[]/a",
+            "",
+            ":",
+            "@",
+            "a:",
+            ":tag",
+            "a@",
+            "a//b",
+            "/a",
+            "a/",
+            "-a",
+            "a-",
+            "a..b",
+            "a.-b",
+            "a___b",
+            "a b",
+            "a\0",
+            "a:tag:tag",
+            "a:-tag",
+            "a:t/g",
+            "ü",
+            "a@sha256:00",
+            "host:port/a",
+            "host:/a",
+            "-h.x/a",
+            "[::1/a",
+            "[]/a",
             "a@:0123456789abcdef0123456789abcdef",
         ] {
-            assert_eq!(Reference::parse(text), Err(ReferenceError::Format), "{text:?}");
+            assert_eq!(
+                Reference::parse(text),
+                Err(ReferenceError::Format),
+                "{text:?}"
+            );
         }
         let said = |text: &str| Reference::parse(text).unwrap_err().to_string();
-        assert_eq!(said("Busybox"), "invalid reference format: repository name (library/Busybox) must be lowercase");
-        assert_eq!(said("x/Foo:1"), "invalid reference format: repository name (x/Foo) must be lowercase");
-        assert_eq!(said(HEX), format!("invalid repository name ({HEX}), cannot specify 64-byte hexadecimal strings"));
-        assert_eq!(said(&"a".repeat(256)), "repository name must not be more than 255 characters");
-        assert_eq!(said(&format!("a:{}", "t".repeat(129))), "invalid reference format");
-        assert_eq!(said(&format!("a@md5:{HEX}")), "unsupported digest algorithm");
-        assert_eq!(said(&format!("a@sha256:{HEX}00")), "invalid checksum digest length");
+        assert_eq!(
+            said("Busybox"),
+            "invalid reference format: repository name (library/Busybox) must be lowercase"
+        );
+        assert_eq!(
+            said("x/Foo:1"),
+            "invalid reference format: repository name (x/Foo) must be lowercase"
+        );
+        assert_eq!(
+            said(HEX),
+            format!("invalid repository name ({HEX}), cannot specify 64-byte hexadecimal strings")
+        );
+        assert_eq!(
+            said(&"a".repeat(256)),
+            "repository name must not be more than 255 characters"
+        );
+        assert_eq!(
+            said(&format!("a:{}", "t".repeat(129))),
+            "invalid reference format"
+        );
+        assert_eq!(
+            said(&format!("a@md5:{HEX}")),
+            "unsupported digest algorithm"
+        );
+        assert_eq!(
+            said(&format!("a@sha256:{HEX}00")),
+            "invalid checksum digest length"
+        );
     }
 }

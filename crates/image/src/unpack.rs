@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rooted::{Root, RootedError};
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{
+    self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags,
+};
 use rustix::io::Errno;
 
 use crate::archive::{ArchiveError, Entry, Extent, Kind, Reader, Time};
@@ -60,7 +62,11 @@ pub enum UnpackError {
 /// Unpacks `input` into the existing, empty directory `dir`; answers the bytes of its files.
 pub(crate) fn unpack(input: impl BufRead, dir: &Path) -> Result<u64, UnpackError> {
     let mut reader = Reader::new(input);
-    let mut tree = Tree { root: Root::open(dir)?, parent: None, directories: Vec::new() };
+    let mut tree = Tree {
+        root: Root::open(dir)?,
+        parent: None,
+        directories: Vec::new(),
+    };
     let mut size_bytes = 0_u64;
     while let Some(entry) = reader.next_entry()? {
         tree.add(&entry, &mut reader)?;
@@ -76,7 +82,11 @@ pub(crate) fn unpack(input: impl BufRead, dir: &Path) -> Result<u64, UnpackError
 
 pub(crate) fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(Errno) -> RootedError {
     let path = path.to_owned();
-    move |source| RootedError { attempt, path, source }
+    move |source| RootedError {
+        attempt,
+        path,
+        source,
+    }
 }
 
 /// The directory being filled.
@@ -89,20 +99,40 @@ struct Tree {
 }
 
 impl Tree {
-    fn add<R: BufRead>(&mut self, entry: &Entry, content: &mut Reader<R>) -> Result<(), UnpackError> {
-        if entry.path.as_os_str().as_bytes().contains(&0) || entry.link.as_os_str().as_bytes().contains(&0) {
-            return Err(UnpackError::Name { reason: "zero byte in name", path: entry.path.clone() });
+    fn add<R: BufRead>(
+        &mut self,
+        entry: &Entry,
+        content: &mut Reader<R>,
+    ) -> Result<(), UnpackError> {
+        if entry.path.as_os_str().as_bytes().contains(&0)
+            || entry.link.as_os_str().as_bytes().contains(&0)
+        {
+            return Err(UnpackError::Name {
+                reason: "zero byte in name",
+                path: entry.path.clone(),
+            });
         }
         let path = rooted::normalized(&entry.path);
         let Some(name) = path.file_name().map(OsStr::to_owned) else {
             if entry.kind != Kind::Directory {
-                return Err(UnpackError::Name { reason: "the root must be a directory", path: entry.path.clone() });
+                return Err(UnpackError::Name {
+                    reason: "the root must be a directory",
+                    path: entry.path.clone(),
+                });
             }
-            let directory = self.root.open_at(Path::new(""), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+            let directory = self.root.open_at(
+                Path::new(""),
+                OFlags::RDONLY | OFlags::DIRECTORY,
+                Mode::empty(),
+            )?;
             return self.describe_directory(directory.as_fd(), &path, entry);
         };
         let parent = self.parent_of(&path)?;
-        let spot = Spot { parent: parent.as_fd(), name: &name, path: &path };
+        let spot = Spot {
+            parent: parent.as_fd(),
+            name: &name,
+            path: &path,
+        };
         if let Some(hidden) = name.as_bytes().strip_prefix(WHITEOUT) {
             return self.white_out(&spot, hidden, &entry.path);
         }
@@ -112,27 +142,41 @@ impl Tree {
                 self.describe_directory(directory.as_fd(), &path, entry)
             }
             Kind::File => {
-                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let flags = OFlags::CREATE
+                    | OFlags::EXCL
+                    | OFlags::WRONLY
+                    | OFlags::NOFOLLOW
+                    | OFlags::CLOEXEC;
                 let file = self.replacing(&spot, "create", || {
                     fs::openat(spot.parent, spot.name, flags, Mode::from_raw_mode(0o600))
                 })?;
-                write_content(&file, entry, content)
-                    .map_err(|problem| problem.about(&path))?;
+                write_content(&file, entry, content).map_err(|problem| problem.about(&path))?;
                 describe(file.as_fd(), &path, entry)
             }
             Kind::HardLink => {
                 let target = rooted::normalized(&entry.link);
                 if target.file_name().is_none() {
-                    return Err(UnpackError::Name { reason: "hard link to the root", path: entry.path.clone() });
+                    return Err(UnpackError::Name {
+                        reason: "hard link to the root",
+                        path: entry.path.clone(),
+                    });
                 }
                 let (directory, target_name) = self.root.parent(&target)?;
                 self.replacing(&spot, "hard link", || {
-                    fs::linkat(&directory, &target_name, spot.parent, spot.name, AtFlags::empty())
+                    fs::linkat(
+                        &directory,
+                        &target_name,
+                        spot.parent,
+                        spot.name,
+                        AtFlags::empty(),
+                    )
                 })?;
                 Ok(())
             }
             Kind::Symlink => {
-                self.replacing(&spot, "symlink", || fs::symlinkat(&entry.link, spot.parent, spot.name))?;
+                self.replacing(&spot, "symlink", || {
+                    fs::symlinkat(&entry.link, spot.parent, spot.name)
+                })?;
                 describe_node(&spot, entry)
             }
             Kind::CharDevice | Kind::BlockDevice | Kind::Fifo => {
@@ -165,13 +209,20 @@ impl Tree {
     /// Makes directories of the whiteouts on the way to `path`, opaque ones: what the archive lists
     /// below them is not listed as a directory itself.
     fn replace_whiteouts(&mut self, path: &Path) -> Result<(), RootedError> {
-        let mut ancestors: Vec<&Path> = path.ancestors().filter(|path| path.file_name().is_some()).collect();
+        let mut ancestors: Vec<&Path> = path
+            .ancestors()
+            .filter(|path| path.file_name().is_some())
+            .collect();
         ancestors.reverse();
         for path in ancestors {
             match self.root.stat(path, false) {
                 Ok(stat) if is_whiteout(&stat) => {
                     let (parent, name) = self.root.parent(path)?;
-                    self.directory(&Spot { parent: parent.as_fd(), name: &name, path })?;
+                    self.directory(&Spot {
+                        parent: parent.as_fd(),
+                        name: &name,
+                        path,
+                    })?;
                 }
                 Ok(_) => {}
                 Err(_) => break,
@@ -210,7 +261,8 @@ impl Tree {
             if errno != Errno::EXIST {
                 return Err(failed("make directory", spot.path)(errno));
             }
-            let stat = fs::statat(spot.parent, spot.name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed("look at", spot.path))?;
+            let stat = fs::statat(spot.parent, spot.name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(failed("look at", spot.path))?;
             if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
                 hides_lower = is_whiteout(&stat);
                 self.remove(spot)?;
@@ -218,7 +270,8 @@ impl Tree {
             }
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = fs::openat(spot.parent, spot.name, flags, Mode::empty()).map_err(failed("open", spot.path))?;
+        let directory = fs::openat(spot.parent, spot.name, flags, Mode::empty())
+            .map_err(failed("open", spot.path))?;
         if hides_lower {
             make_opaque(directory.as_fd(), spot.path)?;
         }
@@ -226,21 +279,37 @@ impl Tree {
     }
 
     /// Hides what lower layers have; what this layer has at the same path stays.
-    fn white_out(&mut self, spot: &Spot<'_>, hidden: &[u8], written: &Path) -> Result<(), UnpackError> {
+    fn white_out(
+        &mut self,
+        spot: &Spot<'_>,
+        hidden: &[u8],
+        written: &Path,
+    ) -> Result<(), UnpackError> {
         if spot.name.as_bytes() == OPAQUE {
             let directory = spot.path.parent().unwrap_or(Path::new(""));
-            let opened = self.root.open_at(directory, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+            let opened =
+                self.root
+                    .open_at(directory, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
             return Ok(make_opaque(opened.as_fd(), directory)?);
         }
         if spot.name.as_bytes().starts_with(WHITEOUT_META) {
             return Ok(());
         }
         if matches!(hidden, b"" | b"." | b"..") {
-            return Err(UnpackError::Name { reason: "whiteout of no name", path: written.to_owned() });
+            return Err(UnpackError::Name {
+                reason: "whiteout of no name",
+                path: written.to_owned(),
+            });
         }
         let name = OsStr::from_bytes(hidden);
         let path = spot.path.with_file_name(name);
-        match fs::mknodat(spot.parent, name, FileType::CharacterDevice, Mode::empty(), fs::makedev(0, 0)) {
+        match fs::mknodat(
+            spot.parent,
+            name,
+            FileType::CharacterDevice,
+            Mode::empty(),
+            fs::makedev(0, 0),
+        ) {
             Err(Errno::EXIST) => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 match fs::openat(spot.parent, name, flags, Mode::empty()) {
@@ -253,7 +322,12 @@ impl Tree {
         }
     }
 
-    fn describe_directory(&mut self, directory: BorrowedFd<'_>, path: &Path, entry: &Entry) -> Result<(), UnpackError> {
+    fn describe_directory(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        path: &Path,
+        entry: &Entry,
+    ) -> Result<(), UnpackError> {
         describe_without_time(directory, path, entry)?;
         self.directories.push((path.to_owned(), entry.mtime));
         Ok(())
@@ -264,9 +338,15 @@ impl Tree {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         for (path, mtime) in self.directories.iter().rev() {
             let opened = match path.file_name() {
-                None => self.root.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?,
+                None => {
+                    self.root
+                        .open_at(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?
+                }
                 Some(name) => {
-                    let Ok(parent) = self.root.resolve(path.parent().unwrap_or(Path::new(""))) else { continue };
+                    let Ok(parent) = self.root.resolve(path.parent().unwrap_or(Path::new("")))
+                    else {
+                        continue;
+                    };
                     match fs::openat(&parent, name, flags, Mode::empty()) {
                         Ok(directory) => directory,
                         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
@@ -296,12 +376,24 @@ pub(crate) fn make_node(spot: &Spot<'_>, entry: &Entry) -> Result<(), Errno> {
         _ => FileType::Fifo,
     };
     let device = fs::makedev(entry.device.0, entry.device.1);
-    fs::mknodat(spot.parent, spot.name, kind, Mode::from_raw_mode(0o600), device)
+    fs::mknodat(
+        spot.parent,
+        spot.name,
+        kind,
+        Mode::from_raw_mode(0o600),
+        device,
+    )
 }
 
 pub(crate) const fn timestamps(mtime: Time) -> Timestamps {
-    let time = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanoseconds as _ };
-    Timestamps { last_access: time, last_modification: time }
+    let time = Timespec {
+        tv_sec: mtime.seconds,
+        tv_nsec: mtime.nanoseconds as _,
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }
 
 fn is_whiteout(stat: &fs::Stat) -> bool {
@@ -309,27 +401,50 @@ fn is_whiteout(stat: &fs::Stat) -> bool {
 }
 
 fn make_opaque(directory: BorrowedFd<'_>, path: &Path) -> Result<(), RootedError> {
-    fs::fsetxattr(directory, OPAQUE_XATTR, b"y", XattrFlags::empty()).map_err(failed("make opaque", path))
+    fs::fsetxattr(directory, OPAQUE_XATTR, b"y", XattrFlags::empty())
+        .map_err(failed("make opaque", path))
 }
 
 /// Sets what the entry says about an open file, its times last.
-pub(crate) fn describe(file: BorrowedFd<'_>, path: &Path, entry: &Entry) -> Result<(), UnpackError> {
+pub(crate) fn describe(
+    file: BorrowedFd<'_>,
+    path: &Path,
+    entry: &Entry,
+) -> Result<(), UnpackError> {
     describe_without_time(file, path, entry)?;
     Ok(fs::futimens(file, &timestamps(entry.mtime)).map_err(failed("set times of", path))?)
 }
 
 /// Owner before mode and capabilities: a change of owner clears these.
-pub(crate) fn describe_without_time(file: BorrowedFd<'_>, path: &Path, entry: &Entry) -> Result<(), UnpackError> {
-    fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid))).map_err(failed("set owner of", path))?;
+pub(crate) fn describe_without_time(
+    file: BorrowedFd<'_>,
+    path: &Path,
+    entry: &Entry,
+) -> Result<(), UnpackError> {
+    fs::fchown(
+        file,
+        Some(Uid::from_raw(entry.uid)),
+        Some(Gid::from_raw(entry.gid)),
+    )
+    .map_err(failed("set owner of", path))?;
     fs::fchmod(file, Mode::from_raw_mode(entry.mode)).map_err(failed("set mode of", path))?;
-    set_xattrs(entry, path, |name, value| fs::fsetxattr(file, name, value, XattrFlags::empty()))
+    set_xattrs(entry, path, |name, value| {
+        fs::fsetxattr(file, name, value, XattrFlags::empty())
+    })
 }
 
 /// The same for what cannot be opened: a link or a node.
 pub(crate) fn describe_node(spot: &Spot<'_>, entry: &Entry) -> Result<(), UnpackError> {
     let Spot { parent, name, path } = *spot;
     let (owner, group) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-    fs::chownat(parent, name, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW).map_err(failed("set owner of", path))?;
+    fs::chownat(
+        parent,
+        name,
+        Some(owner),
+        Some(group),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .map_err(failed("set owner of", path))?;
     if entry.kind != Kind::Symlink {
         // A container may have put a link in its place meanwhile, which must not be followed.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -337,17 +452,23 @@ pub(crate) fn describe_node(spot: &Spot<'_>, entry: &Entry) -> Result<(), Unpack
         let kind = fs::fstat(&node).map_err(failed("look at", path))?.st_mode;
         if FileType::from_raw_mode(kind) != FileType::Symlink {
             let host_path = format!("/proc/self/fd/{}", node.as_raw_fd());
-            fs::chmod(host_path, Mode::from_raw_mode(entry.mode)).map_err(failed("set mode of", path))?;
+            fs::chmod(host_path, Mode::from_raw_mode(entry.mode))
+                .map_err(failed("set mode of", path))?;
         }
     }
     if !entry.xattrs.is_empty() {
         // There is no call for attributes relative to a directory; its own link in /proc is one.
         let mut host_path = PathBuf::from(format!("/proc/self/fd/{}", parent.as_raw_fd()));
         host_path.push(name);
-        set_xattrs(entry, path, |name, value| fs::lsetxattr(&host_path, name, value, XattrFlags::empty()))?;
+        set_xattrs(entry, path, |name, value| {
+            fs::lsetxattr(&host_path, name, value, XattrFlags::empty())
+        })?;
     }
     let times = timestamps(entry.mtime);
-    Ok(fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(failed("set times of", path))?)
+    Ok(
+        fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(failed("set times of", path))?,
+    )
 }
 
 fn set_xattrs(
@@ -359,10 +480,15 @@ fn set_xattrs(
         if name.starts_with(OVERLAY_XATTRS) {
             continue;
         }
-        let bad_name = |_| UnpackError::Name { reason: "zero byte in attribute name", path: entry.path.clone() };
+        let bad_name = |_| UnpackError::Name {
+            reason: "zero byte in attribute name",
+            path: entry.path.clone(),
+        };
         match set(&CString::new(name.clone()).map_err(bad_name)?, value) {
             // As Docker: a file system without them, and user attributes on links, are no reason to fail.
-            Err(Errno::NOTSUP) => tracing::debug!(path = %path.display(), "attribute not supported"),
+            Err(Errno::NOTSUP) => {
+                tracing::debug!(path = %path.display(), "attribute not supported");
+            }
             Err(Errno::PERM) if name.starts_with(b"user.") => {}
             answer => answer.map_err(failed("set attribute of", path))?,
         }
@@ -380,15 +506,29 @@ impl CopyProblem {
     pub(crate) fn about(self, path: &Path) -> UnpackError {
         match self {
             Self::Read(error) => ArchiveError::from(error).into(),
-            Self::Write(source) => UnpackError::Write { path: path.to_owned(), source },
+            Self::Write(source) => UnpackError::Write {
+                path: path.to_owned(),
+                source,
+            },
         }
     }
 }
 
 /// Writes the content of the entry, holes where it has holes.
-pub(crate) fn write_content<R: BufRead>(file: &OwnedFd, entry: &Entry, content: &mut Reader<R>) -> Result<(), CopyProblem> {
+pub(crate) fn write_content<R: BufRead>(
+    file: &OwnedFd,
+    entry: &Entry,
+    content: &mut Reader<R>,
+) -> Result<(), CopyProblem> {
     let Some(extents) = &entry.extents else {
-        return write_extent(file, Extent { offset: 0, length: entry.size }, content);
+        return write_extent(
+            file,
+            Extent {
+                offset: 0,
+                length: entry.size,
+            },
+            content,
+        );
     };
     fs::ftruncate(file, entry.size).map_err(|errno| CopyProblem::Write(errno.into()))?;
     for extent in extents {
@@ -397,7 +537,11 @@ pub(crate) fn write_content<R: BufRead>(file: &OwnedFd, entry: &Entry, content: 
     Ok(())
 }
 
-fn write_extent<R: BufRead>(file: &OwnedFd, extent: Extent, content: &mut Reader<R>) -> Result<(), CopyProblem> {
+fn write_extent<R: BufRead>(
+    file: &OwnedFd,
+    extent: Extent,
+    content: &mut Reader<R>,
+) -> Result<(), CopyProblem> {
     let (mut offset, mut left) = (extent.offset, extent.length);
     while left > 0 {
         let buffer = content.fill_buf().map_err(CopyProblem::Read)?;

@@ -10,7 +10,9 @@ use crate::samples::{Layer, Sample, Tar, docker_archive, stream};
 
 fn sample(number: usize) -> Sample {
     let layer = |which: usize| {
-        let files = (0..40).fold(Tar::new(), |tar, file| tar.file(&format!("d{which}/f{file}"), vec![b'x'; 2000]));
+        let files = (0..40).fold(Tar::new(), |tar, file| {
+            tar.file(&format!("d{which}/f{file}"), vec![b'x'; 2000])
+        });
         Layer::gzip(files)
     };
     let tag = ["a:1", "b:1", "c:1"][number % 3];
@@ -21,17 +23,39 @@ fn sample(number: usize) -> Sample {
 fn assert_consistent(fixture: &Fixture) {
     let mut layers = std::collections::BTreeSet::new();
     for image in fixture.store.list() {
-        for (path, layer) in fixture.store.layers(&image.id).unwrap().iter().zip(image.layers.iter().rev()) {
-            assert_eq!(walk(path), 40 * 2000, "{layer} of {:?} is whole", image.tags);
+        for (path, layer) in fixture
+            .store
+            .layers(&image.id)
+            .unwrap()
+            .iter()
+            .zip(image.layers.iter().rev())
+        {
+            assert_eq!(
+                walk(path),
+                40 * 2000,
+                "{layer} of {:?} is whole",
+                image.tags
+            );
             layers.insert(layer.strip_prefix("sha256:").unwrap().to_owned());
         }
     }
-    assert_eq!(fixture.entries("layers"), layers.into_iter().collect::<Vec<_>>());
+    assert_eq!(
+        fixture.entries("layers"),
+        layers.into_iter().collect::<Vec<_>>()
+    );
 }
 
 fn walk(path: &std::path::Path) -> u64 {
     let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
-    entries.map(|entry| if entry.path().is_dir() { walk(&entry.path()) } else { entry.metadata().unwrap().len() }).sum()
+    entries
+        .map(|entry| {
+            if entry.path().is_dir() {
+                walk(&entry.path())
+            } else {
+                entry.metadata().unwrap().len()
+            }
+        })
+        .sum()
 }
 
 #[tokio::test]
@@ -39,7 +63,10 @@ fn walk(path: &std::path::Path) -> u64 {
 async fn victim() {
     let store = Store::open(&std::env::current_dir().unwrap().join("images")).unwrap();
     for number in 0.. {
-        store.load(stream(docker_archive(&[sample(number % 7)])), |_| {}).await.unwrap();
+        store
+            .load(stream(docker_archive(&[sample(number % 7)])), |_| {})
+            .await
+            .unwrap();
         if number % 3 == 2 {
             let image = store.list().remove(0);
             store.remove(&image.id, true, false, &|_| None).unwrap();
@@ -97,10 +124,21 @@ async fn a_damaged_index_is_not_taken_for_an_empty_one() {
     let index = std::fs::read(images.join("index.json")).unwrap();
     std::fs::write(images.join("index.json"), &index[..index.len() / 2]).unwrap();
     assert!(matches!(Store::open(&images), Err(OpenError::Index { .. })));
-    std::fs::write(images.join("index.json"), r#"{"version":9,"images":{},"tags":{},"layers":{}}"#).unwrap();
-    assert!(matches!(Store::open(&images), Err(OpenError::Version { version: 9, .. })));
+    std::fs::write(
+        images.join("index.json"),
+        r#"{"version":9,"images":{},"tags":{},"layers":{}}"#,
+    )
+    .unwrap();
+    assert!(matches!(
+        Store::open(&images),
+        Err(OpenError::Version { version: 9, .. })
+    ));
     std::fs::write(images.join("index.json"), index).unwrap();
-    assert_eq!(Store::open(&images).unwrap().list().len(), 1, "nothing was swept");
+    assert_eq!(
+        Store::open(&images).unwrap().list().len(),
+        1,
+        "nothing was swept"
+    );
 }
 
 #[tokio::test]
@@ -111,7 +149,9 @@ async fn a_client_that_goes_away_leaves_nothing() {
     let store = fixture.store.clone();
     let load = tokio::spawn(async move { store.load(server, |_| {}).await.map(drop) });
     let mut client = client;
-    tokio::io::AsyncWriteExt::write_all(&mut client, &archive[..archive.len() / 2]).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut client, &archive[..archive.len() / 2])
+        .await
+        .unwrap();
     load.abort();
     assert!(load.await.unwrap_err().is_cancelled());
     for _ in 0..500 {
@@ -131,7 +171,14 @@ impl SmallDisk {
     fn new(size: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = std::ffi::CString::new(format!("size={size}")).unwrap();
-        rustix::mount::mount("tmpfs", dir.path(), "tmpfs", rustix::mount::MountFlags::empty(), &*options).unwrap();
+        rustix::mount::mount(
+            "tmpfs",
+            dir.path(),
+            "tmpfs",
+            rustix::mount::MountFlags::empty(),
+            &*options,
+        )
+        .unwrap();
         Self(dir)
     }
 
@@ -151,13 +198,25 @@ impl Drop for SmallDisk {
 async fn a_full_disk_is_said_and_its_space_given_back() {
     let disk = SmallDisk::new("4m");
     let store = Store::open(&disk.0.path().join("images")).unwrap();
-    store.load(stream(docker_archive(&[sample(1)])), |_| {}).await.unwrap();
+    store
+        .load(stream(docker_archive(&[sample(1)])), |_| {})
+        .await
+        .unwrap();
     let before = (store.list(), disk.used_bytes());
     // Too large once unpacked, then too large to be spooled.
-    let zeros = Sample::new(vec![Layer::gzip(Tar::new().file("big", vec![0; 8 << 20]))], &["big:1"]);
-    let plain = Sample::new(vec![Layer::plain(Tar::new().file("big", vec![0; 8 << 20]))], &["big:1"]);
+    let zeros = Sample::new(
+        vec![Layer::gzip(Tar::new().file("big", vec![0; 8 << 20]))],
+        &["big:1"],
+    );
+    let plain = Sample::new(
+        vec![Layer::plain(Tar::new().file("big", vec![0; 8 << 20]))],
+        &["big:1"],
+    );
     for sample in [zeros, plain] {
-        let error = store.load(stream(docker_archive(&[sample])), |_| {}).await.unwrap_err();
+        let error = store
+            .load(stream(docker_archive(&[sample])), |_| {})
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("the disk is full"), "{error}");
         assert_eq!((store.list(), disk.used_bytes()), before);
     }

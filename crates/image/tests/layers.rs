@@ -11,7 +11,10 @@ use crate::samples::{Layer, Sample, Tar, docker_archive, header};
 async fn unpacked(tar: Tar) -> (Fixture, PathBuf) {
     let fixture = Fixture::new();
     let sample = Sample::new(vec![Layer::gzip(tar)], &["x:1"]);
-    fixture.load(docker_archive(std::slice::from_ref(&sample))).await.unwrap();
+    fixture
+        .load(docker_archive(std::slice::from_ref(&sample)))
+        .await
+        .unwrap();
     let layer = fixture.store.layers(&sample.id()).unwrap().remove(0);
     (fixture, layer)
 }
@@ -45,19 +48,49 @@ async fn owners_modes_times_and_kinds_are_kept() {
         .file(&long, "long");
     let (_fixture, layer) = unpacked(tar).await;
     let tool = std::fs::metadata(layer.join("bin/tool")).unwrap();
-    assert_eq!((tool.uid(), tool.gid(), tool.mode() & 0o7777, tool.mtime()), (1000, 1001, 0o4751, 123));
+    assert_eq!(
+        (tool.uid(), tool.gid(), tool.mode() & 0o7777, tool.mtime()),
+        (1000, 1001, 0o4751, 123)
+    );
     assert_eq!(tool.nlink(), 2);
-    assert_eq!(std::fs::metadata(layer.join("bin/hard")).unwrap().ino(), tool.ino());
+    assert_eq!(
+        std::fs::metadata(layer.join("bin/hard")).unwrap().ino(),
+        tool.ino()
+    );
     assert_eq!(std::fs::metadata(&layer).unwrap().mode() & 0o7777, 0o711);
     let bin = std::fs::metadata(layer.join("bin")).unwrap();
-    assert_eq!((bin.mode() & 0o7777, bin.mtime()), (0o1777, 1_000_000_000), "set after what is in it");
-    assert_eq!(std::fs::read_link(layer.join("bin/link")).unwrap(), Path::new("tool"));
-    assert_eq!(std::fs::symlink_metadata(layer.join("bin/link")).unwrap().mtime(), 1_000_000_000);
+    assert_eq!(
+        (bin.mode() & 0o7777, bin.mtime()),
+        (0o1777, 1_000_000_000),
+        "set after what is in it"
+    );
+    assert_eq!(
+        std::fs::read_link(layer.join("bin/link")).unwrap(),
+        Path::new("tool")
+    );
+    assert_eq!(
+        std::fs::symlink_metadata(layer.join("bin/link"))
+            .unwrap()
+            .mtime(),
+        1_000_000_000
+    );
     let zero = std::fs::metadata(layer.join("dev/zero")).unwrap();
     assert!(zero.file_type().is_char_device());
-    assert_eq!((zero.rdev(), zero.mode() & 0o777), (rustix::fs::makedev(1, 5), 0o666));
-    assert!(std::fs::metadata(layer.join("run/fifo")).unwrap().file_type().is_fifo());
-    assert_eq!(std::fs::metadata(layer.join("run")).unwrap().mode() & 0o777, 0o755, "not listed");
+    assert_eq!(
+        (zero.rdev(), zero.mode() & 0o777),
+        (rustix::fs::makedev(1, 5), 0o666)
+    );
+    assert!(
+        std::fs::metadata(layer.join("run/fifo"))
+            .unwrap()
+            .file_type()
+            .is_fifo()
+    );
+    assert_eq!(
+        std::fs::metadata(layer.join("run")).unwrap().mode() & 0o777,
+        0o755,
+        "not listed"
+    );
     assert_eq!(std::fs::read(layer.join(long)).unwrap(), b"long");
 }
 
@@ -80,10 +113,18 @@ async fn whiteouts_become_those_of_overlayfs() {
     assert!(gone.file_type().is_char_device() && gone.rdev() == 0);
     assert!(!layer.join("etc/.wh.gone").exists() && !layer.join(".wh..wh.plnk").exists());
     for opaque in ["opaque", "late"] {
-        assert_eq!(xattr(&layer.join(opaque), "trusted.overlay.opaque").as_deref(), Some(&b"y"[..]), "{opaque}");
+        assert_eq!(
+            xattr(&layer.join(opaque), "trusted.overlay.opaque").as_deref(),
+            Some(&b"y"[..]),
+            "{opaque}"
+        );
     }
     assert!(!layer.join("opaque/.wh..wh..opq").exists() && layer.join("opaque/kept").exists());
-    assert_eq!(std::fs::read(layer.join("stays")).unwrap(), b"x", "of this very layer");
+    assert_eq!(
+        std::fs::read(layer.join("stays")).unwrap(),
+        b"x",
+        "of this very layer"
+    );
     assert_eq!(std::fs::read(layer.join("both/inside")).unwrap(), b"x");
 }
 
@@ -106,11 +147,20 @@ async fn attributes_and_extended_headers_are_kept() {
     let (_fixture, layer) = unpacked(tar).await;
     let path = layer.join("größe");
     let file = std::fs::metadata(&path).unwrap();
-    assert_eq!((file.mtime(), file.mtime_nsec(), file.uid()), (12, 500_000_000, 70_000));
-    assert_eq!(xattr(&path, "user.note").as_deref(), Some(&b"with\0zero"[..]));
+    assert_eq!(
+        (file.mtime(), file.mtime_nsec(), file.uid()),
+        (12, 500_000_000, 70_000)
+    );
+    assert_eq!(
+        xattr(&path, "user.note").as_deref(),
+        Some(&b"with\0zero"[..])
+    );
     assert_eq!(xattr(&path, "security.capability"), Some(value));
     assert_eq!(xattr(&path, "trusted.overlay.redirect"), None);
-    assert_eq!(xattr(&layer.join("link"), "trusted.note").as_deref(), Some(&b"link"[..]));
+    assert_eq!(
+        xattr(&layer.join("link"), "trusted.note").as_deref(),
+        Some(&b"link"[..])
+    );
 }
 
 #[tokio::test]
@@ -127,9 +177,12 @@ async fn sparse_files_of_every_format_keep_their_holes() {
     let gnu = old.as_gnu_mut().unwrap();
     gnu.sparse[0].offset = *b"00000000000\0";
     gnu.sparse[0].numbytes = *b"00000000003\0";
-    gnu.sparse[1].offset.copy_from_slice(format!("{offset:011o}\0").as_bytes());
+    gnu.sparse[1]
+        .offset
+        .copy_from_slice(format!("{offset:011o}\0").as_bytes());
     gnu.sparse[1].numbytes = *b"00000000004\0";
-    gnu.realsize.copy_from_slice(format!("{SIZE:011o}\0").as_bytes());
+    gnu.realsize
+        .copy_from_slice(format!("{SIZE:011o}\0").as_bytes());
     old.set_cksum();
     let tar = Tar::new()
         .raw(&old, stored)
@@ -142,7 +195,11 @@ async fn sparse_files_of_every_format_keep_their_holes() {
             ("GNU.sparse.numbytes", b"4"),
         ])
         .file("pax00", stored)
-        .pax(&[("GNU.sparse.size", size.as_bytes()), ("GNU.sparse.name", b"pax01"), ("GNU.sparse.map", map.as_bytes())])
+        .pax(&[
+            ("GNU.sparse.size", size.as_bytes()),
+            ("GNU.sparse.name", b"pax01"),
+            ("GNU.sparse.map", map.as_bytes()),
+        ])
         .file("x", stored)
         .pax(&[
             ("GNU.sparse.major", b"1"),
@@ -157,8 +214,15 @@ async fn sparse_files_of_every_format_keep_their_holes() {
         assert_eq!(metadata.len(), SIZE, "{name}");
         assert!(metadata.blocks() * 512 < 1 << 20, "{name} has holes");
         let content = std::fs::read(layer.join(name)).unwrap();
-        assert_eq!((&content[..3], &content[content.len() - 4..]), (&b"abc"[..], &b"tail"[..]), "{name}");
-        assert!(content[3..content.len() - 4].iter().all(|byte| *byte == 0), "{name}");
+        assert_eq!(
+            (&content[..3], &content[content.len() - 4..]),
+            (&b"abc"[..], &b"tail"[..]),
+            "{name}"
+        );
+        assert!(
+            content[3..content.len() - 4].iter().all(|byte| *byte == 0),
+            "{name}"
+        );
     }
     assert!(!layer.join("x").exists());
 }
@@ -186,9 +250,19 @@ async fn later_entries_replace_earlier_ones_of_any_kind() {
     }
     let (_fixture, layer) = unpacked(tar).await;
     for (name, kind) in expected {
-        let found = std::fs::symlink_metadata(layer.join(&name)).unwrap().file_type();
-        let found = [found.is_file(), found.is_dir(), found.is_symlink(), found.is_fifo()];
+        let found = std::fs::symlink_metadata(layer.join(&name))
+            .unwrap()
+            .file_type();
+        let found = [
+            found.is_file(),
+            found.is_dir(),
+            found.is_symlink(),
+            found.is_fifo(),
+        ];
         assert!(found[kind], "{name}: {found:?}");
     }
-    assert!(layer.join("11/inside").exists(), "a directory over a directory keeps what is in it");
+    assert!(
+        layer.join("11/inside").exists(),
+        "a directory over a directory keeps what is in it"
+    );
 }

@@ -7,11 +7,15 @@ use serde_json::json;
 
 use crate::Fixture;
 use crate::samples::{
-    GZIP_LAYER, Layer, Sample, Tar, digest, docker_archive, gzip, hex_of, oci_blobs, oci_index, zstd,
+    GZIP_LAYER, Layer, Sample, Tar, digest, docker_archive, gzip, hex_of, oci_blobs, oci_index,
+    zstd,
 };
 
 fn two_layers(tags: &[&'static str]) -> Sample {
-    let base = Tar::new().dir("etc/").file("etc/a", "base").file("etc/b", "base");
+    let base = Tar::new()
+        .dir("etc/")
+        .file("etc/a", "base")
+        .file("etc/b", "base");
     let top = Tar::new().file("etc/a", "top").file("etc/.wh.b", "");
     Sample::new(vec![Layer::plain(base), Layer::gzip(top)], tags)
 }
@@ -20,17 +24,39 @@ fn two_layers(tags: &[&'static str]) -> Sample {
 async fn a_docker_archive_is_loaded_whole() {
     let fixture = Fixture::new();
     let sample = two_layers(&["busybox:1", "quay.io/x/y:z"]);
-    let loaded = fixture.load(docker_archive(std::slice::from_ref(&sample))).await.unwrap();
-    let names: Vec<_> = loaded.iter().map(|one| one.reference.as_deref().unwrap()).collect();
+    let loaded = fixture
+        .load(docker_archive(std::slice::from_ref(&sample)))
+        .await
+        .unwrap();
+    let names: Vec<_> = loaded
+        .iter()
+        .map(|one| one.reference.as_deref().unwrap())
+        .collect();
     assert_eq!(names, ["busybox:1", "quay.io/x/y:z"]);
 
     let image = fixture.store.get("busybox:1").unwrap();
     assert_eq!(image.id, sample.id());
     assert_eq!(image.tags, ["docker.io/library/busybox:1", "quay.io/x/y:z"]);
     assert_eq!(image.size_bytes, 4 + 4 + 3);
-    assert_eq!(image.history.iter().map(|step| step.size_bytes).collect::<Vec<_>>(), [8, 3]);
-    assert_eq!(image.layers, [digest(&sample.layers[0].plain), digest(&sample.layers[1].plain)]);
-    assert_eq!(fixture.store.config_json(&image.id).unwrap(), sample.config_text());
+    assert_eq!(
+        image
+            .history
+            .iter()
+            .map(|step| step.size_bytes)
+            .collect::<Vec<_>>(),
+        [8, 3]
+    );
+    assert_eq!(
+        image.layers,
+        [
+            digest(&sample.layers[0].plain),
+            digest(&sample.layers[1].plain)
+        ]
+    );
+    assert_eq!(
+        fixture.store.config_json(&image.id).unwrap(),
+        sample.config_text()
+    );
 
     let layers = fixture.store.layers(&image.id).unwrap();
     assert_eq!(std::fs::read(layers[0].join("etc/a")).unwrap(), b"top");
@@ -41,24 +67,43 @@ async fn a_docker_archive_is_loaded_whole() {
 #[tokio::test]
 async fn images_survive_a_restart() {
     let fixture = Fixture::new();
-    fixture.load(docker_archive(&[two_layers(&["a:1"])])).await.unwrap();
+    fixture
+        .load(docker_archive(&[two_layers(&["a:1"])]))
+        .await
+        .unwrap();
     let before = fixture.store.list();
     let fixture = fixture.reopen();
     assert_eq!(fixture.store.list(), before);
-    assert!(fixture.store.layers(&before[0].id).unwrap().iter().all(|layer| layer.is_dir()));
+    assert!(
+        fixture
+            .store
+            .layers(&before[0].id)
+            .unwrap()
+            .iter()
+            .all(|layer| layer.is_dir())
+    );
 }
 
 #[tokio::test]
 async fn an_oci_layout_is_loaded_whatever_its_media_types_claim() {
-    for (layer_type, pack) in [(GZIP_LAYER, gzip as fn(&[u8]) -> Vec<u8>), (GZIP_LAYER, zstd), ("application/vnd.oci.image.layer.v1.tar", gzip), (GZIP_LAYER, <[u8]>::to_vec)] {
+    for (layer_type, pack) in [
+        (GZIP_LAYER, gzip as fn(&[u8]) -> Vec<u8>),
+        (GZIP_LAYER, zstd),
+        ("application/vnd.oci.image.layer.v1.tar", gzip),
+        (GZIP_LAYER, <[u8]>::to_vec),
+    ] {
         let fixture = Fixture::new();
         let mut sample = two_layers(&[]);
         for layer in &mut sample.layers {
             layer.packed = pack(&layer.plain);
         }
         let (tar, mut descriptor) = oci_blobs(Tar::new(), &sample, layer_type);
-        descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": "docker.io/library/app:2"});
-        let loaded = fixture.load(oci_index(tar, &[descriptor.clone()])).await.unwrap();
+        descriptor["annotations"] =
+            json!({"org.opencontainers.image.ref.name": "docker.io/library/app:2"});
+        let loaded = fixture
+            .load(oci_index(tar, &[descriptor.clone()]))
+            .await
+            .unwrap();
         assert_eq!(loaded[0].reference.as_deref(), Some("app:2"));
         let image = fixture.store.get("app:2").unwrap();
         assert_eq!(image.id, sample.id());
@@ -81,8 +126,13 @@ async fn of_many_platforms_the_hosts_is_loaded() {
     let mut attestation = theirs_descriptor.clone();
     attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
     attestation["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
-    let inner = json!({"schemaVersion": 2, "manifests": [attestation, theirs_descriptor, ours_descriptor]}).to_string();
-    let tar = tar.file(&format!("blobs/sha256/{}", hex_of(inner.as_bytes())), &inner);
+    let inner =
+        json!({"schemaVersion": 2, "manifests": [attestation, theirs_descriptor, ours_descriptor]})
+            .to_string();
+    let tar = tar.file(
+        &format!("blobs/sha256/{}", hex_of(inner.as_bytes())),
+        &inner,
+    );
     let outer = json!({
         "mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest(inner.as_bytes()), "size": inner.len(),
         "annotations": {"io.containerd.image.name": "docker.io/library/many:1", "org.opencontainers.image.ref.name": "1"},
@@ -102,7 +152,10 @@ async fn the_archive_itself_may_be_compressed() {
     }
     let fixture = Fixture::new();
     let error = fixture.load(b"BZh91AY&SY".repeat(9)).await.unwrap_err();
-    assert_eq!(error.to_string(), "bzip2 compression is not supported: use gzip, zstd or none");
+    assert_eq!(
+        error.to_string(),
+        "bzip2 compression is not supported: use gzip, zstd or none"
+    );
     fixture.assert_empty();
 }
 
@@ -117,14 +170,26 @@ async fn layers_are_shared_and_unpacked_once() {
     let seen = Arc::clone(&reports);
     let both = docker_archive(&[one.clone(), other.clone()]);
     let stream = crate::samples::stream(both);
-    fixture.store.load(stream, move |progress| seen.lock().unwrap().push(progress)).await.unwrap();
+    fixture
+        .store
+        .load(stream, move |progress| seen.lock().unwrap().push(progress))
+        .await
+        .unwrap();
     assert_eq!(fixture.entries("layers").len(), 2);
-    let done = reports.lock().unwrap().iter().filter(|report| report.current_bytes == report.total_bytes).count();
+    let done = reports
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|report| report.current_bytes == report.total_bytes)
+        .count();
     assert!(done >= 2);
     let one = fixture.store.get("one:1").unwrap();
     let other = fixture.store.get("other:1").unwrap();
     assert_ne!(one.id, other.id);
-    assert_eq!(fixture.store.layers(&one.id).unwrap(), fixture.store.layers(&other.id).unwrap());
+    assert_eq!(
+        fixture.store.layers(&one.id).unwrap(),
+        fixture.store.layers(&other.id).unwrap()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,8 +217,14 @@ async fn a_name_moves_to_the_newly_loaded_image() {
     let first = two_layers(&["a:latest"]);
     let mut second = first.clone();
     second.config["author"] = json!("else");
-    fixture.load(docker_archive(std::slice::from_ref(&first))).await.unwrap();
-    let loaded = fixture.load(docker_archive(std::slice::from_ref(&second))).await.unwrap();
+    fixture
+        .load(docker_archive(std::slice::from_ref(&first)))
+        .await
+        .unwrap();
+    let loaded = fixture
+        .load(docker_archive(std::slice::from_ref(&second)))
+        .await
+        .unwrap();
     assert_eq!(loaded[0].displaced, Some(first.id()));
     assert_eq!(fixture.store.get("a").unwrap().id, second.id());
     assert!(fixture.store.get(&first.id()).unwrap().tags.is_empty());
@@ -163,17 +234,26 @@ async fn a_name_moves_to_the_newly_loaded_image() {
 async fn layers_that_the_store_has_may_be_missing_from_the_archive() {
     let fixture = Fixture::new();
     let sample = two_layers(&["a:1"]);
-    fixture.load(docker_archive(std::slice::from_ref(&sample))).await.unwrap();
+    fixture
+        .load(docker_archive(std::slice::from_ref(&sample)))
+        .await
+        .unwrap();
     let mut again = sample.clone();
     again.config["author"] = json!("else");
     let config = again.config_text();
     let manifest = json!([{"Config": "c.json", "RepoTags": ["b:1"], "Layers": ["x/layer.tar", "y/layer.tar"]}]);
-    let thin = Tar::new().file("c.json", &config).file("manifest.json", manifest.to_string()).bytes();
+    let thin = Tar::new()
+        .file("c.json", &config)
+        .file("manifest.json", manifest.to_string())
+        .bytes();
     fixture.load(thin.clone()).await.unwrap();
     assert_eq!(fixture.store.get("b:1").unwrap().id, again.id());
     let empty = Fixture::new();
     let error = empty.load(thin).await.unwrap_err();
-    assert!(matches!(error, LoadError::Layer(image::LayerError::Missing { .. })), "{error}");
+    assert!(
+        matches!(error, LoadError::Layer(image::LayerError::Missing { .. })),
+        "{error}"
+    );
     empty.assert_empty();
 }
 
@@ -182,14 +262,18 @@ async fn a_layer_that_occurs_again_may_be_a_link() {
     let fixture = Fixture::new();
     let layer = Layer::plain(Tar::new().file("f", "x"));
     let sample = Sample::new(vec![layer.clone(), layer.clone()], &[]);
-    let manifest = json!([{"Config": "c.json", "RepoTags": null, "Layers": ["x/layer.tar", "y/layer.tar"]}]);
+    let manifest =
+        json!([{"Config": "c.json", "RepoTags": null, "Layers": ["x/layer.tar", "y/layer.tar"]}]);
     let archive = Tar::new()
         .file("x/layer.tar", &layer.packed)
         .symlink("y/layer.tar", "../x/layer.tar")
         .file("c.json", sample.config_text())
         .file("manifest.json", manifest.to_string());
     let loaded = fixture.load(archive.bytes()).await.unwrap();
-    assert_eq!((loaded[0].reference.as_deref(), loaded[0].id.as_str()), (None, sample.id().as_str()));
+    assert_eq!(
+        (loaded[0].reference.as_deref(), loaded[0].id.as_str()),
+        (None, sample.id().as_str())
+    );
     assert_eq!(fixture.store.layers(&sample.id()).unwrap().len(), 2);
 }
 
@@ -197,17 +281,34 @@ async fn a_layer_that_occurs_again_may_be_a_link() {
 async fn images_are_found_by_name_and_by_id() {
     let fixture = Fixture::new();
     let sample = two_layers(&["a:1"]);
-    fixture.load(docker_archive(std::slice::from_ref(&sample))).await.unwrap();
+    fixture
+        .load(docker_archive(std::slice::from_ref(&sample)))
+        .await
+        .unwrap();
     let id = sample.id();
     let hex = id.strip_prefix("sha256:").unwrap();
-    for text in ["a:1", "docker.io/library/a:1", &id, hex, &hex[..12], &hex[..1], &id[..20]] {
+    for text in [
+        "a:1",
+        "docker.io/library/a:1",
+        &id,
+        hex,
+        &hex[..12],
+        &hex[..1],
+        &id[..20],
+    ] {
         assert_eq!(fixture.store.get(text).unwrap().id, id, "{text}");
     }
     let said = |text: &str| fixture.store.get(text).unwrap_err().to_string();
     assert_eq!(said("a"), "No such image: a:latest");
     assert_eq!(said("b/c:1"), "No such image: b/c:1");
-    assert_eq!(said("A"), "invalid reference format: repository name (library/A) must be lowercase");
-    assert!(matches!(fixture.store.get(&"0".repeat(64)), Err(LookupError::NotFound { .. })));
+    assert_eq!(
+        said("A"),
+        "invalid reference format: repository name (library/A) must be lowercase"
+    );
+    assert!(matches!(
+        fixture.store.get(&"0".repeat(64)),
+        Err(LookupError::NotFound { .. })
+    ));
 }
 
 #[tokio::test]
@@ -220,18 +321,28 @@ async fn an_ambiguous_prefix_is_not_guessed() {
         samples.push(sample);
     }
     fixture.load(docker_archive(&samples)).await.unwrap();
-    let mut firsts: Vec<_> = samples.iter().map(|sample| sample.id()[7..8].to_owned()).collect();
+    let mut firsts: Vec<_> = samples
+        .iter()
+        .map(|sample| sample.id()[7..8].to_owned())
+        .collect();
     firsts.sort();
     let double = firsts.windows(2).find(|pair| pair[0] == pair[1]).unwrap()[0].clone();
-    assert!(matches!(fixture.store.get(&double), Err(LookupError::Ambiguous { .. })));
+    assert!(matches!(
+        fixture.store.get(&double),
+        Err(LookupError::Ambiguous { .. })
+    ));
 }
 
 #[tokio::test]
 async fn an_image_of_130_layers_is_loaded() {
     let fixture = Fixture::new();
-    let layers = (0..130).map(|number| Layer::plain(Tar::new().file(&format!("f{number}"), number.to_string())));
+    let layers = (0..130)
+        .map(|number| Layer::plain(Tar::new().file(&format!("f{number}"), number.to_string())));
     let sample = Sample::new(layers.collect(), &["deep:1"]);
-    fixture.load(docker_archive(std::slice::from_ref(&sample))).await.unwrap();
+    fixture
+        .load(docker_archive(std::slice::from_ref(&sample)))
+        .await
+        .unwrap();
     let layers = fixture.store.layers(&sample.id()).unwrap();
     assert_eq!(layers.len(), 130);
     assert!(layers[0].join("f129").exists() && layers[129].join("f0").exists());

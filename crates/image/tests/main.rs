@@ -1,6 +1,12 @@
 //! The image store, through its own interface, on real directories. Needs root: layers have owners,
 //! devices and overlay attributes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test builds upon may fail it"
+)]
+
 mod crash;
 mod hostile;
 mod layers;
@@ -39,7 +45,9 @@ impl Fixture {
     /// Entries of a directory of the store.
     fn entries(&self, part: &str) -> Vec<String> {
         let path = self.dir.path().join("images").join(part);
-        let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
+        let entries = std::fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
         let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
         names.sort();
         names

@@ -19,16 +19,37 @@ impl Tar {
     }
 
     /// An entry of any kind; the name is not checked, long ones are written as GNU tar does.
-    pub(crate) fn entry(self, kind: tar::EntryType, name: &str, link: &str, mode: u32, content: &[u8]) -> Self {
-        let tar = if name.len() > 100 { self.long(b'L', name) } else { self };
-        let tar = if link.len() > 100 { tar.long(b'K', link) } else { tar };
+    pub(crate) fn entry(
+        self,
+        kind: tar::EntryType,
+        name: &str,
+        link: &str,
+        mode: u32,
+        content: &[u8],
+    ) -> Self {
+        let tar = if name.len() > 100 {
+            self.long(b'L', name)
+        } else {
+            self
+        };
+        let tar = if link.len() > 100 {
+            tar.long(b'K', link)
+        } else {
+            tar
+        };
         let header = header(kind, name, link, mode, content.len());
         tar.raw(&header, content)
     }
 
     fn long(self, kind: u8, text: &str) -> Self {
         let content = [text.as_bytes(), b"\0"].concat();
-        let header = header(tar::EntryType::new(kind), "././@LongLink", "", 0, content.len());
+        let header = header(
+            tar::EntryType::new(kind),
+            "././@LongLink",
+            "",
+            0,
+            content.len(),
+        );
         self.raw(&header, &content)
     }
 
@@ -61,7 +82,13 @@ impl Tar {
             content.extend_from_slice(value);
             content.push(b'\n');
         }
-        let header = header(tar::EntryType::XHeader, "PaxHeaders/x", "", 0o644, content.len());
+        let header = header(
+            tar::EntryType::XHeader,
+            "PaxHeaders/x",
+            "",
+            0o644,
+            content.len(),
+        );
         self.raw(&header, &content)
     }
 
@@ -71,7 +98,13 @@ impl Tar {
 }
 
 /// A GNU header without any check of names.
-pub(crate) fn header(kind: tar::EntryType, name: &str, link: &str, mode: u32, size: usize) -> tar::Header {
+pub(crate) fn header(
+    kind: tar::EntryType,
+    name: &str,
+    link: &str,
+    mode: u32,
+    size: usize,
+) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);
@@ -116,17 +149,26 @@ pub(crate) struct Layer {
 impl Layer {
     pub(crate) fn plain(tar: Tar) -> Self {
         let plain = tar.bytes();
-        Self { packed: plain.clone(), plain }
+        Self {
+            packed: plain.clone(),
+            plain,
+        }
     }
 
     pub(crate) fn gzip(tar: Tar) -> Self {
         let plain = tar.bytes();
-        Self { packed: gzip(&plain), plain }
+        Self {
+            packed: gzip(&plain),
+            plain,
+        }
     }
 
     pub(crate) fn zstd(tar: Tar) -> Self {
         let plain = tar.bytes();
-        Self { packed: zstd(&plain), plain }
+        Self {
+            packed: zstd(&plain),
+            plain,
+        }
     }
 }
 
@@ -147,7 +189,11 @@ impl Sample {
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
             "history": diff_ids.iter().map(|_| json!({"created_by": "ADD"})).collect::<Vec<_>>(),
         });
-        Self { layers, tags: tags.to_vec(), config }
+        Self {
+            layers,
+            tags: tags.to_vec(),
+            config,
+        }
     }
 
     pub(crate) fn config_text(&self) -> Vec<u8> {
@@ -168,22 +214,30 @@ pub(crate) fn docker_archive(samples: &[Sample]) -> Vec<u8> {
         let mut paths = Vec::new();
         for (at, layer) in sample.layers.iter().enumerate() {
             let directory = format!("{number:060}{at:04}");
-            tar = tar.dir(&format!("{directory}/")).file(&format!("{directory}/VERSION"), "1.0");
-            tar = tar.file(&format!("{directory}/json"), "{}").file(&format!("{directory}/layer.tar"), &layer.packed);
+            tar = tar
+                .dir(&format!("{directory}/"))
+                .file(&format!("{directory}/VERSION"), "1.0");
+            tar = tar
+                .file(&format!("{directory}/json"), "{}")
+                .file(&format!("{directory}/layer.tar"), &layer.packed);
             paths.push(format!("{directory}/layer.tar"));
         }
         let config = format!("{}.json", hex_of(&sample.config_text()));
         tar = tar.file(&config, sample.config_text());
         items.push(json!({"Config": config, "RepoTags": sample.tags, "Layers": paths}));
     }
-    tar.file("manifest.json", Value::from(items).to_string()).bytes()
+    tar.file("manifest.json", Value::from(items).to_string())
+        .bytes()
 }
 
 /// The blobs of a sample in an OCI layout, and the descriptor of its manifest.
 pub(crate) fn oci_blobs(mut tar: Tar, sample: &Sample, layer_type: &str) -> (Tar, Value) {
     let mut layers = Vec::new();
     for layer in &sample.layers {
-        tar = tar.file(&format!("blobs/sha256/{}", hex_of(&layer.packed)), &layer.packed);
+        tar = tar.file(
+            &format!("blobs/sha256/{}", hex_of(&layer.packed)),
+            &layer.packed,
+        );
         layers.push(json!({"mediaType": layer_type, "digest": digest(&layer.packed), "size": layer.packed.len()}));
     }
     let config = sample.config_text();
@@ -194,7 +248,10 @@ pub(crate) fn oci_blobs(mut tar: Tar, sample: &Sample, layer_type: &str) -> (Tar
         "layers": layers,
     })
     .to_string();
-    tar = tar.file(&format!("blobs/sha256/{}", hex_of(manifest.as_bytes())), &manifest);
+    tar = tar.file(
+        &format!("blobs/sha256/{}", hex_of(manifest.as_bytes())),
+        &manifest,
+    );
     let descriptor = json!({
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": digest(manifest.as_bytes()), "size": manifest.len(),
@@ -205,7 +262,9 @@ pub(crate) fn oci_blobs(mut tar: Tar, sample: &Sample, layer_type: &str) -> (Tar
 /// Ends an OCI layout.
 pub(crate) fn oci_index(tar: Tar, manifests: &[Value]) -> Vec<u8> {
     let index = json!({"schemaVersion": 2, "manifests": manifests}).to_string();
-    tar.file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#).file("index.json", index).bytes()
+    tar.file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#)
+        .file("index.json", index)
+        .bytes()
 }
 
 pub(crate) const GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 /// How often a look-up that raced with a rename is tried again (`openat2` answers `EAGAIN`).
@@ -35,7 +35,11 @@ pub struct RootedError {
 
 fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(Errno) -> RootedError {
     let path = path.to_owned();
-    move |source| RootedError { attempt, path, source }
+    move |source| RootedError {
+        attempt,
+        path,
+        source,
+    }
 }
 
 /// Parts of `path` without `/`, `.` and, lexically resolved, `..`; never leaves the root.
@@ -77,10 +81,20 @@ impl Root {
     /// # Errors
     /// Those of `openat2(2)`.
     pub fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, RootedError> {
-        let name = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let name = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
         let flags = flags | OFlags::CLOEXEC;
         for _ in 0..RACE_RETRIES {
-            match fs::openat2(&self.fd, name, flags, mode, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS) {
+            match fs::openat2(
+                &self.fd,
+                name,
+                flags,
+                mode,
+                ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+            ) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 answer => return answer.map_err(failed("open", path)),
             }
@@ -170,7 +184,8 @@ impl Root {
     pub fn stat(&self, path: &Path, follow: bool) -> Result<Stat, RootedError> {
         if !follow && matches!(path.components().next_back(), Some(Component::Normal(_))) {
             let (parent, name) = self.parent(path)?;
-            return fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed("look at", path));
+            return fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(failed("look at", path));
         }
         let fd = self.resolve(path)?;
         fs::fstat(&fd).map_err(failed("look at", path))
@@ -182,7 +197,8 @@ impl Root {
     /// When it is not a symbolic link (`EINVAL`) or missing.
     pub fn read_link(&self, path: &Path) -> Result<PathBuf, RootedError> {
         let (parent, name) = self.parent(path)?;
-        let target = fs::readlinkat(&parent, &name, Vec::new()).map_err(failed("read link", path))?;
+        let target =
+            fs::readlinkat(&parent, &name, Vec::new()).map_err(failed("read link", path))?;
         Ok(PathBuf::from(OsStr::from_bytes(target.as_bytes())))
     }
 
@@ -205,44 +221,109 @@ impl AsFd for Root {
     }
 }
 
+/// How deep a removal holds every directory on the way open; below, it holds one.
+const OPEN_DEPTH: u32 = 32;
+
 /// Removes the entry `name` of `dir`, with everything below it; a missing entry is no error.
+///
+/// A tree of any depth is removed, with few descriptors and little stack.
 ///
 /// # Errors
 /// What the kernel answers.
 pub fn remove_entry(dir: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
-    match fs::unlinkat(dir, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(errno) => return Err(errno),
+    remove_at_depth(dir, name, 0)
+}
+
+fn remove_at_depth(dir: BorrowedFd<'_>, name: &OsStr, depth: u32) -> Result<(), Errno> {
+    if unlink(dir, name)? {
+        return Ok(());
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let child = match fs::openat(dir, name, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(()),
-        answer => answer?,
+    let Some(child) = open_directory(dir, name)? else {
+        return Ok(());
     };
-    // Removing while reading may skip entries, so it reads again until there is nothing left.
+    if depth == OPEN_DEPTH {
+        empty_deep(child)?;
+    } else {
+        // Removing while reading may skip entries, so it reads again until there is nothing left.
+        while remove_entries(&child, |name| {
+            remove_at_depth(child.as_fd(), name, depth + 1).map(|()| true)
+        })? {}
+    }
+    remove_directory(dir, name)
+}
+
+/// Empties a directory whose tree may be deeper than there are descriptors: it goes up by `..`.
+fn empty_deep(top: OwnedFd) -> Result<(), Errno> {
+    let identity = |fd: &OwnedFd| fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+    let mut entered = Vec::new();
+    let mut current = top;
     loop {
-        let mut left = false;
-        for entry in fs::Dir::read_from(&child)? {
-            let entry = entry?;
-            let entry_name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if entry_name == "." || entry_name == ".." {
-                continue;
+        let mut below = None;
+        let found = remove_entries(&current, |name| {
+            let is_gone = unlink(current.as_fd(), name)?;
+            below = (!is_gone).then(|| name.to_owned());
+            Ok(is_gone)
+        })?;
+        if let Some(name) = below {
+            if let Some(child) = open_directory(current.as_fd(), &name)? {
+                entered.push((name, identity(&current)?));
+                current = child;
             }
-            left = true;
-            if entry.file_type() == FileType::Directory {
-                remove_entry(child.as_fd(), entry_name)?;
-            } else {
-                match fs::unlinkat(&child, entry_name, AtFlags::empty()) {
-                    Ok(()) | Err(Errno::NOENT) => {}
-                    Err(errno) => return Err(errno),
-                }
+        } else if !found {
+            let Some((name, parent)) = entered.pop() else {
+                return Ok(());
+            };
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            current = fs::openat(&current, "..", flags, Mode::empty())?;
+            // Somebody moved the directory meanwhile: what is above it now is none of ours.
+            if identity(&current)? != parent {
+                return Err(Errno::STALE);
             }
+            remove_directory(current.as_fd(), &name)?;
         }
-        if !left {
+    }
+}
+
+/// Calls `remove` with the entries of a directory, as long as it answers that they are gone;
+/// answers whether there were any.
+fn remove_entries(
+    dir: &OwnedFd,
+    mut remove: impl FnMut(&OsStr) -> Result<bool, Errno>,
+) -> Result<bool, Errno> {
+    let mut found = false;
+    for entry in fs::Dir::read_from(dir)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        found = true;
+        if !remove(name)? {
             break;
         }
     }
+    Ok(found)
+}
+
+/// Removes what is no directory; answers whether there is nothing now.
+fn unlink(dir: BorrowedFd<'_>, name: &OsStr) -> Result<bool, Errno> {
+    match fs::unlinkat(dir, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(Errno::ISDIR | Errno::PERM) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Opens a directory; `None` where it is gone.
+fn open_directory(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match fs::openat(dir, name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+fn remove_directory(dir: BorrowedFd<'_>, name: &OsStr) -> Result<(), Errno> {
     match fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
         Err(Errno::NOENT) => Ok(()),
         answer => answer,
@@ -279,7 +360,8 @@ mod tests {
         let (dir, root) = root();
         host::create_dir(dir.path().join("root/inner")).unwrap();
         symlink("/inner", dir.path().join("root/link")).unwrap();
-        root.create_dir_all(Path::new("/link/a/b"), Mode::from_raw_mode(0o755)).unwrap();
+        root.create_dir_all(Path::new("/link/a/b"), Mode::from_raw_mode(0o755))
+            .unwrap();
         assert!(dir.path().join("root/inner/a/b").is_dir());
     }
 
@@ -287,7 +369,8 @@ mod tests {
     fn a_link_to_nowhere_is_not_created_through() {
         let (dir, root) = root();
         symlink("../../made", dir.path().join("root/link")).unwrap();
-        root.create_file(Path::new("link"), Mode::from_raw_mode(0o644)).unwrap();
+        root.create_file(Path::new("link"), Mode::from_raw_mode(0o644))
+            .unwrap();
         assert!(!dir.path().join("made").exists());
         assert!(dir.path().join("root/made").exists());
     }
@@ -302,6 +385,19 @@ mod tests {
         root.remove_all(Path::new("a")).unwrap();
         assert!(!dir.path().join("root/a").exists());
         assert!(dir.path().join("secret").exists());
+    }
+
+    #[test]
+    fn a_tree_deeper_than_there_are_descriptors_is_removed() {
+        let (dir, root) = root();
+        let mut current = root.create_dir_all(Path::new("deep"), Mode::RWXU).unwrap();
+        for _ in 0..20_000 {
+            fs::mkdirat(&current, "d", Mode::RWXU).unwrap();
+            fs::mkdirat(&current, "e", Mode::RWXU).unwrap();
+            current = fs::openat(&current, "d", OFlags::PATH, Mode::empty()).unwrap();
+        }
+        root.remove_all(Path::new("deep")).unwrap();
+        assert!(!dir.path().join("root/deep").exists());
     }
 
     #[test]

@@ -16,15 +16,28 @@ impl Header {
     pub(super) fn new(block: [u8; BLOCK]) -> Result<Self, ArchiveError> {
         let said = number(&block[148..156]).ok_or(ArchiveError::Header("checksum"))?;
         let is_sum = |byte: usize| (148..156).contains(&byte);
-        let unsigned: i64 =
-            block.iter().enumerate().map(|(at, byte)| if is_sum(at) { 32 } else { i64::from(*byte) }).sum();
+        let unsigned: i64 = block
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| if is_sum(at) { 32 } else { i64::from(*byte) })
+            .sum();
         // Some old archivers add the bytes as signed ones.
         let signed: i64 = block
             .iter()
             .enumerate()
-            .map(|(at, byte)| if is_sum(at) { 32 } else { i64::from(byte.cast_signed()) })
+            .map(|(at, byte)| {
+                if is_sum(at) {
+                    32
+                } else {
+                    i64::from(byte.cast_signed())
+                }
+            })
             .sum();
-        if said == unsigned || said == signed { Ok(Self { block }) } else { Err(ArchiveError::Header("checksum")) }
+        if said == unsigned || said == signed {
+            Ok(Self { block })
+        } else {
+            Err(ArchiveError::Header("checksum"))
+        }
     }
 
     /// The type flag.
@@ -35,8 +48,16 @@ impl Header {
     /// The name, with the prefix of ustar headers before it.
     pub(super) fn name(&self) -> Vec<u8> {
         let name = text(&self.block[..100]);
-        let prefix = if &self.block[257..263] == b"ustar\0" { text(&self.block[345..500]) } else { &[] };
-        if prefix.is_empty() { name.to_vec() } else { [prefix, name].join(&b'/') }
+        let prefix = if &self.block[257..263] == b"ustar\0" {
+            text(&self.block[345..500])
+        } else {
+            &[]
+        };
+        if prefix.is_empty() {
+            name.to_vec()
+        } else {
+            [prefix, name].join(&b'/')
+        }
     }
 
     /// Target of a link.
@@ -68,26 +89,40 @@ impl Header {
 
     /// Major and minor number.
     pub(super) fn device(&self) -> Result<(u32, u32), ArchiveError> {
-        Ok((small(&self.block[329..337], "device")?, small(&self.block[337..345], "device")?))
+        Ok((
+            small(&self.block[329..337], "device")?,
+            small(&self.block[337..345], "device")?,
+        ))
     }
 
     /// The first extents, whether more blocks of them follow, and the real size: old GNU sparse files.
     pub(super) fn sparse(&self) -> Result<(&[u8], bool, u64), ArchiveError> {
-        Ok((&self.block[386..482], self.block[482] != 0, unsigned(&self.block[483..495], "sparse size")?))
+        Ok((
+            &self.block[386..482],
+            self.block[482] != 0,
+            unsigned(&self.block[483..495], "sparse size")?,
+        ))
     }
 }
 
 fn text(field: &[u8]) -> &[u8] {
-    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    let end = field
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(field.len());
     &field[..end]
 }
 
 pub(super) fn unsigned(field: &[u8], name: &'static str) -> Result<u64, ArchiveError> {
-    number(field).and_then(|value| u64::try_from(value).ok()).ok_or(ArchiveError::Header(name))
+    number(field)
+        .and_then(|value| u64::try_from(value).ok())
+        .ok_or(ArchiveError::Header(name))
 }
 
 fn small(field: &[u8], name: &'static str) -> Result<u32, ArchiveError> {
-    number(field).and_then(|value| u32::try_from(value).ok()).ok_or(ArchiveError::Header(name))
+    number(field)
+        .and_then(|value| u32::try_from(value).ok())
+        .ok_or(ArchiveError::Header(name))
 }
 
 /// An octal number, or GNU's base 256 where the first bit is set; an empty field is zero.
@@ -107,11 +142,16 @@ fn number(field: &[u8]) -> Option<i64> {
         return Some(value);
     }
     let digits = field.trim_ascii_start();
-    let end = digits.iter().position(|byte| matches!(byte, 0 | b' ')).unwrap_or(digits.len());
-    digits[..end].iter().try_fold(0_i64, |value, digit| match digit {
-        b'0'..=b'7' => value.checked_mul(8)?.checked_add(i64::from(digit - b'0')),
-        _ => None,
-    })
+    let end = digits
+        .iter()
+        .position(|byte| matches!(byte, 0 | b' '))
+        .unwrap_or(digits.len());
+    digits[..end]
+        .iter()
+        .try_fold(0_i64, |value, digit| match digit {
+            b'0'..=b'7' => value.checked_mul(8)?.checked_add(i64::from(digit - b'0')),
+            _ => None,
+        })
 }
 
 #[cfg(test)]
@@ -124,9 +164,17 @@ mod tests {
         assert_eq!(number(b"   644 \0"), Some(0o644));
         assert_eq!(number(b"\0\0\0\0"), Some(0));
         assert_eq!(number(b"77777777777"), Some(0o77_777_777_777));
-        assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1]), Some((2 << 32) + 1));
+        assert_eq!(
+            number(&[0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1]),
+            Some((2 << 32) + 1)
+        );
         assert_eq!(number(&[0xff; 12]), Some(-1));
-        assert_eq!(number(&[0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), None);
+        assert_eq!(
+            number(&[
+                0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
+            ]),
+            None
+        );
         assert_eq!(number(b"12x\0"), None);
         assert_eq!(number(b"-1\0"), None);
     }

@@ -52,9 +52,15 @@ pub(super) fn parse(mut content: &[u8]) -> Result<Records, ArchiveError> {
                 b"name" => sparse_name = Some(value.to_vec()),
                 b"size" | b"realsize" => sparse.size = Some(decimal(value, "sparse size")?),
                 b"major" => sparse.map_in_content = value == b"1",
-                b"offset" => sparse.extents.push(Extent { offset: decimal(value, "sparse map")?, length: 0 }),
+                b"offset" => sparse.extents.push(Extent {
+                    offset: decimal(value, "sparse map")?,
+                    length: 0,
+                }),
                 b"numbytes" => {
-                    let extent = sparse.extents.last_mut().ok_or(ArchiveError::Header("sparse map"))?;
+                    let extent = sparse
+                        .extents
+                        .last_mut()
+                        .ok_or(ArchiveError::Header("sparse map"))?;
                     extent.length = decimal(value, "sparse map")?;
                 }
                 b"map" => {
@@ -66,7 +72,13 @@ pub(super) fn parse(mut content: &[u8]) -> Result<Records, ArchiveError> {
                     if !rest.is_empty() {
                         return Err(ArchiveError::Header("sparse map"));
                     }
-                    sparse.extents = pairs.iter().map(|[offset, length]| Extent { offset: *offset, length: *length }).collect();
+                    sparse.extents = pairs
+                        .iter()
+                        .map(|[offset, length]| Extent {
+                            offset: *offset,
+                            length: *length,
+                        })
+                        .collect();
                 }
                 _ => {}
             }
@@ -78,7 +90,9 @@ pub(super) fn parse(mut content: &[u8]) -> Result<Records, ArchiveError> {
             b"size" => records.size = Some(decimal(value, "size")?),
             b"uid" => records.uid = Some(id(value, "user id")?),
             b"gid" => records.gid = Some(id(value, "group id")?),
-            b"mtime" => records.mtime = Some(time(value).ok_or(ArchiveError::Header("modification time"))?),
+            b"mtime" => {
+                records.mtime = Some(time(value).ok_or(ArchiveError::Header("modification time"))?)
+            }
             _ => {}
         }
     }
@@ -103,7 +117,10 @@ pub(super) fn decimal(text: &[u8], name: &'static str) -> Result<u64, ArchiveErr
     if !text.first().is_some_and(u8::is_ascii_digit) {
         return Err(ArchiveError::Header(name));
     }
-    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(ArchiveError::Header(name))
+    std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or(ArchiveError::Header(name))
 }
 
 fn id(text: &[u8], name: &'static str) -> Result<u32, ArchiveError> {
@@ -120,9 +137,15 @@ fn time(text: &[u8]) -> Option<Time> {
     }
     let nanoseconds: u32 = format!("{fraction:0<9.9}").parse().ok()?;
     if nanoseconds > 0 && whole.starts_with('-') {
-        return Some(Time { seconds: seconds.checked_sub(1)?, nanoseconds: 1_000_000_000 - nanoseconds });
+        return Some(Time {
+            seconds: seconds.checked_sub(1)?,
+            nanoseconds: 1_000_000_000 - nanoseconds,
+        });
     }
-    Some(Time { seconds, nanoseconds })
+    Some(Time {
+        seconds,
+        nanoseconds,
+    })
 }
 
 #[cfg(test)]
@@ -131,7 +154,8 @@ mod tests {
 
     #[test]
     fn records_are_split_by_their_length() {
-        let records = parse(b"12 path=a\nb\n16 linkpath=\xff=x\n11 uid=7\n\n").map(|records| (records.path, records.link));
+        let records = parse(b"12 path=a\nb\n16 linkpath=\xff=x\n11 uid=7\n\n")
+            .map(|records| (records.path, records.link));
         assert!(records.is_err(), "a wrong length");
         let records = parse(b"12 path=a\nb\n15 linkpath=\xff=\n9 uid=70\n").unwrap();
         assert_eq!(records.path.as_deref(), Some(&b"a\nb"[..]));
@@ -141,17 +165,50 @@ mod tests {
 
     #[test]
     fn damaged_records_are_refused() {
-        for content in ["5", "5 a=b", "0 a=b\n", "99999999999999999999 a=b\n", "6 a=bc", "6 abcd\n", "+6 a=b\n", "10 uid=-1\n"] {
+        for content in [
+            "5",
+            "5 a=b",
+            "0 a=b\n",
+            "99999999999999999999 a=b\n",
+            "6 a=bc",
+            "6 abcd\n",
+            "+6 a=b\n",
+            "10 uid=-1\n",
+        ] {
             assert!(parse(content.as_bytes()).is_err(), "{content:?}");
         }
     }
 
     #[test]
     fn times_have_fractions_and_may_be_negative() {
-        assert_eq!(time(b"12.5"), Some(Time { seconds: 12, nanoseconds: 500_000_000 }));
-        assert_eq!(time(b"12.0000000019"), Some(Time { seconds: 12, nanoseconds: 1 }));
-        assert_eq!(time(b"-1.25"), Some(Time { seconds: -2, nanoseconds: 750_000_000 }));
-        assert_eq!(time(b"-0.5"), Some(Time { seconds: -1, nanoseconds: 500_000_000 }));
+        assert_eq!(
+            time(b"12.5"),
+            Some(Time {
+                seconds: 12,
+                nanoseconds: 500_000_000
+            })
+        );
+        assert_eq!(
+            time(b"12.0000000019"),
+            Some(Time {
+                seconds: 12,
+                nanoseconds: 1
+            })
+        );
+        assert_eq!(
+            time(b"-1.25"),
+            Some(Time {
+                seconds: -2,
+                nanoseconds: 750_000_000
+            })
+        );
+        assert_eq!(
+            time(b"-0.5"),
+            Some(Time {
+                seconds: -1,
+                nanoseconds: 500_000_000
+            })
+        );
         assert_eq!(time(b"1.x"), None);
     }
 }

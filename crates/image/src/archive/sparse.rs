@@ -37,7 +37,11 @@ impl Map {
             end = extent.offset.checked_add(extent.length).ok_or(BAD_MAP)?;
             sum = sum.checked_add(extent.length).ok_or(BAD_MAP)?;
         }
-        if end > self.size || sum != stored { Err(BAD_MAP) } else { Ok(()) }
+        if end > self.size || sum != stored {
+            Err(BAD_MAP)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -64,23 +68,38 @@ fn add_extents(field: &[u8], extents: &mut Vec<Extent>) -> Result<(), ArchiveErr
         if offset[0] == 0 {
             break;
         }
-        extents.push(Extent { offset: unsigned(offset, "sparse map")?, length: unsigned(length, "sparse map")? });
+        extents.push(Extent {
+            offset: unsigned(offset, "sparse map")?,
+            length: unsigned(length, "sparse map")?,
+        });
     }
     Ok(())
 }
 
 /// The map in the extended header, or at the beginning of the content.
-pub(super) fn pax<R: BufRead>(sparse: pax::Sparse, reader: &mut Reader<R>) -> Result<Map, ArchiveError> {
+pub(super) fn pax<R: BufRead>(
+    sparse: pax::Sparse,
+    reader: &mut Reader<R>,
+) -> Result<Map, ArchiveError> {
     let size = sparse.size.ok_or(ArchiveError::Header("sparse size"))?;
     if !sparse.map_in_content {
-        return Ok(Map { size, extents: sparse.extents });
+        return Ok(Map {
+            size,
+            extents: sparse.extents,
+        });
     }
     let mut read = 0;
-    let count = usize::try_from(line(reader, &mut read)?).ok().filter(|count| *count <= MOST_EXTENTS).ok_or(BAD_MAP)?;
+    let count = usize::try_from(line(reader, &mut read)?)
+        .ok()
+        .filter(|count| *count <= MOST_EXTENTS)
+        .ok_or(BAD_MAP)?;
     let mut extents = Vec::new();
     for _ in 0..count {
         let offset = line(reader, &mut read)?;
-        extents.push(Extent { offset, length: line(reader, &mut read)? });
+        extents.push(Extent {
+            offset,
+            length: line(reader, &mut read)?,
+        });
     }
     // The map is padded, so that what is stored begins at a block.
     let mut padding = [0; BLOCK];

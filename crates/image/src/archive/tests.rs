@@ -16,7 +16,8 @@ fn sample() -> Vec<u8> {
         header.set_size(content.len() as u64);
         header.set_mode(0o4755);
         header.set_mtime(7);
-        tar.append_data(&mut header, name, content.as_bytes()).unwrap();
+        tar.append_data(&mut header, name, content.as_bytes())
+            .unwrap();
     }
     tar.into_inner().unwrap()
 }
@@ -24,9 +25,15 @@ fn sample() -> Vec<u8> {
 #[test]
 fn entries_have_what_their_headers_say() {
     let entries = all(&sample()).unwrap();
-    let names: Vec<_> = entries.iter().map(|entry| entry.path.to_str().unwrap().len()).collect();
+    let names: Vec<_> = entries
+        .iter()
+        .map(|entry| entry.path.to_str().unwrap().len())
+        .collect();
     assert_eq!(names, [1, 3, 150]);
-    assert_eq!((entries[0].mode, entries[0].mtime.seconds, entries[0].size), (0o4755, 7, 3));
+    assert_eq!(
+        (entries[0].mode, entries[0].mtime.seconds, entries[0].size),
+        (0o4755, 7, 3)
+    );
 }
 
 #[test]
@@ -48,9 +55,16 @@ fn a_stream_that_ends_inside_an_entry_is_refused() {
             io::copy(&mut reader, &mut io::sink())?;
             reader.next_entry()
         });
-        assert!(matches!(outcome, Err(ArchiveError::Truncated)), "{length}: {outcome:?}");
+        assert!(
+            matches!(outcome, Err(ArchiveError::Truncated)),
+            "{length}: {outcome:?}"
+        );
     }
-    assert_eq!(all(&bytes[..1024]).unwrap().len(), 1, "an end between entries is one");
+    assert_eq!(
+        all(&bytes[..1024]).unwrap().len(),
+        1,
+        "an end between entries is one"
+    );
 }
 
 /// Damaged archives must be refused or read, but never make the reader panic or keep much.
@@ -68,7 +82,7 @@ fn damaged_archives_never_panic() {
         let mut bytes = original.clone();
         for _ in 0..1 + next() % 8 {
             let at = next() % bytes.len();
-            bytes[at] = (next() % 256) as u8;
+            bytes[at] = u8::try_from(next() % 256).unwrap_or_default();
         }
         if round % 2 == 0 {
             for block in bytes.chunks_exact_mut(BLOCK) {

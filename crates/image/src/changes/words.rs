@@ -6,7 +6,10 @@ use std::str::Chars;
 const OPEN_QUOTE: &str = "has a quote that is not closed";
 
 /// `name=value` pairs; or, as it was once written, one name and the rest of the line.
-pub(super) fn assignments(text: &str, env: &[String]) -> Result<Vec<(String, String)>, &'static str> {
+pub(super) fn assignments(
+    text: &str,
+    env: &[String],
+) -> Result<Vec<(String, String)>, &'static str> {
     const PROBLEM: &str = "needs name=value";
     let first = text.split(char::is_whitespace).next().unwrap_or_default();
     if !first.contains('=') {
@@ -17,7 +20,9 @@ pub(super) fn assignments(text: &str, env: &[String]) -> Result<Vec<(String, Str
     split(text, env)?
         .into_iter()
         .map(|word| {
-            let pair = word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let pair = word
+                .split_once('=')
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
             pair.filter(is_named).ok_or(PROBLEM)
         })
         .collect()
@@ -44,7 +49,12 @@ pub(super) fn split(text: &str, env: &[String]) -> Result<Vec<String>, &'static 
             '"' => loop {
                 match signs.next().ok_or(OPEN_QUOTE)? {
                     '"' => break,
-                    '\\' if signs.peek().is_some_and(|next| matches!(next, '"' | '\\' | '$')) => word.extend(signs.next()),
+                    '\\' if signs
+                        .peek()
+                        .is_some_and(|next| matches!(next, '"' | '\\' | '$')) =>
+                    {
+                        word.extend(signs.next());
+                    }
                     '$' => word.push_str(&variable(&mut signs, env)),
                     sign => word.push(sign),
                 }
@@ -68,14 +78,21 @@ fn variable(signs: &mut Peekable<Chars<'_>>, env: &[String]) -> String {
     let is_name = |sign: &char| sign.is_ascii_alphanumeric() || *sign == '_';
     let value = |name: &str| {
         let known = env.iter().filter_map(|variable| variable.split_once('='));
-        known.filter(|(known, _)| *known == name).map(|(_, value)| value.to_owned()).next_back()
+        known
+            .filter(|(known, _)| *known == name)
+            .map(|(_, value)| value.to_owned())
+            .next_back()
     };
     if signs.next_if_eq(&'{').is_none() {
         let mut name = String::new();
         while let Some(sign) = signs.next_if(is_name) {
             name.push(sign);
         }
-        return if name.is_empty() { "$".to_owned() } else { value(&name).unwrap_or_default() };
+        return if name.is_empty() {
+            "$".to_owned()
+        } else {
+            value(&name).unwrap_or_default()
+        };
     }
     let inside: String = signs.take_while(|sign| *sign != '}').collect();
     let name_end = inside.find(|sign| !is_name(&sign)).unwrap_or(inside.len());

@@ -36,7 +36,11 @@ fn hint(error: &io::Error) -> &'static str {
 
 pub(crate) fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ContentError {
     let path = path.to_owned();
-    move |source| ContentError { attempt, path, source }
+    move |source| ContentError {
+        attempt,
+        path,
+        source,
+    }
 }
 
 /// The directory of a store.
@@ -60,7 +64,11 @@ impl Staging {
     /// A new file in it.
     pub(crate) fn create(&self, name: &str) -> Result<(File, PathBuf), ContentError> {
         let path = self.path.join(name);
-        let file = File::options().read(true).write(true).create_new(true).open(&path);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path);
         Ok((file.map_err(failed("create", &path))?, path))
     }
 
@@ -69,7 +77,8 @@ impl Staging {
         let path = self.path.join(name);
         fs::create_dir(&path).map_err(failed("make", &path))?;
         let mode = rustix::fs::Mode::from_raw_mode(0o755);
-        rustix::fs::chmod(&path, mode).map_err(|errno| failed("set mode of", &path)(errno.into()))?;
+        rustix::fs::chmod(&path, mode)
+            .map_err(|errno| failed("set mode of", &path)(errno.into()))?;
         Ok(path)
     }
 }
@@ -82,7 +91,9 @@ impl Drop for Staging {
 
 /// Removes what nobody needs; what cannot be removed is swept when the store is opened again.
 fn remove_tree(path: &Path) {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return;
+    };
     let removed = rooted::Root::open(parent)
         .map_err(|error| error.source)
         .and_then(|root| rooted::remove_entry(root.as_fd(), name));
@@ -95,16 +106,26 @@ impl Content {
     /// Opens or makes the directory; `None` when another process has it.
     pub(crate) fn open(dir: &Path) -> Result<Option<Self>, ContentError> {
         let generation = jiff::Timestamp::now().as_nanosecond().to_string();
-        let content = |lock| Self { dir: dir.to_owned(), _lock: lock, generation, staged: AtomicU64::new(0) };
+        let content = |lock| Self {
+            dir: dir.to_owned(),
+            _lock: lock,
+            generation,
+            staged: AtomicU64::new(0),
+        };
         for part in ["blobs/sha256", "layers", "staging"] {
             let path = dir.join(part);
             fs::create_dir_all(&path).map_err(failed("make", &path))?;
         }
         let private = rustix::fs::Mode::from_raw_mode(0o700);
-        rustix::fs::chmod(dir, private).map_err(|errno| failed("set mode of", dir)(errno.into()))?;
+        rustix::fs::chmod(dir, private)
+            .map_err(|errno| failed("set mode of", dir)(errno.into()))?;
         let path = dir.join("lock");
-        let lock =
-            File::options().write(true).create(true).truncate(false).open(&path).map_err(failed("open", &path))?;
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed("open", &path))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(content(lock))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -126,7 +147,9 @@ impl Content {
 
     fn new_staged_path(&self) -> PathBuf {
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
-        self.dir.join("staging").join(format!("{}-{number}", self.generation))
+        self.dir
+            .join("staging")
+            .join(format!("{}-{number}", self.generation))
     }
 
     /// A new directory for unfinished things.
@@ -161,7 +184,9 @@ impl Content {
         file.sync_all().map_err(failed("flush", &staged))?;
         fs::rename(&staged, path).map_err(failed("rename to", path))?;
         let parent = path.parent().unwrap_or(&self.dir);
-        File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed("flush", parent))
+        File::open(parent)
+            .and_then(|dir| dir.sync_all())
+            .map_err(failed("flush", parent))
     }
 
     /// Moves a finished file or directory into place.
@@ -171,7 +196,9 @@ impl Content {
 
     /// Flushes everything that was written so far.
     pub(crate) fn flush(&self) -> Result<(), ContentError> {
-        let dir: OwnedFd = File::open(&self.dir).map_err(failed("open", &self.dir))?.into();
+        let dir: OwnedFd = File::open(&self.dir)
+            .map_err(failed("open", &self.dir))?
+            .into();
         rustix::fs::syncfs(&dir).map_err(|errno| failed("flush", &self.dir)(errno.into()))
     }
 
@@ -198,20 +225,29 @@ impl Content {
         for entry in entries(&staging)? {
             gone.push(Staging { path: entry });
         }
-        let keeps: [(&str, &dyn Fn(&Digest) -> bool); 2] = [("layers", &keeps_layer), ("blobs/sha256", &keeps_blob)];
-        for (part, keeps) in keeps {
-            for path in entries(&self.dir.join(part))? {
-                let digest = path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex);
-                if !digest.is_some_and(|digest| keeps(&digest)) {
-                    gone.extend(self.discard(&path));
-                }
-            }
-        }
+        gone.extend(self.discard_others("layers", keeps_layer)?);
+        gone.extend(self.discard_others("blobs/sha256", keeps_blob)?);
         if !gone.is_empty() {
             tracing::info!(leftovers = gone.len(), "image store: sweeping");
             std::thread::spawn(move || drop(gone));
         }
         Ok(())
+    }
+
+    fn discard_others(
+        &self,
+        part: &str,
+        keeps: impl Fn(&Digest) -> bool,
+    ) -> Result<Vec<Staging>, ContentError> {
+        let digest = |path: &Path| {
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .and_then(Digest::from_hex)
+        };
+        let others = entries(&self.dir.join(part))?
+            .into_iter()
+            .filter(|path| !digest(path).is_some_and(|digest| keeps(&digest)));
+        Ok(others.filter_map(|path| self.discard(&path)).collect())
     }
 }
 

@@ -68,7 +68,11 @@ impl Store {
         pipe::feed_blocking(tar, move |reader| store.import_blocking(reader, &options)).await
     }
 
-    fn import_blocking(&self, reader: impl BufRead, options: &ImportOptions) -> Result<Arc<Image>, ImportError> {
+    fn import_blocking(
+        &self,
+        reader: impl BufRead,
+        options: &ImportOptions,
+    ) -> Result<Arc<Image>, ImportError> {
         let name = options.reference.as_deref().map(parse_target).transpose()?;
         let (architecture, variant) = platform(options.platform.as_deref())?;
         let staging = self.content().staging()?;
@@ -89,7 +93,10 @@ impl Store {
             variant,
             os: "linux".to_owned(),
             config: RunDocument::from_model(&options.defaults),
-            rootfs: RootDocument { kind: "layers".to_owned(), diff_ids: vec![diff_id] },
+            rootfs: RootDocument {
+                kind: "layers".to_owned(),
+                diff_ids: vec![diff_id],
+            },
             history: vec![HistoryDocument {
                 created: Some(now.to_string()),
                 comment: options.message.clone(),
@@ -100,7 +107,8 @@ impl Store {
         drop(staging);
         self.content().flush()?;
         let path = self.content().index_path();
-        let config = serde_json::to_vec(&document).map_err(|error| failed("write", &path)(error.into()))?;
+        let config =
+            serde_json::to_vec(&document).map_err(|error| failed("write", &path)(error.into()))?;
         let id = Digest::of(&config);
         self.change(|state| {
             self.content().write_blob(&id, &config)?;
@@ -124,7 +132,9 @@ impl Store {
 fn platform(text: Option<&str>) -> Result<(String, String), ImportError> {
     let mut parts = text.unwrap_or("linux").split('/');
     let is_linux = parts.next() == Some("linux");
-    let architecture = parts.next().map_or_else(|| Arch::default().to_string(), str::to_owned);
+    let architecture = parts
+        .next()
+        .map_or_else(|| Arch::default().to_string(), str::to_owned);
     let variant = parts.next().unwrap_or_default().to_owned();
     if !is_linux || architecture.is_empty() || parts.next().is_some() {
         return Err(ImportError::Platform(text.unwrap_or_default().to_owned()));

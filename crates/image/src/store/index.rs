@@ -60,7 +60,12 @@ pub(crate) struct LayerRecord {
 
 impl Default for Index {
     fn default() -> Self {
-        Self { version: VERSION, images: BTreeMap::new(), tags: BTreeMap::new(), layers: BTreeMap::new() }
+        Self {
+            version: VERSION,
+            images: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            layers: BTreeMap::new(),
+        }
     }
 }
 
@@ -92,7 +97,13 @@ pub(crate) struct State {
 
 impl State {
     /// Adds an image whose layers are here; of one that is here already only the removal is taken back.
-    pub(crate) fn add(&mut self, id: Digest, document: &ConfigDocument, config: Bytes, record: ImageRecord) {
+    pub(crate) fn add(
+        &mut self,
+        id: Digest,
+        document: &ConfigDocument,
+        config: Bytes,
+        record: ImageRecord,
+    ) {
         if let Some(known) = self.index.images.get_mut(&id) {
             known.removed = false;
             known.parent = known.parent.or(record.parent);
@@ -106,10 +117,22 @@ impl State {
     /// Takes the configuration of an image of the index into memory.
     pub(crate) fn remember(&mut self, id: Digest, document: &ConfigDocument, config: Bytes) {
         let diff_ids = document.rootfs.diff_ids.clone();
-        let size = |diff_id| self.index.layers.get(diff_id).map_or(0, |layer| layer.size_bytes);
+        let size = |diff_id| {
+            self.index
+                .layers
+                .get(diff_id)
+                .map_or(0, |layer| layer.size_bytes)
+        };
         let sizes: Vec<u64> = diff_ids.iter().map(size).collect();
         let image = Arc::new(document.to_image(id, &sizes));
-        self.images.insert(id, Stored { image, config, diff_ids });
+        self.images.insert(
+            id,
+            Stored {
+                image,
+                config,
+                diff_ids,
+            },
+        );
     }
 
     /// Names an image; answers who had the name before.
@@ -117,7 +140,10 @@ impl State {
         if let Some(record) = self.index.images.get_mut(&id) {
             record.tagged_at = Some(now);
         }
-        self.index.tags.insert(name.to_string(), id).filter(|before| *before != id)
+        self.index
+            .tags
+            .insert(name.to_string(), id)
+            .filter(|before| *before != id)
     }
 
     /// Forgets an image and its names.
@@ -129,7 +155,12 @@ impl State {
 
     /// Full names of an image.
     pub(crate) fn names(&self, id: &Digest) -> Vec<String> {
-        self.index.tags.iter().filter(|(_, named)| *named == id).map(|(name, _)| name.clone()).collect()
+        self.index
+            .tags
+            .iter()
+            .filter(|(_, named)| *named == id)
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     /// Brings the images that are read into line with the index.
@@ -139,7 +170,9 @@ impl State {
             names.entry(*id).or_default().push(name.clone());
         }
         for (id, stored) in &mut self.images {
-            let Some(record) = self.index.images.get(id) else { continue };
+            let Some(record) = self.index.images.get(id) else {
+                continue;
+            };
             let tags = names.remove(id).unwrap_or_default();
             let parent = record.parent.map(|parent| parent.to_string());
             let digests = match record.manifest {
@@ -147,28 +180,55 @@ impl State {
                 None => Vec::new(),
             };
             let image = &stored.image;
-            if image.tags != tags || image.parent != parent || image.tagged_at != record.tagged_at || image.digests != digests {
+            if image.tags != tags
+                || image.parent != parent
+                || image.tagged_at != record.tagged_at
+                || image.digests != digests
+            {
                 let image = Arc::make_mut(&mut stored.image);
-                (image.tags, image.parent, image.tagged_at, image.digests) = (tags, parent, record.tagged_at, digests);
+                (image.tags, image.parent, image.tagged_at, image.digests) =
+                    (tags, parent, record.tagged_at, digests);
             }
         }
         let index = &self.index;
         let is_listed = |id: &Digest| index.images.get(id).is_some_and(|record| !record.removed);
-        self.listed =
-            self.images.iter().filter(|(id, _)| is_listed(id)).map(|(_, stored)| Arc::clone(&stored.image)).collect();
-        self.listed.sort_by(|one, other| other.created_at.cmp(&one.created_at).then_with(|| one.id.cmp(&other.id)));
+        self.listed = self
+            .images
+            .iter()
+            .filter(|(id, _)| is_listed(id))
+            .map(|(_, stored)| Arc::clone(&stored.image))
+            .collect();
+        self.listed.sort_by(|one, other| {
+            other
+                .created_at
+                .cmp(&one.created_at)
+                .then_with(|| one.id.cmp(&other.id))
+        });
     }
 
     /// Layers that images need.
     pub(crate) fn needed_layers(&self) -> BTreeSet<Digest> {
-        self.images.values().flat_map(|stored| stored.diff_ids.iter().copied()).collect()
+        self.images
+            .values()
+            .flat_map(|stored| stored.diff_ids.iter().copied())
+            .collect()
     }
 
     /// Blobs that images and layers need.
     pub(crate) fn needed_blobs(&self) -> BTreeSet<Digest> {
-        let manifests = self.index.images.values().filter_map(|record| record.manifest);
+        let manifests = self
+            .index
+            .images
+            .values()
+            .filter_map(|record| record.manifest);
         let layers = self.index.layers.values().map(|layer| layer.blob);
-        self.index.images.keys().copied().chain(manifests).chain(layers).collect()
+        self.index
+            .images
+            .keys()
+            .copied()
+            .chain(manifests)
+            .chain(layers)
+            .collect()
     }
 
     /// The image with exactly this id, removed or not.
@@ -176,32 +236,58 @@ impl State {
         id.parse()
             .ok()
             .and_then(|digest: Digest| self.images.get(&digest))
-            .ok_or_else(|| LookupError::NotFound { reference: id.to_owned() })
+            .ok_or_else(|| LookupError::NotFound {
+                reference: id.to_owned(),
+            })
     }
 
     fn is_listed(&self, id: &Digest) -> bool {
-        self.index.images.get(id).is_some_and(|record| !record.removed)
+        self.index
+            .images
+            .get(id)
+            .is_some_and(|record| !record.removed)
     }
 
     /// Finds an image by name, id or the beginning of an id, in this order.
     pub(crate) fn find(&self, text: &str) -> Result<(Digest, FoundBy), LookupError> {
-        let not_found = |reference: &str| LookupError::NotFound { reference: reference.to_owned() };
-        let whole_id = if is_id(text) { Digest::from_hex(text) } else { text.parse().ok() };
+        let not_found = |reference: &str| LookupError::NotFound {
+            reference: reference.to_owned(),
+        };
+        let whole_id = if is_id(text) {
+            Digest::from_hex(text)
+        } else {
+            text.parse().ok()
+        };
         if let Some(id) = whole_id {
-            return if self.is_listed(&id) { Ok((id, FoundBy::Id)) } else { Err(not_found(text)) };
+            return if self.is_listed(&id) {
+                Ok((id, FoundBy::Id))
+            } else {
+                Err(not_found(text))
+            };
         }
         let reference = Reference::parse(text)
-            .map_err(|reason| LookupError::InvalidReference { reference: text.to_owned(), reason })?
+            .map_err(|reason| LookupError::InvalidReference {
+                reference: text.to_owned(),
+                reason,
+            })?
             .or_latest();
         if let Some(id) = self.find_name(&reference) {
             return Ok((id, FoundBy::Name(reference)));
         }
         let prefix = text.strip_prefix("sha256:").unwrap_or(text);
         if is_lower_hex(prefix) {
-            let mut matching = self.index.images.keys().filter(|id| self.is_listed(id) && id.hex().starts_with(prefix));
+            let mut matching = self
+                .index
+                .images
+                .keys()
+                .filter(|id| self.is_listed(id) && id.hex().starts_with(prefix));
             match (matching.next(), matching.next()) {
                 (Some(id), None) => return Ok((*id, FoundBy::Id)),
-                (Some(_), Some(_)) => return Err(LookupError::Ambiguous { reference: text.to_owned() }),
+                (Some(_), Some(_)) => {
+                    return Err(LookupError::Ambiguous {
+                        reference: text.to_owned(),
+                    });
+                }
                 (None, _) => {}
             }
         }
@@ -213,13 +299,23 @@ impl State {
             return self.index.tags.get(&reference.to_string()).copied();
         };
         let name = format!("{}@{digest}", reference.repository());
-        let stored = self.images.iter().find(|(_, stored)| stored.image.digests.contains(&name));
+        let stored = self
+            .images
+            .iter()
+            .find(|(_, stored)| stored.image.digests.contains(&name));
         stored.map(|(id, _)| *id).filter(|id| self.is_listed(id))
     }
 }
 
 /// The repositories of these names, with the digest of the manifest.
 fn digested_names(tags: &[String], manifest: &Digest) -> Vec<String> {
-    let repositories = tags.iter().filter_map(|tag| Reference::parse(tag).ok()).map(|tag| tag.repository());
-    repositories.map(|repository| format!("{repository}@{manifest}")).collect::<BTreeSet<_>>().into_iter().collect()
+    let repositories = tags
+        .iter()
+        .filter_map(|tag| Reference::parse(tag).ok())
+        .map(|tag| tag.repository());
+    repositories
+        .map(|repository| format!("{repository}@{manifest}"))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }

@@ -68,7 +68,11 @@ fn hint(error: &UnpackError) -> &'static str {
         UnpackError::Path(error) => std::io::Error::from(error.source).kind(),
         UnpackError::Archive(_) | UnpackError::Name { .. } => return "",
     };
-    if matches!(kind, StorageFull | QuotaExceeded) { ": the disk is full" } else { "" }
+    if matches!(kind, StorageFull | QuotaExceeded) {
+        ": the disk is full"
+    } else {
+        ""
+    }
 }
 
 /// Layers that stay, even though no image may have them yet, until this is dropped.
@@ -116,7 +120,10 @@ impl Store {
         staging: &Staging,
         progress: &(dyn Fn(&Digest, u64, u64) + Sync),
     ) -> Result<Pins, LayerError> {
-        let pins = std::sync::Mutex::new(Pins { store: self.clone(), layers: Vec::new() });
+        let pins = std::sync::Mutex::new(Pins {
+            store: self.clone(),
+            layers: Vec::new(),
+        });
         let jobs: Vec<_> = layers.iter().collect();
         let next = AtomicUsize::new(0);
         let has_failed = AtomicBool::new(false);
@@ -127,16 +134,23 @@ impl Store {
                 let ensured = self.ensure_layer(diff_id, blob.as_ref(), staging, progress);
                 has_failed.fetch_or(ensured.is_err(), Ordering::Relaxed);
                 ensured?;
-                pins.lock().unwrap_or_else(PoisonError::into_inner).layers.push(**diff_id);
+                pins.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .layers
+                    .push(**diff_id);
             }
             Ok(())
         };
-        let workers = thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
+        let workers = thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(jobs.len());
         let outcome: Result<(), LayerError> = thread::scope(|scope| {
             let spawned: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
             let own = work();
             #[expect(clippy::expect_used, reason = "a panic of a worker is passed on")]
-            let others = spawned.into_iter().map(|worker| worker.join().expect("unpack"));
+            let others = spawned
+                .into_iter()
+                .map(|worker| worker.join().expect("unpack"));
             others.fold(own, Result::and)
         });
         let pins = pins.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -154,12 +168,21 @@ impl Store {
         let state = self.state();
         let ids = find(&state)?;
         let stored = ids.iter().filter_map(|id| state.images.get(id));
-        let layers: Vec<Digest> = stored.flat_map(|stored| stored.diff_ids.iter().copied()).collect();
+        let layers: Vec<Digest> = stored
+            .flat_map(|stored| stored.diff_ids.iter().copied())
+            .collect();
         for layer in &layers {
             *changing.pins.entry(*layer).or_default() += 1;
         }
         drop(changing);
-        Ok((state, ids, Pins { store: self.clone(), layers }))
+        Ok((
+            state,
+            ids,
+            Pins {
+                store: self.clone(),
+                layers,
+            },
+        ))
     }
 
     /// Pins the layer, which is there afterwards.
@@ -179,16 +202,28 @@ impl Store {
             if changing.unpacking.insert(*diff_id) {
                 break;
             }
-            changing = self.inner.layer_settled.wait(changing).unwrap_or_else(PoisonError::into_inner);
+            changing = self
+                .inner
+                .layer_settled
+                .wait(changing)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         drop(changing);
-        let _unpacking = Unpacking { store: self, layer: *diff_id };
-        let blob = blob.ok_or_else(|| LayerError::Missing { layer: diff_id.to_string() })?;
+        let _unpacking = Unpacking {
+            store: self,
+            layer: *diff_id,
+        };
+        let blob = blob.ok_or_else(|| LayerError::Missing {
+            layer: diff_id.to_string(),
+        })?;
         let total = blob.spooled.size_bytes;
         let report = |current| progress(diff_id, current, total);
         let (dir, record, found) = self.unpack(blob, &diff_id.hex(), staging, &report)?;
         if found != *diff_id {
-            return Err(LayerError::Digest { expected: diff_id.to_string(), found: found.to_string() });
+            return Err(LayerError::Digest {
+                expected: diff_id.to_string(),
+                found: found.to_string(),
+            });
         }
         self.adopt_layer(*diff_id, &dir, blob, record)
     }
@@ -204,12 +239,20 @@ impl Store {
         let layer = || blob.spooled.digest.to_string();
         let file = File::open(&blob.path).map_err(failed("open", &blob.path))?;
         let compression = sniff(&file).map_err(|error| match error {
-            InflateError::Unsupported(source) => LayerError::Compression { layer: layer(), source },
+            InflateError::Unsupported(source) => LayerError::Compression {
+                layer: layer(),
+                source,
+            },
             InflateError::Read(source) => failed("read", &blob.path)(source).into(),
         })?;
         let dir = staging.create_dir(name)?;
-        let unpacked = unpack_blob(&file, compression, blob.spooled, &dir, progress)
-            .map_err(|source| LayerError::Unpack { layer: layer(), source })?;
+        let unpacked =
+            unpack_blob(&file, compression, blob.spooled, &dir, progress).map_err(|source| {
+                LayerError::Unpack {
+                    layer: layer(),
+                    source,
+                }
+            })?;
         let record = LayerRecord {
             blob: blob.spooled.digest,
             blob_bytes: blob.spooled.size_bytes,
@@ -223,10 +266,18 @@ impl Store {
     /// Moves an unpacked layer and its blob into place and pins it.
     ///
     /// It counts from now on for those who wait for it, and on disk with the first image that has it.
-    fn adopt_layer(&self, diff_id: Digest, dir: &std::path::Path, blob: &StagedBlob, record: LayerRecord) -> Result<(), LayerError> {
+    fn adopt_layer(
+        &self,
+        diff_id: Digest,
+        dir: &std::path::Path,
+        blob: &StagedBlob,
+        record: LayerRecord,
+    ) -> Result<(), LayerError> {
         let mut changing = self.changing();
-        self.content().adopt(&blob.path, &self.content().blob_path(&record.blob))?;
-        self.content().adopt(dir, &self.content().layer_path(&diff_id))?;
+        self.content()
+            .adopt(&blob.path, &self.content().blob_path(&record.blob))?;
+        self.content()
+            .adopt(dir, &self.content().layer_path(&diff_id))?;
         let mut state = State::clone(&self.state());
         state.index.layers.insert(diff_id, record);
         self.publish(state);
@@ -235,11 +286,19 @@ impl Store {
     }
 
     /// As [`Store::ensure_layers`], for one layer whose diff id is not known before.
-    pub(crate) fn add_layer(&self, blob: &StagedBlob, staging: &Staging) -> Result<(Digest, Pins), LayerError> {
+    pub(crate) fn add_layer(
+        &self,
+        blob: &StagedBlob,
+        staging: &Staging,
+    ) -> Result<(Digest, Pins), LayerError> {
         let (dir, record, diff_id) = self.unpack(blob, "layer", staging, &|_| {})?;
         let mut changing = self.changing();
         while changing.unpacking.contains(&diff_id) {
-            changing = self.inner.layer_settled.wait(changing).unwrap_or_else(PoisonError::into_inner);
+            changing = self
+                .inner
+                .layer_settled
+                .wait(changing)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         let is_here = self.state().index.layers.contains_key(&diff_id);
         if is_here {
@@ -248,9 +307,18 @@ impl Store {
         } else {
             changing.unpacking.insert(diff_id);
             drop(changing);
-            let _unpacking = Unpacking { store: self, layer: diff_id };
+            let _unpacking = Unpacking {
+                store: self,
+                layer: diff_id,
+            };
             self.adopt_layer(diff_id, &dir, blob, record)?;
         }
-        Ok((diff_id, Pins { store: self.clone(), layers: vec![diff_id] }))
+        Ok((
+            diff_id,
+            Pins {
+                store: self.clone(),
+                layers: vec![diff_id],
+            },
+        ))
     }
 }

@@ -177,9 +177,14 @@ struct Candidate {
 
 impl Candidate {
     /// Checks what every image must have.
-    fn new(path: PathBuf, config: Vec<u8>, layers: Vec<Option<StagedBlob>>, names: Vec<Reference>) -> Result<Self, LoadError> {
-        let document: ConfigDocument =
-            serde_json::from_slice(&config).map_err(|source| LoadError::Document { path, source })?;
+    fn new(
+        path: PathBuf,
+        config: Vec<u8>,
+        layers: Vec<Option<StagedBlob>>,
+        names: Vec<Reference>,
+    ) -> Result<Self, LoadError> {
+        let document: ConfigDocument = serde_json::from_slice(&config)
+            .map_err(|source| LoadError::Document { path, source })?;
         let (expected, found) = (layers.len(), document.rootfs.diff_ids.len());
         if expected != found {
             return Err(LoadError::LayerCount { expected, found });
@@ -188,7 +193,15 @@ impl Candidate {
             return Err(LoadError::OperatingSystem { os: document.os });
         }
         let id = Digest::of(&config);
-        Ok(Self { config, document, id, layers, names, parent: None, manifest: None })
+        Ok(Self {
+            config,
+            document,
+            id,
+            layers,
+            names,
+            parent: None,
+            manifest: None,
+        })
     }
 }
 
@@ -212,7 +225,11 @@ impl Store {
         pipe::feed_blocking(tar, move |reader| store.load_blocking(reader, progress)).await
     }
 
-    fn load_blocking(&self, reader: impl Read + Send, progress: impl Fn(Progress) + Send) -> Result<Vec<Loaded>, LoadError> {
+    fn load_blocking(
+        &self,
+        reader: impl Read + Send,
+        progress: impl Fn(Progress) + Send,
+    ) -> Result<Vec<Loaded>, LoadError> {
         let staging = self.content().staging()?;
         let tar = BufReader::with_capacity(256 << 10, inflated(reader)?);
         let members = Members::spool(tar, &staging)?;
@@ -225,16 +242,27 @@ impl Store {
         };
         let mut layers: BTreeMap<Digest, Option<StagedBlob>> = BTreeMap::new();
         for candidate in &candidates {
-            for (diff_id, blob) in candidate.document.rootfs.diff_ids.iter().zip(&candidate.layers) {
+            for (diff_id, blob) in candidate
+                .document
+                .rootfs
+                .diff_ids
+                .iter()
+                .zip(&candidate.layers)
+            {
                 let known = layers.entry(*diff_id).or_default();
                 *known = known.take().or_else(|| blob.clone());
             }
         }
         let progress = Mutex::new(progress);
-        let _pins = self.ensure_layers(&layers, &staging, &|layer, current_bytes, total_bytes| {
-            let report = progress.lock().unwrap_or_else(PoisonError::into_inner);
-            report(Progress { layer: layer.to_string(), current_bytes, total_bytes });
-        })?;
+        let _pins =
+            self.ensure_layers(&layers, &staging, &|layer, current_bytes, total_bytes| {
+                let report = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                report(Progress {
+                    layer: layer.to_string(),
+                    current_bytes,
+                    total_bytes,
+                });
+            })?;
         drop(staging);
         self.content().flush()?;
         self.add_images(candidates)
@@ -251,7 +279,13 @@ impl Store {
                     let blob = blob.as_ref().map(|blob| blob.spooled.digest);
                     state.index.layers.get(diff_id).map(|layer| layer.blob) == blob
                 };
-                let has_blobs = candidate.document.rootfs.diff_ids.iter().zip(&candidate.layers).all(is_ours);
+                let has_blobs = candidate
+                    .document
+                    .rootfs
+                    .diff_ids
+                    .iter()
+                    .zip(&candidate.layers)
+                    .all(is_ours);
                 let manifest = candidate.manifest.filter(|_| has_blobs);
                 self.content().write_blob(&id, &candidate.config)?;
                 if let Some((digest, text)) = &manifest {
@@ -272,7 +306,11 @@ impl Store {
                     });
                 }
                 if candidate.names.is_empty() {
-                    loaded.push(Loaded { id: id.to_string(), reference: None, displaced: None });
+                    loaded.push(Loaded {
+                        id: id.to_string(),
+                        reference: None,
+                        displaced: None,
+                    });
                 }
             }
             Ok(loaded)

@@ -114,7 +114,9 @@ impl Store {
     /// # Errors
     /// When another process has it open, or its files cannot be read.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        let content = Content::open(dir)?.ok_or_else(|| OpenError::Locked { path: dir.to_owned() })?;
+        let content = Content::open(dir)?.ok_or_else(|| OpenError::Locked {
+            path: dir.to_owned(),
+        })?;
         let state = read_state(&content)?;
         let (layers, blobs) = (state.needed_layers(), state.needed_blobs());
         content.sweep(|layer| layers.contains(layer), |blob| blobs.contains(blob))?;
@@ -124,7 +126,9 @@ impl Store {
             changing: Mutex::default(),
             layer_settled: Condvar::new(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// All images, the newest first.
@@ -152,7 +156,11 @@ impl Store {
     pub fn layers(&self, id: &str) -> Result<Vec<PathBuf>, LookupError> {
         let state = self.state();
         let diff_ids = &state.by_id(id)?.diff_ids;
-        Ok(diff_ids.iter().rev().map(|diff_id| self.inner.content.layer_path(diff_id)).collect())
+        Ok(diff_ids
+            .iter()
+            .rev()
+            .map(|diff_id| self.inner.content.layer_path(diff_id))
+            .collect())
     }
 
     /// The image's configuration document, byte for byte; its SHA-256 is the id.
@@ -168,19 +176,35 @@ impl Store {
     }
 
     fn state(&self) -> Arc<State> {
-        Arc::clone(&self.inner.state.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .inner
+                .state
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn changing(&self) -> MutexGuard<'_, Changing> {
-        self.inner.changing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .changing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn publish(&self, state: State) {
-        *self.inner.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        *self
+            .inner
+            .state
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
     }
 
     /// Makes a change: to a copy, to the disk, then for all to see; and frees what nobody needs now.
-    fn change<T, E: From<ContentError>>(&self, apply: impl FnOnce(&mut State) -> Result<T, E>) -> Result<T, E> {
+    fn change<T, E: From<ContentError>>(
+        &self,
+        apply: impl FnOnce(&mut State) -> Result<T, E>,
+    ) -> Result<T, E> {
         let changing = self.changing();
         let before = self.state();
         let mut state = State::clone(&before);
@@ -188,7 +212,8 @@ impl Store {
         state.settle();
         changing.drop_unneeded(&mut state);
         let path = self.content().index_path();
-        let text = serde_json::to_vec(&state.index).map_err(|error| content::failed("write", &path)(error.into()))?;
+        let text = serde_json::to_vec(&state.index)
+            .map_err(|error| content::failed("write", &path)(error.into()))?;
         self.content().replace(&path, &text)?;
         let gone = self.discard_difference(&before, &state);
         self.publish(state);
@@ -214,17 +239,29 @@ impl Store {
     /// Takes the layers and blobs away that only `before` needed; they are freed with the answer.
     fn discard_difference(&self, before: &State, after: &State) -> Vec<Staging> {
         let (blobs, needed) = (before.needed_blobs(), after.needed_blobs());
-        let blobs = blobs.difference(&needed).map(|blob| self.content().blob_path(blob));
-        let layers = before.index.layers.keys().filter(|layer| !after.index.layers.contains_key(layer));
+        let blobs = blobs
+            .difference(&needed)
+            .map(|blob| self.content().blob_path(blob));
+        let layers = before
+            .index
+            .layers
+            .keys()
+            .filter(|layer| !after.index.layers.contains_key(layer));
         let layers = layers.map(|layer| self.content().layer_path(layer));
-        layers.chain(blobs).filter_map(|path| self.content().discard(&path)).collect()
+        layers
+            .chain(blobs)
+            .filter_map(|path| self.content().discard(&path))
+            .collect()
     }
 }
 
 impl Changing {
     fn drop_unneeded(&self, state: &mut State) {
         let needed = state.needed_layers();
-        state.index.layers.retain(|layer, _| needed.contains(layer) || self.pins.contains_key(layer));
+        state
+            .index
+            .layers
+            .retain(|layer, _| needed.contains(layer) || self.pins.contains_key(layer));
     }
 }
 
@@ -232,14 +269,23 @@ impl Changing {
 fn read_state(content: &Content) -> Result<State, OpenError> {
     let path = content.index_path();
     let index = match std::fs::read(&path) {
-        Ok(text) => serde_json::from_slice::<Index>(&text).map_err(|source| OpenError::Index { path: path.clone(), source })?,
+        Ok(text) => serde_json::from_slice::<Index>(&text).map_err(|source| OpenError::Index {
+            path: path.clone(),
+            source,
+        })?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Index::default(),
         Err(error) => return Err(content::failed("read", &path)(error).into()),
     };
     if index.version != index::VERSION {
-        return Err(OpenError::Version { path, version: index.version });
+        return Err(OpenError::Version {
+            path,
+            version: index.version,
+        });
     }
-    let mut state = State { index, ..State::default() };
+    let mut state = State {
+        index,
+        ..State::default()
+    };
     let ids: Vec<Digest> = state.index.images.keys().copied().collect();
     for id in ids {
         match read_config(content, &id, &state.index) {
@@ -257,8 +303,17 @@ fn read_state(content: &Content) -> Result<State, OpenError> {
 }
 
 fn read_config(content: &Content, id: &Digest, index: &Index) -> Option<(ConfigDocument, Bytes)> {
-    let config = content.read_blob(id).ok().filter(|config| Digest::of(config) == *id)?;
+    let config = content
+        .read_blob(id)
+        .ok()
+        .filter(|config| Digest::of(config) == *id)?;
     let document: ConfigDocument = serde_json::from_slice(&config).ok()?;
-    let is_here = |layer: &Digest| index.layers.contains_key(layer) && content.layer_path(layer).is_dir();
-    document.rootfs.diff_ids.iter().all(is_here).then_some((document, config.into()))
+    let is_here =
+        |layer: &Digest| index.layers.contains_key(layer) && content.layer_path(layer).is_dir();
+    document
+        .rootfs
+        .diff_ids
+        .iter()
+        .all(is_here)
+        .then_some((document, config.into()))
 }

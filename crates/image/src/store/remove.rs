@@ -45,7 +45,8 @@ pub enum Conflict {
     /// It would lose its last name, and a container uses it.
     #[error(
         "conflict: unable to remove repository reference {reference:?} (must force) - container {} is using its referenced image {}",
-        short(container), short(id)
+        short(container),
+        short(id)
     )]
     NameInUse {
         /// As asked for.
@@ -56,7 +57,10 @@ pub enum Conflict {
         id: String,
     },
     /// Force does not help.
-    #[error("conflict: unable to delete {} (cannot be forced) - {reason}", short(id))]
+    #[error(
+        "conflict: unable to delete {} (cannot be forced) - {reason}",
+        short(id)
+    )]
     CannotForce {
         /// The image's id.
         id: String,
@@ -115,7 +119,12 @@ impl Store {
         in_use: &dyn Fn(&str) -> Option<Use>,
     ) -> Result<Vec<Removed>, RemoveError> {
         self.change(|state| {
-            let mut removal = Removal { state, in_use, force, removed: Vec::new() };
+            let mut removal = Removal {
+                state,
+                in_use,
+                force,
+                removed: Vec::new(),
+            };
             removal.run(reference, prune_parents)?;
             Ok(removal.removed)
         })
@@ -131,8 +140,15 @@ impl Store {
             return Ok(());
         }
         self.change(|state| {
-            let waiting = state.index.images.iter().filter(|(_, record)| record.removed);
-            let free: Vec<Digest> = waiting.map(|(id, _)| *id).filter(|id| in_use(&id.to_string()).is_none()).collect();
+            let waiting = state
+                .index
+                .images
+                .iter()
+                .filter(|(_, record)| record.removed);
+            let free: Vec<Digest> = waiting
+                .map(|(id, _)| *id)
+                .filter(|id| in_use(&id.to_string()).is_none())
+                .collect();
             for id in free {
                 state.forget(&id);
             }
@@ -153,7 +169,12 @@ impl Removal<'_> {
     fn run(&mut self, text: &str, prune_parents: bool) -> Result<(), RemoveError> {
         let (id, found_by) = self.state.find(text)?;
         let has_one_name = self.state.names(&id).len() == 1;
-        let mut parent = self.state.index.images.get(&id).and_then(|record| record.parent);
+        let mut parent = self
+            .state
+            .index
+            .images
+            .get(&id)
+            .and_then(|record| record.parent);
         match found_by {
             FoundBy::Name(name) => {
                 if !self.force
@@ -161,12 +182,19 @@ impl Removal<'_> {
                     && let Some(user) = (self.in_use)(&id.to_string())
                 {
                     let (reference, container) = (text.to_owned(), user.container);
-                    return Err(Conflict::NameInUse { reference, container, id: id.to_string() }.into());
+                    return Err(Conflict::NameInUse {
+                        reference,
+                        container,
+                        id: id.to_string(),
+                    }
+                    .into());
                 }
                 let tag = self.tag_of(&name, &id);
                 self.untag(&tag);
                 // The name that was asked for is gone: an image that is still needed stays behind.
-                if !self.state.names(&id).is_empty() || self.conflict(&id, !self.force, true).is_some() {
+                if !self.state.names(&id).is_empty()
+                    || self.conflict(&id, !self.force, true).is_some()
+                {
                     return Ok(());
                 }
             }
@@ -181,7 +209,12 @@ impl Removal<'_> {
             && let Some(id) = parent.filter(|id| self.state.index.images.contains_key(id))
             && self.conflict(&id, true, true).is_none()
         {
-            parent = self.state.index.images.get(&id).and_then(|record| record.parent);
+            parent = self
+                .state
+                .index
+                .images
+                .get(&id)
+                .and_then(|record| record.parent);
             self.delete(id);
         }
         Ok(())
@@ -189,31 +222,57 @@ impl Removal<'_> {
 
     /// The tag to remove: of a name with a digest, one of the same repository.
     fn tag_of(&self, name: &Reference, id: &Digest) -> String {
-        let is_same = |tag: &String| Reference::parse(tag).is_ok_and(|tag| tag.repository() == name.repository());
+        let is_same = |tag: &String| {
+            Reference::parse(tag).is_ok_and(|tag| tag.repository() == name.repository())
+        };
         match name.digest() {
             None => name.to_string(),
-            Some(_) => self.state.names(id).into_iter().find(is_same).unwrap_or_else(|| name.to_string()),
+            Some(_) => self
+                .state
+                .names(id)
+                .into_iter()
+                .find(is_same)
+                .unwrap_or_else(|| name.to_string()),
         }
     }
 
     fn untag(&mut self, name: &str) {
         self.state.index.tags.remove(name);
-        let familiar = Reference::parse(name).map_or_else(|_| name.to_owned(), |name| name.familiar());
+        let familiar =
+            Reference::parse(name).map_or_else(|_| name.to_owned(), |name| name.familiar());
         self.removed.push(Removed::Untagged(familiar));
     }
 
     /// What speaks against deleting the image; with `soft` also what force overrides, and with
     /// `names` its names are among that.
     fn conflict(&self, id: &Digest, soft: bool, names: bool) -> Option<Conflict> {
-        let needed = |reason| Some(Conflict::CannotForce { id: id.to_string(), reason });
-        let must_force = |reason| Some(Conflict::MustForce { id: id.to_string(), reason });
-        if self.state.index.images.values().any(|record| !record.removed && record.parent == Some(*id)) {
+        let needed = |reason| {
+            Some(Conflict::CannotForce {
+                id: id.to_string(),
+                reason,
+            })
+        };
+        let must_force = |reason| {
+            Some(Conflict::MustForce {
+                id: id.to_string(),
+                reason,
+            })
+        };
+        if self
+            .state
+            .index
+            .images
+            .values()
+            .any(|record| !record.removed && record.parent == Some(*id))
+        {
             return needed(Reason::Children);
         }
         let user = (self.in_use)(&id.to_string());
         match user {
             Some(user) if user.running => needed(Reason::Running(user.container)),
-            _ if soft && names && !self.state.names(id).is_empty() => must_force(Reason::ManyRepositories),
+            _ if soft && names && !self.state.names(id).is_empty() => {
+                must_force(Reason::ManyRepositories)
+            }
             Some(user) if soft => must_force(Reason::Stopped(user.container)),
             _ => None,
         }
@@ -225,7 +284,9 @@ impl Removal<'_> {
             self.untag(&name);
         }
         self.removed.push(Removed::Deleted(id.to_string()));
-        let Some(stored) = self.state.images.get(&id) else { return };
+        let Some(stored) = self.state.images.get(&id) else {
+            return;
+        };
         let diff_ids = stored.diff_ids.clone();
         if (self.in_use)(&id.to_string()).is_some() {
             if let Some(record) = self.state.index.images.get_mut(&id) {
@@ -234,9 +295,17 @@ impl Removal<'_> {
             return;
         }
         self.state.forget(&id);
-        let left: BTreeSet<Digest> =
-            self.state.images.values().flat_map(|stored| chain_ids(&stored.diff_ids)).collect();
-        let gone = chain_ids(&diff_ids).into_iter().rev().take_while(|chain| !left.contains(chain));
-        self.removed.extend(gone.map(|chain| Removed::Deleted(chain.to_string())));
+        let left: BTreeSet<Digest> = self
+            .state
+            .images
+            .values()
+            .flat_map(|stored| chain_ids(&stored.diff_ids))
+            .collect();
+        let gone = chain_ids(&diff_ids)
+            .into_iter()
+            .rev()
+            .take_while(|chain| !left.contains(chain));
+        self.removed
+            .extend(gone.map(|chain| Removed::Deleted(chain.to_string())));
     }
 }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use oci_spec::image::{
-    Descriptor, DescriptorBuilder, Digest as OciDigest, ImageIndexBuilder, ImageManifestBuilder, MediaType, SCHEMA_VERSION,
+    Descriptor, DescriptorBuilder, Digest as OciDigest, ImageIndexBuilder, ImageManifestBuilder,
+    MediaType, SCHEMA_VERSION,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -57,18 +58,30 @@ impl Store {
     ///
     /// # Errors
     /// When a name is unknown. What fails later ends the stream with an error.
-    pub async fn save(&self, names: &[String]) -> Result<impl AsyncRead + Send + Unpin + 'static + use<>, SaveError> {
+    pub async fn save(
+        &self,
+        names: &[String],
+    ) -> Result<impl AsyncRead + Send + Unpin + 'static + use<>, SaveError> {
         let mut wanted = Wanted::new();
         let (state, _, pins) = self.pin_images(|state| {
             for name in names {
                 add(state, name, &mut wanted)?;
             }
-            if wanted.is_empty() { Err(SaveError::Nothing) } else { Ok(wanted.keys().copied().collect()) }
+            if wanted.is_empty() {
+                Err(SaveError::Nothing)
+            } else {
+                Ok(wanted.keys().copied().collect())
+            }
         })?;
         let (writer, reader) = pipe::outward();
         let store = self.clone();
         tokio::task::spawn_blocking(move || {
-            let mut archive = Archive { store, state, tar: tar::Builder::new(writer), written: BTreeSet::new() };
+            let mut archive = Archive {
+                store,
+                state,
+                tar: tar::Builder::new(writer),
+                written: BTreeSet::new(),
+            };
             let outcome = archive.write(&wanted);
             drop(pins);
             if let Ok(writer) = archive.tar.into_inner() {
@@ -86,10 +99,18 @@ fn add(state: &State, text: &str, wanted: &mut Wanted) -> Result<(), LookupError
         && repository.digest().is_none()
     {
         let prefix = format!("{repository}:");
-        let mut tags = state.index.tags.iter().filter(|(name, _)| name.starts_with(&prefix)).peekable();
+        let mut tags = state
+            .index
+            .tags
+            .iter()
+            .filter(|(name, _)| name.starts_with(&prefix))
+            .peekable();
         if tags.peek().is_some() {
             for (name, id) in tags {
-                wanted.entry(*id).or_default().extend(Reference::parse(name));
+                wanted
+                    .entry(*id)
+                    .or_default()
+                    .extend(Reference::parse(name));
             }
             return Ok(());
         }
@@ -161,21 +182,34 @@ impl Archive {
             self.add(&config, &stored.config)?;
             let mut layers = Vec::new();
             for diff_id in &stored.diff_ids {
-                let record = state.index.layers.get(diff_id).ok_or(StreamError::Gone(*id))?;
+                let record = state
+                    .index
+                    .layers
+                    .get(diff_id)
+                    .ok_or(StreamError::Gone(*id))?;
                 layers.push(self.add_layer(diff_id, record)?);
             }
             let descriptor = self.add_manifest(id, stored, &config, &layers)?;
-            let top = layers.last().map(|layer| layer.digest.hex()).unwrap_or_default();
+            let top = layers
+                .last()
+                .map(|layer| layer.digest.hex())
+                .unwrap_or_default();
             for name in names {
                 let tag = name.tag().unwrap_or_default();
                 let annotations = [
                     ("io.containerd.image.name".to_owned(), name.to_string()),
-                    ("org.opencontainers.image.ref.name".to_owned(), tag.to_owned()),
+                    (
+                        "org.opencontainers.image.ref.name".to_owned(),
+                        tag.to_owned(),
+                    ),
                 ];
                 let mut named = descriptor.clone();
                 named.set_annotations(Some(annotations.into()));
                 descriptors.push(named);
-                repositories.entry(name.familiar_name()).or_default().insert(tag.to_owned(), top.clone());
+                repositories
+                    .entry(name.familiar_name())
+                    .or_default()
+                    .insert(tag.to_owned(), top.clone());
             }
             if names.is_empty() {
                 descriptors.push(descriptor);
@@ -197,7 +231,10 @@ impl Archive {
         let index = serde_json::to_value(&index)?;
         self.add_file("index.json", &serde_json::to_vec(&index)?)?;
         self.add_file("manifest.json", &serde_json::to_vec(&items)?)?;
-        self.add_file("oci-layout", &serde_json::to_vec(&json!({ "imageLayoutVersion": "1.0.0" }))?)?;
+        self.add_file(
+            "oci-layout",
+            &serde_json::to_vec(&json!({ "imageLayoutVersion": "1.0.0" }))?,
+        )?;
         if !repositories.is_empty() {
             self.add_file("repositories", &serde_json::to_vec(&repositories)?)?;
         }
@@ -205,10 +242,24 @@ impl Archive {
     }
 
     /// The manifest it came with, as long as its layers are written as they came; else a new one.
-    fn add_manifest(&mut self, id: &Digest, stored: &Stored, config: &Blob, layers: &[Blob]) -> Result<Descriptor, StreamError> {
-        let mut records = stored.diff_ids.iter().filter_map(|diff_id| self.state.index.layers.get(diff_id));
+    fn add_manifest(
+        &mut self,
+        id: &Digest,
+        stored: &Stored,
+        config: &Blob,
+        layers: &[Blob],
+    ) -> Result<Descriptor, StreamError> {
+        let mut records = stored
+            .diff_ids
+            .iter()
+            .filter_map(|diff_id| self.state.index.layers.get(diff_id));
         let as_they_came = records.all(|record| record.compression != Compression::Zstd);
-        let kept = self.state.index.images.get(id).and_then(|record| record.manifest);
+        let kept = self
+            .state
+            .index
+            .images
+            .get(id)
+            .and_then(|record| record.manifest);
         let (text, media_type) = match kept.filter(|_| as_they_came) {
             Some(manifest) => {
                 let text = self.store.content().read_blob(&manifest)?;
@@ -216,7 +267,10 @@ impl Archive {
                 (text, known.media_type.unwrap_or(MediaType::ImageManifest))
             }
             None => {
-                let layers = layers.iter().map(Blob::descriptor).collect::<Result<Vec<_>, _>>()?;
+                let layers = layers
+                    .iter()
+                    .map(Blob::descriptor)
+                    .collect::<Result<Vec<_>, _>>()?;
                 let manifest = ImageManifestBuilder::default()
                     .schema_version(SCHEMA_VERSION)
                     .media_type(MediaType::ImageManifest)
@@ -226,7 +280,11 @@ impl Archive {
                 (serde_json::to_vec(&manifest)?, MediaType::ImageManifest)
             }
         };
-        let blob = Blob { digest: Digest::of(&text), size_bytes: text.len() as u64, media_type };
+        let blob = Blob {
+            digest: Digest::of(&text),
+            size_bytes: text.len() as u64,
+            media_type,
+        };
         self.add(&blob, &text)?;
         blob.descriptor()
     }
@@ -238,7 +296,11 @@ impl Archive {
             Compression::Gzip => (record.blob, record.blob_bytes, MediaType::ImageLayerGzip),
             Compression::Zstd => (*diff_id, record.plain_bytes, MediaType::ImageLayer),
         };
-        let blob = Blob { digest, size_bytes, media_type };
+        let blob = Blob {
+            digest,
+            size_bytes,
+            media_type,
+        };
         if self.written.insert(digest) {
             let file = self.store.content().open_blob(&record.blob)?;
             let stream: Box<dyn Read> = match record.compression {
@@ -262,14 +324,22 @@ impl Archive {
     }
 
     /// Times are zero, so that the same images make the same archive.
-    fn append(&mut self, path: &str, size_bytes: u64, content: impl Read) -> Result<(), StreamError> {
+    fn append(
+        &mut self,
+        path: &str,
+        size_bytes: u64,
+        content: impl Read,
+    ) -> Result<(), StreamError> {
         let mut header = tar::Header::new_ustar();
         header.set_path(path)?;
         header.set_mode(0o644);
         header.set_size(size_bytes);
         header.set_cksum();
         // A blob that is shorter than its record would shift everything after it.
-        let mut counted = Counted { input: content.take(size_bytes), read: 0 };
+        let mut counted = Counted {
+            input: content.take(size_bytes),
+            read: 0,
+        };
         self.tar.append(&header, &mut counted)?;
         if counted.read < size_bytes {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());

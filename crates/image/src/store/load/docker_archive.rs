@@ -25,13 +25,23 @@ struct Item {
 /// The images of the archive.
 pub(super) fn images(members: &Members) -> Result<Vec<Candidate>, LoadError> {
     const MANIFEST: &str = "manifest.json";
-    let items: Vec<Item> = serde_json::from_slice(&members.document(MANIFEST)?)
-        .map_err(|source| LoadError::Document { path: MANIFEST.into(), source })?;
+    let items: Vec<Item> =
+        serde_json::from_slice(&members.document(MANIFEST)?).map_err(|source| {
+            LoadError::Document {
+                path: MANIFEST.into(),
+                source,
+            }
+        })?;
     items.into_iter().map(|item| image(members, item)).collect()
 }
 
 fn image(members: &Members, item: Item) -> Result<Candidate, LoadError> {
-    let names = item.repo_tags.unwrap_or_default().into_iter().map(name).collect::<Result<_, _>>()?;
+    let names = item
+        .repo_tags
+        .unwrap_or_default()
+        .into_iter()
+        .map(name)
+        .collect::<Result<_, _>>()?;
     check(members, &item.config)?;
     let mut layers = Vec::new();
     for path in item.layers.unwrap_or_default() {
@@ -46,7 +56,9 @@ fn image(members: &Members, item: Item) -> Result<Candidate, LoadError> {
 
 /// A member that is called by a digest must have it.
 fn check(members: &Members, path: &str) -> Result<(), LoadError> {
-    let named = path.strip_prefix("blobs/sha256/").and_then(Digest::from_hex);
+    let named = path
+        .strip_prefix("blobs/sha256/")
+        .and_then(Digest::from_hex);
     if let Some(digest) = named {
         members.blob(&digest)?;
     }
@@ -54,9 +66,15 @@ fn check(members: &Members, path: &str) -> Result<(), LoadError> {
 }
 
 fn name(text: String) -> Result<Reference, LoadError> {
-    let reference = Reference::parse(&text).map_err(|reason| LoadError::Name { name: text.clone(), reason })?;
+    let reference = Reference::parse(&text).map_err(|reason| LoadError::Name {
+        name: text.clone(),
+        reason,
+    })?;
     if reference.tag().is_none() || reference.digest().is_some() {
-        return Err(LoadError::Name { name: text, reason: crate::reference::ReferenceError::Format });
+        return Err(LoadError::Name {
+            name: text,
+            reason: crate::reference::ReferenceError::Format,
+        });
     }
     Ok(reference)
 }

@@ -49,7 +49,10 @@ impl Members {
                         SpoolError::Read(error) => LoadError::from(error),
                         SpoolError::Write(error) => failed("write", &staged)(error).into(),
                     })?;
-                    Member::File(StagedBlob { path: staged, spooled })
+                    Member::File(StagedBlob {
+                        path: staged,
+                        spooled,
+                    })
                 }
                 // Docker and skopeo write a layer once and link to it where it occurs again.
                 Kind::Symlink => {
@@ -84,7 +87,9 @@ impl Members {
 
     /// Content of a manifest or configuration.
     pub(super) fn document(&self, path: &str) -> Result<Vec<u8>, LoadError> {
-        let member = self.get(path).ok_or_else(|| LoadError::MissingMember { path: path.into() })?;
+        let member = self
+            .get(path)
+            .ok_or_else(|| LoadError::MissingMember { path: path.into() })?;
         if member.spooled.size_bytes > LARGEST_DOCUMENT {
             return Err(LoadError::DocumentTooLarge { path: path.into() });
         }
@@ -96,9 +101,10 @@ impl Members {
         let path = blob_path(digest);
         let member = self.get(&path);
         match member {
-            Some(blob) if blob.spooled.digest != *digest => {
-                Err(LoadError::DigestMismatch { path: path.into(), found: blob.spooled.digest.to_string() })
-            }
+            Some(blob) if blob.spooled.digest != *digest => Err(LoadError::DigestMismatch {
+                path: path.into(),
+                found: blob.spooled.digest.to_string(),
+            }),
             _ => Ok(member),
         }
     }

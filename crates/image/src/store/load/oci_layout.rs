@@ -25,7 +25,11 @@ pub(super) fn images(members: &Members) -> Result<Vec<Candidate>, LoadError> {
     const INDEX: &str = "index.json";
     let index: ImageIndex = parse(INDEX, &members.document(INDEX)?)?;
     let mut candidates: Vec<Candidate> = Vec::new();
-    for descriptor in index.manifests().iter().filter(|descriptor| !is_about(descriptor)) {
+    for descriptor in index
+        .manifests()
+        .iter()
+        .filter(|descriptor| !is_about(descriptor))
+    {
         let mut candidate = resolve(members, descriptor, 0)?;
         let names = name(descriptor)?;
         match candidates.iter_mut().find(|known| known.id == candidate.id) {
@@ -44,32 +48,52 @@ pub(super) fn images(members: &Members) -> Result<Vec<Candidate>, LoadError> {
 }
 
 fn parse<T: DeserializeOwned>(path: &str, text: &[u8]) -> Result<T, LoadError> {
-    serde_json::from_slice(text).map_err(|source| LoadError::Document { path: path.into(), source })
+    serde_json::from_slice(text).map_err(|source| LoadError::Document {
+        path: path.into(),
+        source,
+    })
 }
 
 /// Follows indexes down to an image.
-fn resolve(members: &Members, descriptor: &Descriptor, depth: usize) -> Result<Candidate, LoadError> {
+fn resolve(
+    members: &Members,
+    descriptor: &Descriptor,
+    depth: usize,
+) -> Result<Candidate, LoadError> {
     let digest = digest(descriptor)?;
     let text = document(members, descriptor)?;
     let path = blob_path(&digest);
     match descriptor.media_type() {
         MediaType::ImageIndex => {}
-        MediaType::Other(other) if other == "application/vnd.docker.distribution.manifest.list.v2+json" => {}
+        MediaType::Other(other)
+            if other == "application/vnd.docker.distribution.manifest.list.v2+json" => {}
         MediaType::ImageManifest => return image(members, digest, text),
-        MediaType::Other(other) if other == "application/vnd.docker.distribution.manifest.v2+json" => {
+        MediaType::Other(other)
+            if other == "application/vnd.docker.distribution.manifest.v2+json" =>
+        {
             return image(members, digest, text);
         }
-        other => return Err(LoadError::MediaType { media_type: other.to_string() }),
+        other => {
+            return Err(LoadError::MediaType {
+                media_type: other.to_string(),
+            });
+        }
     }
     if depth == DEEPEST_NESTING {
         return Err(LoadError::Nesting);
     }
     let index: ImageIndex = parse(&path, &text)?;
-    let chosen = choose(index.manifests()).ok_or_else(|| LoadError::NoPlatform { platform: host_platform() })?;
+    let chosen = choose(index.manifests()).ok_or_else(|| LoadError::NoPlatform {
+        platform: host_platform(),
+    })?;
     resolve(members, chosen, depth + 1)
 }
 
-fn image(members: &Members, manifest_digest: Digest, text: Vec<u8>) -> Result<Candidate, LoadError> {
+fn image(
+    members: &Members,
+    manifest_digest: Digest,
+    text: Vec<u8>,
+) -> Result<Candidate, LoadError> {
     let manifest: ImageManifest = parse(&blob_path(&manifest_digest), &text)?;
     let config = manifest.config();
     let is_image = match config.media_type() {
@@ -78,7 +102,9 @@ fn image(members: &Members, manifest_digest: Digest, text: Vec<u8>) -> Result<Ca
         _ => false,
     };
     if !is_image {
-        return Err(LoadError::MediaType { media_type: config.media_type().to_string() });
+        return Err(LoadError::MediaType {
+            media_type: config.media_type().to_string(),
+        });
     }
     let mut layers = Vec::new();
     for layer in manifest.layers() {
@@ -89,7 +115,8 @@ fn image(members: &Members, manifest_digest: Digest, text: Vec<u8>) -> Result<Ca
         layers.push(blob.cloned());
     }
     let path = blob_path(&digest(config)?);
-    let mut candidate = Candidate::new(path.into(), document(members, config)?, layers, Vec::new())?;
+    let mut candidate =
+        Candidate::new(path.into(), document(members, config)?, layers, Vec::new())?;
     candidate.manifest = Some((manifest_digest, text));
     Ok(candidate)
 }
@@ -112,11 +139,19 @@ fn check_size(descriptor: &Descriptor, found: u64) -> Result<(), LoadError> {
         return Ok(());
     }
     let path = blob_path(&digest(descriptor)?).into();
-    Err(LoadError::SizeMismatch { path, found, said: descriptor.size() })
+    Err(LoadError::SizeMismatch {
+        path,
+        found,
+        said: descriptor.size(),
+    })
 }
 
 fn annotation<'a>(descriptor: &'a Descriptor, key: &str) -> Option<&'a str> {
-    descriptor.annotations().as_ref()?.get(key).map(String::as_str)
+    descriptor
+        .annotations()
+        .as_ref()?
+        .get(key)
+        .map(String::as_str)
 }
 
 fn is_about(descriptor: &Descriptor) -> bool {
@@ -126,8 +161,13 @@ fn is_about(descriptor: &Descriptor) -> bool {
 /// The name in the annotations; a bare tag names no image.
 fn name(descriptor: &Descriptor) -> Result<Option<Reference>, LoadError> {
     let full = annotation(descriptor, REF_NAME).filter(|name| name.contains(['/', ':']));
-    let Some(name) = annotation(descriptor, NAME).or(full) else { return Ok(None) };
-    let reference = Reference::parse(name).map_err(|reason| LoadError::Name { name: name.to_owned(), reason })?;
+    let Some(name) = annotation(descriptor, NAME).or(full) else {
+        return Ok(None);
+    };
+    let reference = Reference::parse(name).map_err(|reason| LoadError::Name {
+        name: name.to_owned(),
+        reason,
+    })?;
     Ok(Some(reference.or_latest()).filter(|reference| reference.digest().is_none()))
 }
 
@@ -138,7 +178,9 @@ fn host_platform() -> String {
 /// The best for this host: its platform, then one that does not say for which it is.
 fn choose(manifests: &[Descriptor]) -> Option<&Descriptor> {
     let images = || manifests.iter().filter(|descriptor| !is_about(descriptor));
-    let fits = |platform: &Platform| *platform.os() == Os::Linux && *platform.architecture() == Arch::default();
+    let fits = |platform: &Platform| {
+        *platform.os() == Os::Linux && *platform.architecture() == Arch::default()
+    };
     images()
         .find(|descriptor| descriptor.platform().as_ref().is_some_and(fits))
         .or_else(|| images().find(|descriptor| descriptor.platform().is_none()))
