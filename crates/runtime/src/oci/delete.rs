@@ -35,8 +35,7 @@ pub(super) fn delete(root: &Path, id: &str, force: bool) -> Result<(), OciError>
         answer => answer?,
     };
     let state = record.status(root)?;
-    let deletable = force || matches!(state, Status::Stopped | Status::Created);
-    if !deletable {
+    if !force && state != Status::Stopped {
         return Err(OciError::State {
             operation: "delete",
             state,

@@ -104,6 +104,8 @@ impl Birth<'_> {
         )?;
         root::enter(tree.as_fd(), self.stages.pivot)
             .map_err(|error| StartError::internal(&error))?;
+        self.finish_root(&tree)
+            .map_err(|error| StartError::internal(&error))?;
         reporter.ended("root");
 
         take_streams(&self.io)?;
@@ -212,12 +214,12 @@ impl Birth<'_> {
         let list = |paths: &Option<Vec<String>>| paths.clone().unwrap_or_default();
         masked::protect(&container, &list(self.linux.readonly_paths())).map_err(mounts)?;
         masked::mask(&container, &list(self.linux.masked_paths()), sources.null).map_err(mounts)?;
-        self.finish_root(&tree).map_err(mounts)?;
         reporter.ended("masks");
         Ok(tree)
     }
 
-    /// Attributes of the root itself, which would be in the way before.
+    /// Attributes of the root itself, which would be in the way before: a shared root cannot be
+    /// pivoted to. Mounts below it have their own.
     fn finish_root(&self, tree: &OwnedFd) -> Result<(), MountError> {
         let slash = Path::new("/");
         if self
@@ -233,13 +235,13 @@ impl Birth<'_> {
             };
             change(tree.as_fd(), Recursion::No, read_only, slash)?;
         }
-        if let Some((propagation, recursion)) = self
+        if let Some((propagation, _)) = self
             .linux
             .rootfs_propagation()
             .as_deref()
             .and_then(propagation)
         {
-            set_propagation(tree.as_fd(), propagation, recursion, slash)?;
+            set_propagation(tree.as_fd(), propagation, Recursion::No, slash)?;
         }
         Ok(())
     }

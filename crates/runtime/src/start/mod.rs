@@ -31,6 +31,7 @@ use crate::capabilities::Sets;
 use crate::cgroup::Cgroup;
 use crate::console::Slave;
 use crate::idmap::Mappings;
+use crate::init::Init;
 use crate::launch::{Exec, Launch, StartError, StartErrorKind};
 use crate::namespaces::Namespaces;
 use crate::overlay::IdMapping;
@@ -156,6 +157,11 @@ pub(crate) fn container_in_stages(
         clamp: launch.clamp_capabilities,
         seccomp: &launch.seccomp,
         inherited: stages.inherited,
+        init: launch
+            .init
+            .then(Init::load)
+            .transpose()
+            .map_err(refused("load the init program"))?,
     };
     let proc = Proc::open().map_err(|error| StartError::internal(&error))?;
     let mappings = if namespaces.new_user() {
@@ -276,6 +282,7 @@ pub(crate) fn exec_inheriting(
         clamp: exec.clamp_capabilities,
         seccomp: &exec.seccomp,
         inherited,
+        init: None,
     };
     let (status, report) = pipe()?;
     let birth = joining::Birth {

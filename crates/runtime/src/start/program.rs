@@ -20,6 +20,7 @@ use rustix::thread::{
 use super::status::Reporter;
 use super::{ChildIo, lookup};
 use crate::capabilities::Sets;
+use crate::init::Init;
 use crate::launch::{StartError, StartErrorKind};
 use crate::procfs::Proc;
 use crate::user::{Databases, Identity, UserError};
@@ -36,6 +37,8 @@ pub(super) struct Program<'launch> {
     pub(super) seccomp: &'launch [u8],
     /// Descriptors from 3 on that the program inherits.
     pub(super) inherited: u32,
+    /// Runs under a small process 1.
+    pub(super) init: Option<Init>,
 }
 
 /// What is needed of the host after its file system is gone.
@@ -139,6 +142,9 @@ impl Program<'_> {
             self.clamp,
         )
         .map_err(|error| StartError::invalid(&error))?;
+        // Before a filter that may know nothing of such a call; what is opened later closes itself.
+        sys::descriptors::close_on_exec_from(3 + self.inherited)
+            .map_err(step("close descriptors"))?;
         give_streams(identity.uid)?;
         labels.apply(self.process)?;
         let no_new_privileges = self.process.no_new_privileges().unwrap_or(false);
@@ -278,11 +284,17 @@ impl Program<'_> {
         reporter: &mut Reporter,
     ) -> Result<Infallible, StartError> {
         reporter.flush();
-        sys::descriptors::close_on_exec_from(3 + self.inherited)
-            .map_err(step("close descriptors"))?;
-        sys::exec::execve(&prepared.path, &prepared.args, &prepared.env).map_err(|errno| {
-            lookup::not_executed(&prepared.path.to_string_lossy(), &prepared.name, errno)
-        })
+        let Prepared {
+            path,
+            args,
+            env,
+            name,
+        } = prepared;
+        match &self.init {
+            Some(init) => init.execute(path, args, env),
+            None => sys::exec::execve(path, args, env),
+        }
+        .map_err(|errno| lookup::not_executed(&path.to_string_lossy(), name, errno))
     }
 }
 
