@@ -8,9 +8,10 @@ use std::net::IpAddr;
 use model::network::{Driver, Network};
 use serde::{Deserialize, Serialize};
 
+use super::change::{Batch, Mac};
 use super::error::NetworkError;
 use super::firewall::{Element, Set};
-use super::netlink::{Batch, Mac, Socket};
+use super::netlink::Socket;
 use super::pool::set_parameter;
 
 /// The most ports a bridge can have (`BR_MAX_PORTS`, net/bridge/br_private.h).

@@ -12,8 +12,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
+use super::change::Batch;
 use super::error::NetworkError;
-use super::netlink::{Batch, Socket};
+use super::netlink::Socket;
 
 /// A namespace with loopback up, mounted at `path`.
 #[derive(Debug)]

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::change::Batch;
 use super::error::NetworkError;
 use super::namespace::Namespace;
-use super::netlink::{Batch, Socket};
+use super::netlink::Socket;
 
 /// How long the pool is left alone after something was taken, unless it runs low.
 const PAUSE: Duration = Duration::from_millis(20);

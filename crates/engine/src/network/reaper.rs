@@ -8,9 +8,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::change::Batch;
 use super::error::NetworkError;
 use super::namespace::Namespace;
-use super::netlink::{Batch, Socket};
+use super::netlink::Socket;
 
 /// How long is waited for more, before what there is is taken apart.
 const GATHER: Duration = Duration::from_millis(10);

@@ -13,10 +13,11 @@ use model::instance::{Endpoint, Instance};
 use model::network::Network;
 
 use super::bridge::{Bridge, PORT_LIMIT};
+use super::change::{Batch, Port, parse_mac};
 use super::error::NetworkError;
 use super::files;
 use super::namespace::{self, Namespace};
-use super::netlink::{Batch, Port, Socket, parse_mac};
+use super::netlink::Socket;
 use super::pool::{Outer, set_parameter};
 use super::ports::{self, Held, Target};
 use super::reaper::Remains;

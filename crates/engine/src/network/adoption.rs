@@ -1,0 +1,213 @@
+//! Taking over what an earlier daemon left on the node, and sweeping what belongs to nobody.
+//!
+//! Run once, when the networks are opened: records say what there should be, the kernel what there
+//! is. A bridge that is gone is made again; a sandbox whose namespace or interfaces are gone is
+//! forgotten; interfaces and namespaces of ours that no record names are removed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use model::Id;
+
+use super::bridge::Bridge;
+use super::error::{NetworkError, OpenError};
+use super::firewall::Firewall;
+use super::namespace::{self, Namespace};
+use super::netlink::{self, Socket};
+use super::pool::{self, Maker, Pool};
+use super::ports::{self, Ports};
+use super::reaper::{self, Reaper};
+use super::record::{Record, Records};
+use super::sandbox::{self, Live};
+use super::{Inner, NetworkConfig};
+
+impl Inner {
+    pub(super) fn open(
+        config: NetworkConfig,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<Self, OpenError> {
+        let NetworkConfig {
+            data_dir,
+            bridge_prefix: prefix,
+            pool_size,
+        } = config;
+        let fits = (1..=7).contains(&prefix.len())
+            && prefix.starts_with(|first: char| first.is_ascii_alphabetic())
+            && prefix.chars().all(|c| c.is_ascii_alphanumeric());
+        if !fits {
+            return Err(OpenError::Prefix { prefix });
+        }
+        let run = data_dir.join("run");
+        let directory = run.join("netns");
+        namespace::prepare_directory(&directory)?;
+        let data_dir = std::fs::canonicalize(&data_dir).map_err(|source| NetworkError::File {
+            attempt: "find",
+            path: data_dir,
+            source,
+        })?;
+        let alias = format!("longshore {}", data_dir.display());
+        let mut host = Socket::open().map_err(|source| NetworkError::Namespace {
+            attempt: "talk to the node's",
+            source,
+        })?;
+        let networks = Records::open(run.join("networks"))?;
+        let sandboxes = Records::open(run.join("sandboxes"))?;
+        refuse_others(&host.links()?, &prefix, &alias)?;
+        pool::set_parameter("ipv4/ip_forward", "1")?;
+
+        let bridges = adopt_bridges(&mut host, &networks, &prefix, &alias)?;
+        let adopted = adopt_sandboxes(&sandboxes, &directory, &mut host)?;
+        sweep(&mut host, &directory, &alias, &bridges, &adopted)?;
+
+        let published = adopted
+            .iter()
+            .flat_map(|(record, _)| record.published.iter());
+        let elements = bridges
+            .values()
+            .flat_map(Bridge::elements)
+            .chain(ports::elements(published));
+        let firewall = Firewall::open(&prefix, elements)?;
+        let maker = Maker {
+            directory: directory.clone(),
+            prefix: prefix.clone(),
+            alias: alias.clone(),
+        };
+        let inner = Self {
+            prefix,
+            alias,
+            directory,
+            ports: Ports::new(runtime.clone()),
+            runtime,
+            host: Mutex::new(host),
+            bridges: Mutex::new(bridges),
+            slots: Mutex::default(),
+            names: Arc::default(),
+            firewall,
+            pool: Pool::open(maker, pool_size)?,
+            reaper: Reaper::open()?,
+            networks,
+            sandboxes,
+        };
+        for (record, namespace) in adopted {
+            let held = inner.ports.adopt(record.published.clone());
+            for interface in &record.interfaces {
+                inner.enter_names(&record, interface);
+            }
+            let id = record.instance;
+            let mut live = Live {
+                record,
+                namespace,
+                held,
+                resolver: None,
+            };
+            if let Err(error) = inner.start_resolver(&mut live) {
+                tracing::warn!(instance = %id, error = &error as &dyn std::error::Error, "no resolver after the restart");
+            }
+            inner.slots().insert(id, Arc::new(Mutex::new(Some(live))));
+        }
+        inner.pass_forwarding();
+        Ok(inner)
+    }
+}
+
+/// Refuses a prefix that the daemon of another data directory uses, if that still exists.
+fn refuse_others(links: &[netlink::Link], prefix: &str, alias: &str) -> Result<(), OpenError> {
+    for link in links.iter().filter(|link| link.name.starts_with(prefix)) {
+        let Some(owner) = link.alias.as_deref().filter(|owner| *owner != alias) else {
+            continue;
+        };
+        if let Some(owner) = owner.strip_prefix("longshore ")
+            && std::path::Path::new(owner).exists()
+        {
+            return Err(OpenError::PrefixTaken {
+                interface: link.name.clone(),
+                owner: owner.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn adopt_bridges(
+    host: &mut Socket,
+    networks: &Records,
+    prefix: &str,
+    alias: &str,
+) -> Result<HashMap<Id, Bridge>, NetworkError> {
+    let mut bridges = HashMap::new();
+    for old in networks.load::<Bridge>()? {
+        let id = old.network.meta.id;
+        match Bridge::make(host, &old.network, prefix, alias) {
+            Ok(bridge) => {
+                networks.put(id, &bridge)?;
+                bridges.insert(id, bridge);
+            }
+            // It is tried again, and its user told, when it is needed.
+            Err(error) => {
+                tracing::warn!(network = %id, error = &error as &dyn std::error::Error, "bridge not taken over");
+                networks.remove(id)?;
+            }
+        }
+    }
+    Ok(bridges)
+}
+
+fn adopt_sandboxes(
+    sandboxes: &Records,
+    directory: &std::path::Path,
+    host: &mut Socket,
+) -> Result<Vec<(Record, Namespace)>, NetworkError> {
+    let links: HashSet<u32> = host.links()?.iter().map(|link| link.index).collect();
+    let mut adopted = Vec::new();
+    for record in sandboxes.load::<Record>()? {
+        let whole = record
+            .interfaces
+            .iter()
+            .all(|interface| links.contains(&interface.outer_index));
+        match Namespace::adopt(sandbox::path(directory, &record)) {
+            Some(namespace) if whole => adopted.push((record, namespace)),
+            // The node was started anew, or the daemon ended in the middle of a removal.
+            _ => sandboxes.remove(record.instance)?,
+        }
+    }
+    Ok(adopted)
+}
+
+/// Removes interfaces and namespaces of ours that belong to no bridge and no sandbox.
+fn sweep(
+    host: &mut Socket,
+    directory: &std::path::Path,
+    alias: &str,
+    bridges: &HashMap<Id, Bridge>,
+    adopted: &[(Record, Namespace)],
+) -> Result<(), NetworkError> {
+    let kept: HashSet<u32> = bridges
+        .values()
+        .map(|bridge| bridge.index)
+        .chain(adopted.iter().flat_map(|(record, _)| {
+            record
+                .interfaces
+                .iter()
+                .map(|interface| interface.outer_index)
+        }))
+        .collect();
+    let unowned: Vec<u32> = host
+        .links()?
+        .into_iter()
+        .filter(|link| link.alias.as_deref() == Some(alias) && !kept.contains(&link.index))
+        .map(|link| link.index)
+        .collect();
+    reaper::remove_interfaces(&unowned)?;
+    let listed = |source| NetworkError::File {
+        attempt: "list",
+        path: directory.to_owned(),
+        source,
+    };
+    for entry in std::fs::read_dir(directory).map_err(listed)? {
+        let path = entry.map_err(listed)?.path();
+        if !adopted.iter().any(|(_, namespace)| namespace.path == path) {
+            Namespace::release(&path)?;
+        }
+    }
+    Ok(())
+}
