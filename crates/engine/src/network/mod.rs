@@ -22,6 +22,7 @@ use model::stream::InterfaceStats;
 mod adoption;
 mod bridge;
 mod change;
+mod description;
 mod error;
 mod files;
 mod firewall;

@@ -5,17 +5,17 @@
 //! left.
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use model::Id;
 use model::instance::{Endpoint, Instance};
 use model::network::Network;
 
+use super::Inner;
 use super::bridge::{Bridge, PORT_LIMIT};
 use super::change::{Batch, Port, parse_mac};
 use super::error::NetworkError;
-use super::files;
 use super::namespace::{self, Namespace};
 use super::netlink::Socket;
 use super::pool::{Outer, set_parameter};
@@ -23,7 +23,6 @@ use super::ports::{self, Held, Target};
 use super::reaper::Remains;
 use super::record::{Interface, Naming, Record};
 use super::resolver::Resolver;
-use super::{Inner, Sandbox};
 
 /// A sandbox in use.
 #[derive(Debug)]
@@ -430,87 +429,6 @@ impl Inner {
         self.firewall.change(&new, &gone)
     }
 
-    /// What the caller needs to know of a sandbox.
-    pub(super) fn describe(&self, live: &Live) -> Result<Sandbox, NetworkError> {
-        let netns = duplicate(live.namespace.fd.as_fd())?;
-        let record = &live.record;
-        let node = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        let has_ipv6 = record
-            .interfaces
-            .iter()
-            .any(|interface| interface.endpoint.ipv6.is_some());
-        let resolv_conf = if live.resolver.is_some() {
-            files::resolv_with_resolver(&node, &record.naming.dns)
-        } else {
-            files::resolv_without_resolver(&node, &record.naming.dns, has_ipv6)
-        };
-        Ok(Sandbox {
-            netns,
-            netns_path: live.namespace.path.clone(),
-            endpoints: record
-                .interfaces
-                .iter()
-                .map(|interface| interface.endpoint.clone())
-                .collect(),
-            ports: record
-                .published
-                .iter()
-                .map(|published| published.bound.clone())
-                .collect(),
-            resolv_conf,
-            hosts: self.hosts(record),
-        })
-    }
-
-    /// What `/etc/hosts` holds.
-    pub(super) fn hosts(&self, record: &Record) -> String {
-        let own: Vec<IpAddr> = record
-            .interfaces
-            .iter()
-            .flat_map(|interface| addresses(&interface.endpoint))
-            .collect();
-        let mut linked = Vec::new();
-        for interface in &record.interfaces {
-            let Some(bridge) = self.bridge(interface.endpoint.network) else {
-                continue;
-            };
-            // A network with names answers for links itself.
-            if bridge.network.spec.dns {
-                continue;
-            }
-            let names = self.names();
-            for (other, alias) in &interface.links {
-                for address in names
-                    .addresses(interface.endpoint.network, other)
-                    .unwrap_or_default()
-                {
-                    let shown = if alias == other {
-                        alias.clone()
-                    } else {
-                        format!("{alias} {other}")
-                    };
-                    linked.push((address, shown));
-                }
-            }
-        }
-        files::hosts(&record.naming, &own, &linked, self.host_gateway())
-    }
-
-    /// The node, as an instance sees it: its address on the default network, or on any.
-    fn host_gateway(&self) -> Option<IpAddr> {
-        let bridges = self.bridges();
-        let any = bridges
-            .values()
-            .find(|bridge| bridge.network.spec.predefined)
-            .or_else(|| bridges.values().next());
-        any?.network
-            .spec
-            .subnets
-            .iter()
-            .map(|subnet| subnet.gateway)
-            .find(IpAddr::is_ipv4)
-    }
-
     /// Enters the names of an instance on one of its networks.
     pub(super) fn enter_names(&self, record: &Record, interface: &Interface) {
         let mut names = vec![record.naming.name.clone()];
@@ -664,13 +582,6 @@ fn full(error: NetworkError, bridges: &[Bridge]) -> NetworkError {
         }
         _ => error,
     }
-}
-
-fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, NetworkError> {
-    rustix::io::fcntl_dupfd_cloexec(fd, 0).map_err(|errno| NetworkError::Namespace {
-        attempt: "keep open",
-        source: errno.into(),
-    })
 }
 
 /// Where a recorded namespace is mounted.
