@@ -134,7 +134,7 @@ async fn a_published_port_leads_inside_from_everywhere() {
     let (front, back) = (node.network("front", |_| {}), node.network("back", |_| {}));
     let web = node
         .attach("web", &[&front], |spec| {
-            spec.published_ports = vec![port(80, 0)]
+            spec.published_ports = vec![port(80, 0)];
         })
         .await;
     let neighbour = node.attach("neighbour", &[&front], |_| {}).await;
@@ -185,7 +185,7 @@ async fn a_port_that_names_an_address_answers_there_only() {
     };
     let web = node
         .attach("web", &[&network], |spec| {
-            spec.published_ports = vec![loopback.clone()]
+            spec.published_ports = vec![loopback.clone()];
         })
         .await;
     echo(&web, 80);
@@ -208,13 +208,13 @@ async fn a_port_that_is_taken_is_refused_in_dockers_words() {
     let network = node.network("net", |_| {});
     let first = node
         .attach("first", &[&network], |spec| {
-            spec.published_ports = vec![port(80, 0)]
+            spec.published_ports = vec![port(80, 0)];
         })
         .await;
     let taken = first.ports[0].host_port;
     let error = node
         .try_attach("second", &[&network], |spec| {
-            spec.published_ports = vec![port(80, taken)]
+            spec.published_ports = vec![port(80, taken)];
         })
         .await
         .unwrap_err();
@@ -235,7 +235,7 @@ async fn a_port_that_is_taken_is_refused_in_dockers_words() {
     let taken = foreign.local_addr().unwrap().port();
     let error = node
         .try_attach("third", &[&network], |spec| {
-            spec.published_ports = vec![port(80, taken)]
+            spec.published_ports = vec![port(80, taken)];
         })
         .await
         .unwrap_err();
@@ -256,7 +256,7 @@ async fn a_port_that_is_taken_is_refused_in_dockers_words() {
     };
     let fourth = node
         .attach("fourth", &[&network], |spec| {
-            spec.published_ports = vec![range.clone(), udp.clone()]
+            spec.published_ports = vec![range.clone(), udp.clone()];
         })
         .await;
     assert!(
@@ -285,12 +285,12 @@ async fn names_are_answered_on_networks_that_have_them() {
     let web = node.attach("web", &[&front], |_| {}).await;
     let one = node
         .attach("one", &[&front], |spec| {
-            spec.attachments[0].aliases = vec!["service".to_owned()]
+            spec.attachments[0].aliases = vec!["service".to_owned()];
         })
         .await;
     let two = node
         .attach("two", &[&front], |spec| {
-            spec.attachments[0].aliases = vec!["service".to_owned()]
+            spec.attachments[0].aliases = vec!["service".to_owned()];
         })
         .await;
     let outside = node.attach("outside", &[&plain], |_| {}).await;
@@ -336,7 +336,7 @@ async fn an_instance_joins_and_leaves_networks_while_it_runs() {
     let (front, back) = (node.network("front", |_| {}), node.network("back", |_| {}));
     let mut web = node
         .attach("web", &[&front], |spec| {
-            spec.published_ports = vec![port(80, 0)]
+            spec.published_ports = vec![port(80, 0)];
         })
         .await;
     let database = node.attach("database", &[&back], |_| {}).await;
@@ -365,7 +365,7 @@ async fn a_new_daemon_takes_over_and_sweeps() {
     let network = node.network("net", |_| {});
     let web = node
         .attach("web", &[&network], |spec| {
-            spec.published_ports = vec![port(80, 0)]
+            spec.published_ports = vec![port(80, 0)];
         })
         .await;
     let other = node.attach("other", &[&network], |_| {}).await;
@@ -407,7 +407,7 @@ async fn many_at_once_come_and_go_and_leave_nothing() {
     let networks = [&network];
     let sandboxes = futures_util::future::join_all(names.iter().map(|name| {
         node.attach(name, &networks, |spec| {
-            spec.published_ports = vec![port(80, 0)]
+            spec.published_ports = vec![port(80, 0)];
         })
     }))
     .await;
@@ -436,7 +436,7 @@ async fn ipv6_works_at_once() {
     let network = node.network("six", |spec| spec.subnets.push(node::ipv6_subnet()));
     let one = node
         .attach("one", &[&network], |spec| {
-            spec.published_ports = vec![port(80, 0)]
+            spec.published_ports = vec![port(80, 0)];
         })
         .await;
     let two = node.attach("two", &[&network], |_| {}).await;
