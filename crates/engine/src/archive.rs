@@ -15,9 +15,9 @@ use image::pipe;
 use model::instance::{Failure, FailureKind};
 use model::stream::PathStat;
 use rooted::{Root, RootedError};
+use runtime::user::{Databases, UserError};
 use rustix::fs::FileType;
 use rustix::io::Errno;
-use runtime::user::{Databases, UserError};
 
 use self::pack::{PackError, Packer};
 use self::path::Spot;
@@ -72,9 +72,14 @@ impl From<CopyError> for Failure {
     fn from(error: CopyError) -> Self {
         let kind = match &error {
             CopyError::NotFound { .. } => FailureKind::NotFound,
-            CopyError::ExtractionPoint | CopyError::ReadOnlyRoot | CopyError::ReadOnlyMount | CopyError::User(_) => FailureKind::Invalid,
+            CopyError::ExtractionPoint
+            | CopyError::ReadOnlyRoot
+            | CopyError::ReadOnlyMount
+            | CopyError::User(_) => FailureKind::Invalid,
             // Docker answers 500 to all of these, even where the archive is at fault.
-            CopyError::NotADirectory { .. } | CopyError::Path(_) | CopyError::Extract(_) => FailureKind::Internal,
+            CopyError::NotADirectory { .. } | CopyError::Path(_) | CopyError::Extract(_) => {
+                FailureKind::Internal
+            }
         };
         failure(kind, &error)
     }
@@ -95,7 +100,11 @@ pub(crate) async fn read(view: View, path: &str) -> Result<(PathStat, Archive), 
     })
     .await?;
     let archive = stream("archive", move |out| {
-        let mounts = view.mounts.iter().map(|mount| mount.target.clone()).collect();
+        let mounts = view
+            .mounts
+            .iter()
+            .map(|mount| mount.target.clone())
+            .collect();
         let mut packer = Packer::new(out, mounts);
         packer.add(&spot)?;
         packer.finish()
@@ -104,17 +113,32 @@ pub(crate) async fn read(view: View, path: &str) -> Result<(PathStat, Archive), 
 }
 
 /// Extracts an archive into the directory at `path`.
-pub(crate) async fn write(view: View, path: &str, archive: Archive, options: ExtractOptions) -> Result<(), Failure> {
+pub(crate) async fn write(
+    view: View,
+    path: &str,
+    archive: Archive,
+    options: ExtractOptions,
+) -> Result<(), Failure> {
     let path = path.to_owned();
     // Nothing is read from the client before it is clear that it can be written.
     let (view, into, owner) = blocking(move || {
         let into = view.extraction_point(&path)?;
-        let owner = if options.copy_owners { view.owner()? } else { None };
+        let owner = if options.copy_owners {
+            view.owner()?
+        } else {
+            None
+        };
         Ok((view, into, owner))
     })
     .await?;
-    let options = extract::Options { keep_kinds: options.no_overwrite_dir_non_dir, owner };
-    let extracted = pipe::feed_blocking(archive, move |reader| extract::extract(reader, &view.root, &into, options)).await;
+    let options = extract::Options {
+        keep_kinds: options.no_overwrite_dir_non_dir,
+        owner,
+    };
+    let extracted = pipe::feed_blocking(archive, move |reader| {
+        extract::extract(reader, &view.root, &into, options)
+    })
+    .await;
     extracted.map_err(|error| CopyError::from(error).into())
 }
 
@@ -134,13 +158,20 @@ impl View {
 
     /// The absolute path, without links, of the directory at `path`, if it can be written.
     fn extraction_point(&self, path: &str) -> Result<PathBuf, CopyError> {
-        let absolute = path::resolved(&self.root, &rooted::normalized(Path::new(path))).map_err(|error| self.about(error, path))?;
-        let there = self.root.stat(&absolute, false).map_err(|error| self.about(error, path))?;
+        let absolute = path::resolved(&self.root, &rooted::normalized(Path::new(path)))
+            .map_err(|error| self.about(error, path))?;
+        let there = self
+            .root
+            .stat(&absolute, false)
+            .map_err(|error| self.about(error, path))?;
         if FileType::from_raw_mode(there.st_mode) != FileType::Directory {
             return Err(CopyError::ExtractionPoint);
         }
         // The deepest one counts: mounts may be nested.
-        let covering = self.mounts.iter().filter(|mount| absolute.starts_with(&mount.target));
+        let covering = self
+            .mounts
+            .iter()
+            .filter(|mount| absolute.starts_with(&mount.target));
         match covering.max_by_key(|mount| mount.target.components().count()) {
             Some(mount) if mount.is_read_only => Err(CopyError::ReadOnlyMount),
             None if self.is_read_only => Err(CopyError::ReadOnlyRoot),
@@ -159,8 +190,13 @@ impl View {
 
     fn about(&self, error: RootedError, path: &str) -> CopyError {
         match error.source {
-            Errno::NOENT => CopyError::NotFound { path: path.to_owned(), name: self.name.clone() },
-            Errno::NOTDIR => CopyError::NotADirectory { path: path.to_owned() },
+            Errno::NOENT => CopyError::NotFound {
+                path: path.to_owned(),
+                name: self.name.clone(),
+            },
+            Errno::NOTDIR => CopyError::NotADirectory {
+                path: path.to_owned(),
+            },
             _ => error.into(),
         }
     }
@@ -177,13 +213,21 @@ fn stream(
         let packed = pack(&mut out);
         out.finish(packed.map_err(|error| io::Error::other(internal(&error).message)));
     };
-    match std::thread::Builder::new().name(name.to_owned()).spawn(work) {
+    match std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+    {
         Ok(_thread) => Ok(Box::new(archive)),
-        Err(error) => Err(refused(FailureKind::Internal, format!("start a thread for an archive: {error}"))),
+        Err(error) => Err(refused(
+            FailureKind::Internal,
+            format!("start a thread for an archive: {error}"),
+        )),
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, CopyError> + Send + 'static) -> Result<T, Failure> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CopyError> + Send + 'static,
+) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(answer) => answer.map_err(Failure::from),
         Err(error) => std::panic::resume_unwind(error.into_panic()),

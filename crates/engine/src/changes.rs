@@ -29,7 +29,11 @@ const OPAQUE: &str = "trusted.overlay.opaque";
 #[derive(Debug, thiserror::Error)]
 enum ChangesError {
     #[error("{attempt} {}", path.display())]
-    Layer { attempt: &'static str, path: PathBuf, source: Errno },
+    Layer {
+        attempt: &'static str,
+        path: PathBuf,
+        source: Errno,
+    },
     #[error("compare {}: directories are nested deeper than {MAX_DEPTH}", path.display())]
     TooDeep { path: PathBuf },
 }
@@ -53,10 +57,17 @@ impl Inner {
 /// What the writable layer `upper` changes of the layers `lower` (the topmost first), by path.
 fn list(upper: &Path, lower: &[PathBuf]) -> Result<Vec<Change>, ChangesError> {
     let open = |path: &Path| {
-        open_directory(CWD, path.as_os_str()).map_err(|source| ChangesError::Layer { attempt: "open layer", path: path.to_owned(), source })
+        open_directory(CWD, path.as_os_str()).map_err(|source| ChangesError::Layer {
+            attempt: "open layer",
+            path: path.to_owned(),
+            source,
+        })
     };
     let upper = open(upper)?;
-    let lower: Vec<OwnedFd> = lower.iter().map(|path| open(path)).collect::<Result<_, _>>()?;
+    let lower: Vec<OwnedFd> = lower
+        .iter()
+        .map(|path| open(path))
+        .collect::<Result<_, _>>()?;
     let mut changes = Vec::new();
     compare(&upper, &lower, Path::new("/"), 0, &mut changes)?;
     changes.sort_by(|one, other| one.path.cmp(&other.path));
@@ -65,23 +76,44 @@ fn list(upper: &Path, lower: &[PathBuf]) -> Result<Vec<Change>, ChangesError> {
 
 /// Bytes of the files in a writable layer; one with several names counts once.
 fn size_bytes(upper: &Path) -> Result<u64, ChangesError> {
-    let layer = open_directory(CWD, upper.as_os_str())
-        .map_err(|source| ChangesError::Layer { attempt: "open layer", path: upper.to_owned(), source })?;
+    let layer = open_directory(CWD, upper.as_os_str()).map_err(|source| ChangesError::Layer {
+        attempt: "open layer",
+        path: upper.to_owned(),
+        source,
+    })?;
     measure(&layer, upper, 0, &mut HashSet::new())
 }
 
-fn measure(directory: &OwnedFd, path: &Path, depth: usize, seen: &mut HashSet<(u64, u64)>) -> Result<u64, ChangesError> {
+fn measure(
+    directory: &OwnedFd,
+    path: &Path,
+    depth: usize,
+    seen: &mut HashSet<(u64, u64)>,
+) -> Result<u64, ChangesError> {
     if depth > MAX_DEPTH {
-        return Err(ChangesError::TooDeep { path: path.to_owned() });
+        return Err(ChangesError::TooDeep {
+            path: path.to_owned(),
+        });
     }
     let mut bytes = 0_u64;
     for name in names(directory, path)? {
-        let Some(stat) = stat(directory.as_fd(), &name, path)? else { continue };
+        let Some(stat) = stat(directory.as_fd(), &name, path)? else {
+            continue;
+        };
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             match open_directory(directory, &name) {
-                Ok(below) => bytes = bytes.saturating_add(measure(&below, &path.join(&name), depth + 1, seen)?),
+                Ok(below) => {
+                    bytes =
+                        bytes.saturating_add(measure(&below, &path.join(&name), depth + 1, seen)?)
+                }
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(source) => return Err(ChangesError::Layer { attempt: "open", path: path.join(&name), source }),
+                Err(source) => {
+                    return Err(ChangesError::Layer {
+                        attempt: "open",
+                        path: path.join(&name),
+                        source,
+                    });
+                }
             }
         } else if stat.st_nlink == 1 || seen.insert((stat.st_dev, stat.st_ino)) {
             bytes = bytes.saturating_add(u64::try_from(stat.st_size).unwrap_or_default());
@@ -91,15 +123,30 @@ fn measure(directory: &OwnedFd, path: &Path, depth: usize, seen: &mut HashSet<(u
 }
 
 /// Compares one directory of the writable layer with the same one of the layers that show through.
-fn compare(upper: &OwnedFd, lower: &[OwnedFd], path: &Path, depth: usize, changes: &mut Vec<Change>) -> Result<(), ChangesError> {
+fn compare(
+    upper: &OwnedFd,
+    lower: &[OwnedFd],
+    path: &Path,
+    depth: usize,
+    changes: &mut Vec<Change>,
+) -> Result<(), ChangesError> {
     if depth > MAX_DEPTH {
-        return Err(ChangesError::TooDeep { path: path.to_owned() });
+        return Err(ChangesError::TooDeep {
+            path: path.to_owned(),
+        });
     }
     for name in names(upper, path)? {
-        let Some(new) = stat(upper.as_fd(), &name, path)? else { continue };
+        let Some(new) = stat(upper.as_fd(), &name, path)? else {
+            continue;
+        };
         let inside = path.join(&name);
         let old = visible(lower, &name, path)?;
-        let mut note = |kind| changes.push(Change { path: inside.to_string_lossy().into_owned(), kind });
+        let mut note = |kind| {
+            changes.push(Change {
+                path: inside.to_string_lossy().into_owned(),
+                kind,
+            })
+        };
         if is_whiteout(&new) {
             // One that hides nothing is left of something made and removed again.
             if old.is_some() {
@@ -115,7 +162,11 @@ fn compare(upper: &OwnedFd, lower: &[OwnedFd], path: &Path, depth: usize, change
         if FileType::from_raw_mode(new.st_mode) != FileType::Directory {
             continue;
         }
-        let failed = |source| ChangesError::Layer { attempt: "open", path: inside.clone(), source };
+        let failed = |source| ChangesError::Layer {
+            attempt: "open",
+            path: inside.clone(),
+            source,
+        };
         let directory = match open_directory(upper, &name) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
             answer => answer.map_err(failed)?,
@@ -130,14 +181,22 @@ fn compare(upper: &OwnedFd, lower: &[OwnedFd], path: &Path, depth: usize, change
 }
 
 /// What lower layers have in a directory that hides all of it, and that is not there again.
-fn deleted_by_opaque(upper: &OwnedFd, lower: &[OwnedFd], path: &Path, changes: &mut Vec<Change>) -> Result<(), ChangesError> {
+fn deleted_by_opaque(
+    upper: &OwnedFd,
+    lower: &[OwnedFd],
+    path: &Path,
+    changes: &mut Vec<Change>,
+) -> Result<(), ChangesError> {
     let mut hidden = BTreeSet::new();
     for layer in lower {
         hidden.extend(names(layer, path)?);
     }
     for name in hidden {
         if visible(lower, &name, path)?.is_some() && stat(upper.as_fd(), &name, path)?.is_none() {
-            changes.push(Change { path: path.join(&name).to_string_lossy().into_owned(), kind: ChangeKind::Deleted });
+            changes.push(Change {
+                path: path.join(&name).to_string_lossy().into_owned(),
+                kind: ChangeKind::Deleted,
+            });
         }
     }
     Ok(())
@@ -154,7 +213,11 @@ fn visible(lower: &[OwnedFd], name: &OsStr, path: &Path) -> Result<Option<Stat>,
 }
 
 /// The directories of this name whose contents are merged, the topmost first.
-fn showing_through(lower: &[OwnedFd], name: &OsStr, path: &Path) -> Result<Vec<OwnedFd>, ChangesError> {
+fn showing_through(
+    lower: &[OwnedFd],
+    name: &OsStr,
+    path: &Path,
+) -> Result<Vec<OwnedFd>, ChangesError> {
     let mut merged = Vec::new();
     for layer in lower {
         match open_directory(layer, name) {
@@ -168,7 +231,13 @@ fn showing_through(lower: &[OwnedFd], name: &OsStr, path: &Path) -> Result<Vec<O
             Err(Errno::NOENT) => {}
             // A file or a whiteout hides what is below it.
             Err(Errno::NOTDIR | Errno::LOOP) => break,
-            Err(source) => return Err(ChangesError::Layer { attempt: "open", path: path.to_owned(), source }),
+            Err(source) => {
+                return Err(ChangesError::Layer {
+                    attempt: "open",
+                    path: path.to_owned(),
+                    source,
+                });
+            }
         }
     }
     Ok(merged)
@@ -195,15 +264,27 @@ fn open_directory(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
     fs::openat(parent, name, flags, Mode::empty())
 }
 
-fn stat(directory: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<Option<Stat>, ChangesError> {
+fn stat(
+    directory: BorrowedFd<'_>,
+    name: &OsStr,
+    path: &Path,
+) -> Result<Option<Stat>, ChangesError> {
     match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(None),
-        answer => answer.map(Some).map_err(|source| ChangesError::Layer { attempt: "look at", path: path.join(name), source }),
+        answer => answer.map(Some).map_err(|source| ChangesError::Layer {
+            attempt: "look at",
+            path: path.join(name),
+            source,
+        }),
     }
 }
 
 fn names(directory: &OwnedFd, path: &Path) -> Result<Vec<OsString>, ChangesError> {
-    let failed = |source| ChangesError::Layer { attempt: "list", path: path.to_owned(), source };
+    let failed = |source| ChangesError::Layer {
+        attempt: "list",
+        path: path.to_owned(),
+        source,
+    };
     let mut names = Vec::new();
     for entry in fs::Dir::read_from(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;

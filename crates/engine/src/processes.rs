@@ -35,7 +35,9 @@ impl Inner {
     pub(crate) async fn processes(&self, id: Id, ps_args: &[String]) -> Result<Processes, Failure> {
         let live = self.runs.running(id).ok_or_else(|| not_running(id))?;
         let cgroup = Cgroup::at(&live.note.cgroups_path);
-        let pids = cgroup.and_then(|cgroup| cgroup.processes()).map_err(|error| internal(&error))?;
+        let pids = cgroup
+            .and_then(|cgroup| cgroup.processes())
+            .map_err(|error| internal(&error))?;
         list(&pids, ps_args).await.map_err(|error| internal(&error))
     }
 }
@@ -43,9 +45,19 @@ impl Inner {
 /// Runs `ps` with these arguments (`-ef` when there are none) and keeps the rows of `pids`.
 async fn list(pids: &[u32], ps_args: &[String]) -> Result<Processes, ProcessesError> {
     let default = ["-ef".to_owned()];
-    let args = if ps_args.is_empty() { &default } else { ps_args };
+    let args = if ps_args.is_empty() {
+        &default
+    } else {
+        ps_args
+    };
     refuse_other_pid_titles(args)?;
-    let chosen = format!("-q{}", pids.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
+    let chosen = format!(
+        "-q{}",
+        pids.iter()
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+    );
     let output = match run(args, Some(&chosen)).await {
         // Some options do not go with a choice of processes.
         Err(ProcessesError::Failed { .. }) => run(args, None).await?,
@@ -56,14 +68,20 @@ async fn list(pids: &[u32], ps_args: &[String]) -> Result<Processes, ProcessesEr
 
 async fn run(args: &[String], chosen: Option<&String>) -> Result<String, ProcessesError> {
     let mut command = Command::new("ps");
-    command.args(args).args(chosen).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    command
+        .args(args)
+        .args(chosen)
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
     let output = command.output().await.map_err(ProcessesError::Run)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
     let first = complaint.lines().next().filter(|line| !line.is_empty());
-    Err(ProcessesError::Failed { message: first.map_or_else(|| output.status.to_string(), str::to_owned) })
+    Err(ProcessesError::Failed {
+        message: first.map_or_else(|| output.status.to_string(), str::to_owned),
+    })
 }
 
 /// Another column titled `PID` would make the rows of other processes pass for the instance's.
@@ -73,10 +91,17 @@ fn refuse_other_pid_titles(args: &[String]) -> Result<(), ProcessesError> {
     for (index, word) in words.iter().enumerate() {
         for (at, _) in word.match_indices('=') {
             let (name, title) = (&word[..at], &word[at + 1..]);
-            let title = if title.is_empty() { words.get(index + 1).copied().unwrap_or("") } else { title };
+            let title = if title.is_empty() {
+                words.get(index + 1).copied().unwrap_or("")
+            } else {
+                title
+            };
             let column = name.rsplit(',').next().unwrap_or(name);
             if title.starts_with("PID") && column != "pid" {
-                return Err(ProcessesError::Title { name: name.to_owned(), title: title.to_owned() });
+                return Err(ProcessesError::Title {
+                    name: name.to_owned(),
+                    title: title.to_owned(),
+                });
             }
         }
     }
@@ -85,16 +110,28 @@ fn refuse_other_pid_titles(args: &[String]) -> Result<(), ProcessesError> {
 
 fn table(output: &str, pids: &HashSet<u32>) -> Result<Processes, ProcessesError> {
     let mut lines = output.lines();
-    let titles: Vec<String> = lines.next().unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
-    let pid_column = titles.iter().position(|title| title == "PID").ok_or(ProcessesError::NoPid)?;
+    let titles: Vec<String> = lines
+        .next()
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let pid_column = titles
+        .iter()
+        .position(|title| title == "PID")
+        .ok_or(ProcessesError::NoPid)?;
     let mut rows = Vec::new();
     let mut threads_belong = false;
     for line in lines {
-        let Some(row) = row(line, titles.len()) else { continue };
+        let Some(row) = row(line, titles.len()) else {
+            continue;
+        };
         let field = &row[pid_column];
         // With threads shown, the lines after a process are its threads and have no number.
         if field != "-" {
-            let pid: u32 = field.parse().map_err(|_| ProcessesError::Pid { field: field.clone() })?;
+            let pid: u32 = field.parse().map_err(|_| ProcessesError::Pid {
+                field: field.clone(),
+            })?;
             threads_belong = pids.contains(&pid);
         }
         if threads_belong {
@@ -107,7 +144,11 @@ fn table(output: &str, pids: &HashSet<u32>) -> Result<Processes, ProcessesError>
 /// The fields of a line; the last column has all that is left, words joined by one space.
 fn row(line: &str, columns: usize) -> Option<Vec<String>> {
     let mut words = line.split_ascii_whitespace();
-    let mut fields: Vec<String> = words.by_ref().take(columns - 1).map(str::to_owned).collect();
+    let mut fields: Vec<String> = words
+        .by_ref()
+        .take(columns - 1)
+        .map(str::to_owned)
+        .collect();
     fields.push(words.collect::<Vec<_>>().join(" "));
     (fields.len() == columns).then_some(fields)
 }
@@ -125,21 +166,45 @@ mod tests {
         let output = "UID  PID PPID CMD\nroot   1    0 init\nroot  42    1 sleep  1000 x\n\nroot  43   42 sh\n";
         let table = table(output, &HashSet::from([42, 43])).unwrap();
         assert_eq!(table.titles, ["UID", "PID", "PPID", "CMD"]);
-        assert_eq!(table.rows, [["root", "42", "1", "sleep 1000 x"], ["root", "43", "42", "sh"]]);
+        assert_eq!(
+            table.rows,
+            [
+                ["root", "42", "1", "sleep 1000 x"],
+                ["root", "43", "42", "sh"]
+            ]
+        );
     }
 
     #[test]
     fn threads_go_with_their_process() {
         let output = "PID LWP CMD\n1 - init\n- 1 -\n42 - mine\n- 42 -\n- 43 -\n";
         let table = table(output, &HashSet::from([42])).unwrap();
-        assert_eq!(table.rows.iter().map(|row| row[1].as_str()).collect::<Vec<_>>(), ["-", "42", "43"]);
+        assert_eq!(
+            table
+                .rows
+                .iter()
+                .map(|row| row[1].as_str())
+                .collect::<Vec<_>>(),
+            ["-", "42", "43"]
+        );
     }
 
     #[test]
     fn a_table_without_process_ids_is_refused() {
-        assert_eq!(table("USER CMD\nroot x\n", &HashSet::new()).unwrap_err().to_string(), "Couldn't find PID field in ps output");
-        assert_eq!(table("", &HashSet::new()).unwrap_err().to_string(), "Couldn't find PID field in ps output");
-        assert_eq!(table("PID\nx\n", &HashSet::new()).unwrap_err().to_string(), "Unexpected pid 'x' in ps output");
+        assert_eq!(
+            table("USER CMD\nroot x\n", &HashSet::new())
+                .unwrap_err()
+                .to_string(),
+            "Couldn't find PID field in ps output"
+        );
+        assert_eq!(
+            table("", &HashSet::new()).unwrap_err().to_string(),
+            "Couldn't find PID field in ps output"
+        );
+        assert_eq!(
+            table("PID\nx\n", &HashSet::new()).unwrap_err().to_string(),
+            "Unexpected pid 'x' in ps output"
+        );
     }
 
     #[test]
@@ -147,7 +212,12 @@ mod tests {
         for text in ["-o pid=PID", "-ef", "-o pid,cmd", "-eo user=NAME,pid=PID"] {
             refuse_other_pid_titles(&args(text)).unwrap();
         }
-        for text in ["-e -o ppid=PID", "-eo ppid= PIDS", "-eo pid,uid=PID", "-oppid=PID"] {
+        for text in [
+            "-e -o ppid=PID",
+            "-eo ppid= PIDS",
+            "-eo pid,uid=PID",
+            "-oppid=PID",
+        ] {
             assert!(refuse_other_pid_titles(&args(text)).is_err(), "{text}");
         }
         let error = refuse_other_pid_titles(&args("-e -o ppid=PID")).unwrap_err();
@@ -159,8 +229,18 @@ mod tests {
         let own = std::process::id();
         for ps_args in [vec![], args("-eo pid,comm"), args("aux"), args("-ef f")] {
             let processes = list(&[own], &ps_args).await.unwrap();
-            let column = processes.titles.iter().position(|title| title == "PID").unwrap();
-            assert!(processes.rows.iter().any(|row| row[column] == own.to_string()), "{ps_args:?} {processes:?}");
+            let column = processes
+                .titles
+                .iter()
+                .position(|title| title == "PID")
+                .unwrap();
+            assert!(
+                processes
+                    .rows
+                    .iter()
+                    .any(|row| row[column] == own.to_string()),
+                "{ps_args:?} {processes:?}"
+            );
         }
         let error = list(&[own], &args("--nonsense")).await.unwrap_err();
         assert!(error.to_string().starts_with("ps: error: "), "{error}");

@@ -41,7 +41,13 @@ impl Inner {
             let cgroup = Cgroup::at(&live.note.cgroups_path).map_err(StatsError::from);
             let stats = cgroup.and_then(|cgroup| read(&cgroup, pid, live.note.has_sandbox));
             // It may have ended meanwhile, and that is what the caller wants to know.
-            stats.map_err(|error| if live.pid().is_none() { not_running(id) } else { internal(&error) })
+            stats.map_err(|error| {
+                if live.pid().is_none() {
+                    not_running(id)
+                } else {
+                    internal(&error)
+                }
+            })
         })
         .await
     }
@@ -52,7 +58,11 @@ impl Inner {
 fn read(cgroup: &Cgroup, pid: u32, has_network: bool) -> Result<Stats, StatsError> {
     let usage = cgroup.usage()?;
     let processors = Processors::parse(&text("/proc/stat".to_owned())?)?;
-    let networks = if has_network { interfaces(&text(format!("/proc/{pid}/net/dev"))?) } else { BTreeMap::new() };
+    let networks = if has_network {
+        interfaces(&text(format!("/proc/{pid}/net/dev"))?)
+    } else {
+        BTreeMap::new()
+    };
     let node_memory = node_memory_bytes();
     Ok(Stats {
         at: Timestamp::now(),
@@ -67,7 +77,9 @@ fn read(cgroup: &Cgroup, pid: u32, has_network: bool) -> Result<Stats, StatsErro
         cpu_throttled_ns: usage.cpu_throttled_ns,
         memory_usage_bytes: usage.memory_bytes,
         memory_max_usage_bytes: usage.memory_max_bytes,
-        memory_limit_bytes: usage.memory_limit_bytes.map_or(node_memory, |limit| limit.min(node_memory)),
+        memory_limit_bytes: usage
+            .memory_limit_bytes
+            .map_or(node_memory, |limit| limit.min(node_memory)),
         memory_failcnt: usage.memory_limit_hits,
         memory_stat: usage.memory_stat,
         pids_current: usage.pids,
@@ -80,7 +92,12 @@ fn read(cgroup: &Cgroup, pid: u32, has_network: bool) -> Result<Stats, StatsErro
 }
 
 fn entry(io: BlockIo) -> BlkioEntry {
-    BlkioEntry { major: io.major, minor: io.minor, operation: io.operation, value: io.value }
+    BlkioEntry {
+        major: io.major,
+        minor: io.minor,
+        operation: io.operation,
+        value: io.value,
+    }
 }
 
 fn text(path: String) -> Result<String, StatsError> {
@@ -104,19 +121,31 @@ impl Processors {
     /// Sums the first seven fields, user to softirq, as Docker does. Source: moby,
     /// `daemon/stats_unix.go`, `readSystemCPUUsage`.
     fn parse(stat: &str) -> Result<Self, StatsError> {
-        let mut processors = Self { used_ns: 0, online: 0 };
+        let mut processors = Self {
+            used_ns: 0,
+            online: 0,
+        };
         for line in stat.lines().take_while(|line| line.starts_with("cpu")) {
             let Some(all) = line.strip_prefix("cpu ") else {
                 processors.online += 1;
                 continue;
             };
-            let unexpected = || StatsError::Content { path: "/proc/stat", content: line.to_owned() };
-            let ticks: Vec<u64> = all.split_ascii_whitespace().take(7).map_while(|field| field.parse().ok()).collect();
+            let unexpected = || StatsError::Content {
+                path: "/proc/stat",
+                content: line.to_owned(),
+            };
+            let ticks: Vec<u64> = all
+                .split_ascii_whitespace()
+                .take(7)
+                .map_while(|field| field.parse().ok())
+                .collect();
             if ticks.len() < 7 {
                 return Err(unexpected());
             }
             let ticks: u64 = ticks.iter().sum();
-            processors.used_ns = ticks.checked_mul(1_000_000_000 / TICKS_PER_SECOND).ok_or_else(unexpected)?;
+            processors.used_ns = ticks
+                .checked_mul(1_000_000_000 / TICKS_PER_SECOND)
+                .ok_or_else(unexpected)?;
         }
         Ok(processors)
     }
@@ -126,12 +155,38 @@ impl Processors {
 fn interfaces(dev: &str) -> BTreeMap<String, InterfaceStats> {
     let lines = dev.lines().skip(2).filter_map(|line| line.split_once(':'));
     let counted = lines.filter_map(|(name, counters)| {
-        let counters: Vec<u64> = counters.split_ascii_whitespace().map_while(|field| field.parse().ok()).collect();
-        let [rx_bytes, rx_packets, rx_errors, rx_dropped, _, _, _, _, tx_bytes, tx_packets, tx_errors, tx_dropped, ..] = counters[..] else {
+        let counters: Vec<u64> = counters
+            .split_ascii_whitespace()
+            .map_while(|field| field.parse().ok())
+            .collect();
+        let [
+            rx_bytes,
+            rx_packets,
+            rx_errors,
+            rx_dropped,
+            _,
+            _,
+            _,
+            _,
+            tx_bytes,
+            tx_packets,
+            tx_errors,
+            tx_dropped,
+            ..,
+        ] = counters[..]
+        else {
             return None;
         };
-        let counters =
-            InterfaceStats { rx_bytes, rx_packets, rx_errors, rx_dropped, tx_bytes, tx_packets, tx_errors, tx_dropped };
+        let counters = InterfaceStats {
+            rx_bytes,
+            rx_packets,
+            rx_errors,
+            rx_dropped,
+            tx_bytes,
+            tx_packets,
+            tx_errors,
+            tx_dropped,
+        };
         Some((name.trim().to_owned(), counters))
     });
     counted.filter(|(name, _)| name != "lo").collect()
@@ -144,10 +199,16 @@ mod tests {
     #[test]
     fn processor_time_is_counted_as_docker_does() {
         let stat = "cpu  100 20 30 400 5 6 7 800 9 10\ncpu0 1 2 3 4 5 6 7 8 9 10\ncpu12 1 2 3\nintr 1 2 3\ncpu9 1\n";
-        let expected = Processors { used_ns: 568 * 10_000_000, online: 2 };
+        let expected = Processors {
+            used_ns: 568 * 10_000_000,
+            online: 2,
+        };
         assert_eq!(Processors::parse(stat).unwrap(), expected);
         let error = Processors::parse("cpu  1 2 x\n").unwrap_err();
-        assert_eq!(error.to_string(), "read /proc/stat: unexpected content \"cpu  1 2 x\"");
+        assert_eq!(
+            error.to_string(),
+            "read /proc/stat: unexpected content \"cpu  1 2 x\""
+        );
     }
 
     #[test]
@@ -156,7 +217,15 @@ mod tests {
         let counted = interfaces(dev);
         assert_eq!(counted.len(), 1);
         let eth0 = &counted["eth0"];
-        assert_eq!((eth0.rx_bytes, eth0.rx_dropped, eth0.tx_bytes, eth0.tx_dropped), (10, 13, 14, 17));
+        assert_eq!(
+            (
+                eth0.rx_bytes,
+                eth0.rx_dropped,
+                eth0.tx_bytes,
+                eth0.tx_dropped
+            ),
+            (10, 13, 14, 17)
+        );
     }
 
     #[test]

@@ -382,10 +382,17 @@ async fn stop_kills_who_does_not_listen(subject: &Subject<'_>) {
     subject.engine.stop(&instance, &how).await.unwrap();
     subject.kill_and_remove(&instance).await;
 
-    let mut instance = subject.instance("reaped", &["sleep", "1000"]);
+    // An init of its own hears signals once it runs, and so does what it runs.
+    let mut instance = subject.instance("reaped", &["sh", "-c", "echo ready; exec sleep 1000"]);
     instance.spec.containers[0].init = true;
     subject.engine.create(&instance).await.unwrap();
+    let (mut output, _) = subject
+        .engine
+        .attach(instance.meta.id, false, true)
+        .await
+        .unwrap();
     subject.start(&instance, 1).await;
+    output_until(&mut output, "ready").await;
     subject
         .engine
         .stop(&instance, &StopRequest::default())

@@ -61,20 +61,38 @@ struct Item<'a> {
 
 impl<W: Write> Packer<W> {
     pub(super) fn new(out: W, mounts: Vec<PathBuf>) -> Self {
-        Self { archive: Builder::new(out), mounts, linked: HashMap::new() }
+        Self {
+            archive: Builder::new(out),
+            mounts,
+            linked: HashMap::new(),
+        }
     }
 
     /// Adds what is at a spot, with everything below it.
     pub(super) fn add(&mut self, spot: &Spot) -> Result<(), PackError> {
         // Docker's archive of the root has absolute names; its clients expect them.
-        let archived: &[u8] = if spot.shown_as == "/" { b"" } else { spot.shown_as.as_bytes() };
-        let item = Item { parent: spot.parent.as_fd(), name: &spot.name, path: &spot.path, archived, stat: &spot.stat };
+        let archived: &[u8] = if spot.shown_as == "/" {
+            b""
+        } else {
+            spot.shown_as.as_bytes()
+        };
+        let item = Item {
+            parent: spot.parent.as_fd(),
+            name: &spot.name,
+            path: &spot.path,
+            archived,
+            stat: &spot.stat,
+        };
         self.add_item(&item, 0)
     }
 
     /// Adds everything in a root, but not the root itself.
     pub(super) fn add_root(&mut self, root: &Root) -> Result<(), PackError> {
-        let directory = root.open_at(Path::new("/"), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        let directory = root.open_at(
+            Path::new("/"),
+            OFlags::RDONLY | OFlags::DIRECTORY,
+            Mode::empty(),
+        )?;
         self.add_entries(&directory, Path::new("/"), None, 0)
     }
 
@@ -87,7 +105,8 @@ impl<W: Write> Packer<W> {
             FileType::Directory => self.add_directory(item, depth),
             FileType::RegularFile => self.add_file(item),
             FileType::Symlink => {
-                let target = fs::readlinkat(item.parent, item.name, Vec::new()).map_err(item.failed())?;
+                let target =
+                    fs::readlinkat(item.parent, item.name, Vec::new()).map_err(item.failed())?;
                 let mut header = header(item.stat, EntryType::Symlink);
                 self.write_header(item, &mut header, item.archived, target.as_bytes(), None)
             }
@@ -113,7 +132,9 @@ impl<W: Write> Packer<W> {
 
     fn add_directory(&mut self, item: &Item<'_>, depth: usize) -> Result<(), PackError> {
         if depth > MAX_DEPTH {
-            return Err(PackError::TooDeep { path: item.path.to_owned() });
+            return Err(PackError::TooDeep {
+                path: item.path.to_owned(),
+            });
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = match fs::openat(item.parent, item.name, flags, Mode::empty()) {
@@ -123,15 +144,30 @@ impl<W: Write> Packer<W> {
         };
         let mut name = item.archived.to_vec();
         name.push(b'/');
-        self.write_header(item, &mut header(item.stat, EntryType::Directory), &name, b"", None)?;
+        self.write_header(
+            item,
+            &mut header(item.stat, EntryType::Directory),
+            &name,
+            b"",
+            None,
+        )?;
         if depth > 0 && self.is_foreign(&directory, item.path) {
             return Ok(());
         }
         self.add_entries(&directory, item.path, Some(item.archived), depth)
     }
 
-    fn add_entries(&mut self, directory: &OwnedFd, path: &Path, archived: Option<&[u8]>, depth: usize) -> Result<(), PackError> {
-        let failed = |errno: Errno| PackError::Read { path: path.to_owned(), source: errno.into() };
+    fn add_entries(
+        &mut self,
+        directory: &OwnedFd,
+        path: &Path,
+        archived: Option<&[u8]>,
+        depth: usize,
+    ) -> Result<(), PackError> {
+        let failed = |errno: Errno| PackError::Read {
+            path: path.to_owned(),
+            source: errno.into(),
+        };
         let mut names: Vec<OsString> = Vec::new();
         for entry in fs::Dir::read_from(directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -149,7 +185,13 @@ impl<W: Write> Packer<W> {
             let mut below = archived.map_or_else(Vec::new, |archived| [archived, b"/"].concat());
             below.extend_from_slice(name.as_bytes());
             let path = path.join(&name);
-            let item = Item { parent: directory.as_fd(), name: &name, path: &path, archived: &below, stat: &stat };
+            let item = Item {
+                parent: directory.as_fd(),
+                name: &name,
+                path: &path,
+                archived: &below,
+                stat: &stat,
+            };
             self.add_item(&item, depth + 1)?;
         }
         Ok(())
@@ -172,16 +214,22 @@ impl<W: Write> Packer<W> {
             }
             self.linked.insert(identity, item.archived.to_vec());
         }
-        let Some((file, stat)) = open_file(item)? else { return Ok(()) };
+        let Some((file, stat)) = open_file(item)? else {
+            return Ok(());
+        };
         let capability = capability(&file).map_err(item.failed())?;
         let size = u64::try_from(stat.st_size).unwrap_or_default();
         let mut header = header(&stat, EntryType::Regular);
         header.set_size(size);
         self.write_header(item, &mut header, item.archived, b"", capability.as_deref())?;
-        self.write_content(file.into(), size).map_err(|problem| match problem {
-            Problem::Read(source) => PackError::Read { path: item.path.to_owned(), source },
-            Problem::Write(source) => PackError::Write(source),
-        })
+        self.write_content(file.into(), size)
+            .map_err(|problem| match problem {
+                Problem::Read(source) => PackError::Read {
+                    path: item.path.to_owned(),
+                    source,
+                },
+                Problem::Write(source) => PackError::Write(source),
+            })
     }
 
     /// Writes exactly `size` bytes: a file may shrink or grow while it is read.
@@ -191,7 +239,8 @@ impl<W: Write> Packer<W> {
         let padded = size.next_multiple_of(512);
         let (mut written, mut at_end) = (0, false);
         while written < padded {
-            let wanted = usize::try_from(padded - written).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let wanted = usize::try_from(padded - written)
+                .map_or(buffer.len(), |left| left.min(buffer.len()));
             let mut length = 0;
             if !at_end && written < size {
                 let limit = usize::try_from(size - written).map_or(wanted, |left| left.min(wanted));
@@ -234,14 +283,22 @@ impl<W: Write> Packer<W> {
             records.push(("SCHILY.xattr.security.capability", capability));
         }
         if !records.is_empty() {
-            self.archive.append_pax_extensions(records).map_err(PackError::Write)?;
+            self.archive
+                .append_pax_extensions(records)
+                .map_err(PackError::Write)?;
         }
         let fields = header.as_old_mut();
-        let (name, link) = (&name[..name.len().min(NAME_BYTES)], &link[..link.len().min(NAME_BYTES)]);
+        let (name, link) = (
+            &name[..name.len().min(NAME_BYTES)],
+            &link[..link.len().min(NAME_BYTES)],
+        );
         fields.name[..name.len()].copy_from_slice(name);
         fields.linkname[..link.len()].copy_from_slice(link);
         header.set_cksum();
-        self.archive.get_mut().write_all(header.as_bytes()).map_err(PackError::Write)
+        self.archive
+            .get_mut()
+            .write_all(header.as_bytes())
+            .map_err(PackError::Write)
     }
 }
 
@@ -253,7 +310,10 @@ enum Problem {
 impl Item<'_> {
     fn failed(&self) -> impl FnOnce(Errno) -> PackError + use<> {
         let path = self.path.to_owned();
-        move |errno| PackError::Read { path, source: errno.into() }
+        move |errno| PackError::Read {
+            path,
+            source: errno.into(),
+        }
     }
 }
 
@@ -280,7 +340,8 @@ fn open_file(item: &Item<'_>) -> Result<Option<(OwnedFd, Stat)>, PackError> {
         return Ok(None);
     }
     let host_path = format!("/proc/self/fd/{}", handle.as_raw_fd());
-    let file = fs::open(host_path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(item.failed())?;
+    let file = fs::open(host_path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(item.failed())?;
     Ok(Some((file, stat)))
 }
 

@@ -33,7 +33,11 @@ pub(super) struct Spot {
 pub(super) fn find(root: &Root, path: &str) -> Result<Spot, RootedError> {
     let asserts_directory = path.ends_with('/') || path.ends_with("/.") || path == ".";
     let clean = rooted::normalized(Path::new(path));
-    let failed = |source| RootedError { attempt: "look at", path: PathBuf::from(path), source };
+    let failed = |source| RootedError {
+        attempt: "look at",
+        path: PathBuf::from(path),
+        source,
+    };
     let absolute = match (clean.parent(), clean.file_name()) {
         (Some(parent), Some(name)) if !asserts_directory => resolved(root, parent)?.join(name),
         _ => resolved(root, &clean)?,
@@ -47,10 +51,27 @@ pub(super) fn find(root: &Root, path: &str) -> Result<Spot, RootedError> {
     if asserts_directory && kind != FileType::Directory {
         return Err(failed(Errno::NOTDIR));
     }
-    let link_target = if kind == FileType::Symlink { followed(root, &absolute)?.path } else { PathBuf::new() };
-    let last = clean.file_name().map_or_else(|| OsString::from("/"), OsStr::to_owned);
-    let shown_as = if path.ends_with("/.") || path == "." { OsString::from(".") } else { last };
-    Ok(Spot { parent, name, path: absolute, shown_as, stat, link_target })
+    let link_target = if kind == FileType::Symlink {
+        followed(root, &absolute)?.path
+    } else {
+        PathBuf::new()
+    };
+    let last = clean
+        .file_name()
+        .map_or_else(|| OsString::from("/"), OsStr::to_owned);
+    let shown_as = if path.ends_with("/.") || path == "." {
+        OsString::from(".")
+    } else {
+        last
+    };
+    Ok(Spot {
+        parent,
+        name,
+        path: absolute,
+        shown_as,
+        stat,
+        link_target,
+    })
 }
 
 impl Spot {
@@ -62,7 +83,11 @@ impl Spot {
             name: self.shown_as.to_string_lossy().into_owned(),
             size_bytes: u64::try_from(self.stat.st_size).unwrap_or_default(),
             mode: self.stat.st_mode,
-            modified_at: modified_at.unwrap_or(if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX }),
+            modified_at: modified_at.unwrap_or(if seconds < 0 {
+                Timestamp::MIN
+            } else {
+                Timestamp::MAX
+            }),
             link_target: self.link_target.to_string_lossy().into_owned(),
         })
     }
@@ -72,7 +97,11 @@ impl Spot {
 pub(super) fn resolved(root: &Root, path: &Path) -> Result<PathBuf, RootedError> {
     let followed = followed(root, path)?;
     if followed.is_missing {
-        return Err(RootedError { attempt: "look at", path: path.to_owned(), source: Errno::NOENT });
+        return Err(RootedError {
+            attempt: "look at",
+            path: path.to_owned(),
+            source: Errno::NOENT,
+        });
     }
     Ok(followed.path)
 }
@@ -85,8 +114,15 @@ struct Followed {
 
 /// Follows every link, as far as there is something.
 fn followed(root: &Root, path: &Path) -> Result<Followed, RootedError> {
-    let failed = |source| RootedError { attempt: "follow", path: Path::new("/").join(path), source };
-    let mut followed = Followed { path: PathBuf::from("/"), is_missing: false };
+    let failed = |source| RootedError {
+        attempt: "follow",
+        path: Path::new("/").join(path),
+        source,
+    };
+    let mut followed = Followed {
+        path: PathBuf::from("/"),
+        is_missing: false,
+    };
     let mut left: VecDeque<OsString> = parts(path).collect();
     let mut links = 0;
     while let Some(part) = left.pop_front() {
@@ -97,7 +133,11 @@ fn followed(root: &Root, path: &Path) -> Result<Followed, RootedError> {
         let here = followed.path.join(&part);
         // What is found may change at once: this says how things looked, and nothing relies on it
         // to stay inside.
-        let stat = if followed.is_missing { Err(Errno::NOENT) } else { root.stat(&here, false).map_err(|error| error.source) };
+        let stat = if followed.is_missing {
+            Err(Errno::NOENT)
+        } else {
+            root.stat(&here, false).map_err(|error| error.source)
+        };
         match stat.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             Ok(FileType::Symlink) => {
                 links += 1;

@@ -10,10 +10,24 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        for path in ["top/etc", "bottom/etc/deep/er", "bottom/gone", "bottom/replaced", "upper", "work"] {
+        for path in [
+            "top/etc",
+            "bottom/etc/deep/er",
+            "bottom/gone",
+            "bottom/replaced",
+            "upper",
+            "work",
+        ] {
             std::fs::create_dir_all(dir.path().join(path)).unwrap();
         }
-        for file in ["top/etc/conf", "bottom/etc/old", "bottom/etc/deep/er/file", "bottom/gone/x", "bottom/replaced/inner", "bottom/file"] {
+        for file in [
+            "top/etc/conf",
+            "bottom/etc/old",
+            "bottom/etc/deep/er/file",
+            "bottom/gone/x",
+            "bottom/replaced/inner",
+            "bottom/file",
+        ] {
             std::fs::write(dir.path().join(file), "from the image").unwrap();
         }
         Self { dir }
@@ -30,22 +44,36 @@ impl Scene {
             writable: Some((self.path("upper"), self.path("work"))),
         };
         let root = of_layers(&layers).unwrap();
-        work(Path::new(&format!("/proc/self/fd/{}", root.as_fd().as_raw_fd()))).unwrap();
+        work(Path::new(&format!(
+            "/proc/self/fd/{}",
+            root.as_fd().as_raw_fd()
+        )))
+        .unwrap();
     }
 
     fn changes(&self) -> Vec<(String, char)> {
-        let changes = list(&self.path("upper"), &[self.path("top"), self.path("bottom")]).unwrap();
+        let changes = list(
+            &self.path("upper"),
+            &[self.path("top"), self.path("bottom")],
+        )
+        .unwrap();
         let sign = |kind| match kind {
             ChangeKind::Modified => 'C',
             ChangeKind::Added => 'A',
             ChangeKind::Deleted => 'D',
         };
-        changes.into_iter().map(|change| (change.path, sign(change.kind))).collect()
+        changes
+            .into_iter()
+            .map(|change| (change.path, sign(change.kind)))
+            .collect()
     }
 }
 
 fn expected(changes: &[(&str, char)]) -> Vec<(String, char)> {
-    changes.iter().map(|(path, sign)| ((*path).to_owned(), *sign)).collect()
+    changes
+        .iter()
+        .map(|(path, sign)| ((*path).to_owned(), *sign))
+        .collect()
 }
 
 #[test]
@@ -67,7 +95,14 @@ fn what_is_written_and_removed_is_listed_with_the_directories_it_changed() {
         std::fs::write(root.join("short-lived"), "")?;
         std::fs::remove_file(root.join("short-lived"))
     });
-    let changes = [("/etc/conf", 'C'), ("/etc/deep/er", 'C'), ("/etc/deep/er/added", 'A'), ("/gone", 'D'), ("/new", 'A'), ("/new/dir", 'A')];
+    let changes = [
+        ("/etc/conf", 'C'),
+        ("/etc/deep/er", 'C'),
+        ("/etc/deep/er/added", 'A'),
+        ("/gone", 'D'),
+        ("/new", 'A'),
+        ("/new/dir", 'A'),
+    ];
     assert_eq!(scene.changes(), expected(&changes));
     assert_eq!(size_bytes(&scene.path("upper")).unwrap(), 8);
 }
@@ -83,7 +118,13 @@ fn a_directory_made_again_shows_what_it_lost() {
         std::fs::create_dir(root.join("file"))?;
         std::fs::write(root.join("file/below"), "x")
     });
-    let changes = [("/file", 'C'), ("/file/below", 'A'), ("/replaced", 'C'), ("/replaced/inner", 'D'), ("/replaced/other", 'A')];
+    let changes = [
+        ("/file", 'C'),
+        ("/file/below", 'A'),
+        ("/replaced", 'C'),
+        ("/replaced/inner", 'D'),
+        ("/replaced/other", 'A'),
+    ];
     assert_eq!(scene.changes(), expected(&changes));
 }
 

@@ -82,9 +82,15 @@ impl Watches {
             return Ok(Arc::clone(&shared.inotify));
         }
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        #[expect(deprecated, reason = "an OwnedFd keeps its number, and the other constructor is unsafe")]
+        #[expect(
+            deprecated,
+            reason = "an OwnedFd keeps its number, and the other constructor is unsafe"
+        )]
         let fd = AsyncFd::new(fd)?;
-        let inotify = Arc::new(Inotify { fd, directories: Mutex::default() });
+        let inotify = Arc::new(Inotify {
+            fd,
+            directories: Mutex::default(),
+        });
         let reader = Arc::clone(&inotify);
         let task = tokio::spawn(async move {
             if let Err(error) = reader.pass_events_on().await {

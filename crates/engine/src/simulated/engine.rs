@@ -12,7 +12,6 @@ use model::instance::{Endpoint, Failure, FailureKind, Instance, Run, StopRequest
 use model::network::Network;
 use model::stream::{
     Change, ExecSpec, ExecStatus, InterfaceStats, LogLine, LogOptions, PathStat, Processes, Stats,
-    Stream,
 };
 use model::volume::Volume;
 use tokio::io::AsyncReadExt as _;
