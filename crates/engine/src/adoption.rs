@@ -113,7 +113,7 @@ pub(crate) async fn listen(inner: Arc<Inner>, mut events: Receiver<KeeperEvent>)
     loop {
         match events.recv().await {
             Ok(KeeperEvent::Exited { key, exited }) => {
-                hear_exit(&inner, &key.container, key.exec.as_deref(), exited)
+                hear_exit(&inner, &key.container, key.exec.as_deref(), exited);
             }
             Ok(KeeperEvent::Oom { key }) => {
                 if let Some(id) = id_of(&key.container) {

@@ -117,10 +117,30 @@ impl Inner {
         let container = container(instance)?;
         let lower = self.lower(&container.image_id)?;
         let directory = self.directories.instance(instance.meta.id);
-        make_files(&directory, lower.first().map(PathBuf::as_path))
+        let is_new = !directory.root().exists();
+        let made = self.make(instance, container, &directory, lower).await;
+        if made.is_err() && is_new {
+            let (id, directory) = (instance.meta.id, directory);
+            // The first failure is the one to tell of.
+            drop(
+                on_thread(move || remove_files(id, &directory).map_err(|error| internal(&error)))
+                    .await,
+            );
+        }
+        made
+    }
+
+    async fn make(
+        &self,
+        instance: &Instance,
+        container: &ContainerSpec,
+        directory: &InstanceDirectory,
+        lower: Vec<PathBuf>,
+    ) -> Result<(), Failure> {
+        make_files(directory, lower.first().map(PathBuf::as_path))
             .map_err(|error| internal(&error))?;
         let origin = Origin::of(instance, container);
-        write_record(&directory, ORIGIN, &origin).map_err(|error| internal(&error))?;
+        write_record(directory, ORIGIN, &origin).map_err(|error| internal(&error))?;
         if container.mounts.is_empty() {
             return Ok(());
         }
@@ -295,6 +315,16 @@ fn make_files(directory: &InstanceDirectory, image_root: Option<&Path>) -> Resul
     }
     fs::set_permissions(directory.root(), fs::Permissions::from_mode(0o710))
         .map_err(file("set permissions of", directory.root()))?;
+    // They are mounted in the container, where anyone may read them, whatever our own umask is.
+    for path in [
+        directory.hosts(),
+        directory.hostname(),
+        directory.resolv_conf(),
+    ] {
+        let made = fs::OpenOptions::new().create(true).append(true).open(&path);
+        made.and_then(|made| made.set_permissions(fs::Permissions::from_mode(0o644)))
+            .map_err(file("make", &path))?;
+    }
     // The root directory of an overlay has the attributes of its topmost layer.
     if let Some(image_root) = image_root {
         let like = fs::metadata(image_root).map_err(file("look at", image_root))?;

@@ -155,7 +155,7 @@ fn set_lower_joined(overlay: &OwnedFd, lower: &[PathBuf]) -> Result<(), RootErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{Mode, OFlags};
+    use rustix::fs::OFlags;
     use std::io::Read;
 
     #[test]

@@ -13,10 +13,13 @@ use crate::spec::capability;
 /// Compiled filters that are kept; users can write any number of profiles.
 const FILTERS_KEPT: usize = 64;
 
-/// Filters that were compiled before, by profile and the capabilities that it looks at.
+/// What a filter depends on: the profile and the capabilities that it looks at.
+type Key = (Seccomp, Vec<String>);
+
+/// Filters that were compiled before.
 #[derive(Debug, Default)]
 pub(crate) struct Filters {
-    known: Mutex<HashMap<(Seccomp, Vec<String>), Vec<u8>>>,
+    known: Mutex<HashMap<Key, Vec<u8>>>,
 }
 
 impl Filters {

@@ -26,7 +26,7 @@ use crate::instance::{container, unmount_shared_memory};
 use crate::metrics::Metrics;
 use crate::network::Sandbox;
 use crate::run::{Live, Note};
-use crate::spec::{self, Joined, SpecError, Surroundings, capability, mount};
+use crate::spec::{self, Joined, Surroundings, capability, mount};
 
 /// A start whose specification is complete.
 struct Prepared {
@@ -196,7 +196,7 @@ impl Inner {
         let mounts =
             crate::volume::resolve(&self.directories, &instance.meta.project, &container.mounts)
                 .map_err(|error| error.into_failure())?;
-        let joined = self.joined(instance)?;
+        let mut joined = self.joined(instance)?;
         let cgroups_path = self.cgroups_path(instance)?;
         let mut note = Note::new(instance, container, run, cgroups_path.clone());
         note.has_sandbox = matches!(
@@ -204,9 +204,7 @@ impl Inner {
             NetworkMode::Attached | NetworkMode::None
         );
         note.shares_memory = instance.spec.namespaces.ipc == NamespaceMode::Shareable;
-        let mut joined = joined;
         if note.shares_memory {
-            share_memory(directory, container).map_err(|error| internal(&error))?;
             joined.shared_memory = Some(directory.shared_memory());
         }
         let files = match instance.spec.network {
@@ -224,7 +222,11 @@ impl Inner {
             seccomp: self.filter(container)?,
         };
         let launch = spec::launch(instance, container, surroundings, note.to_value());
-        let launch = launch.map_err(|error| failure(kind_of(&error), &error))?;
+        // Whatever a specification is refused for, the request is at fault.
+        let launch = launch.map_err(|error| failure(FailureKind::Invalid, &error))?;
+        if note.shares_memory {
+            share_memory(directory, container).map_err(|error| internal(&error))?;
+        }
         Ok(Prepared { launch, note })
     }
 
@@ -433,9 +435,4 @@ pub(crate) fn start_failure(error: &StartError) -> Failure {
         StartErrorKind::Internal => FailureKind::Internal,
     };
     failure(kind, error)
-}
-
-fn kind_of(_error: &SpecError) -> FailureKind {
-    // Whatever a specification is refused for, the request is at fault.
-    FailureKind::Invalid
 }

@@ -101,7 +101,7 @@ async fn users_and_groups_are_the_containers_own() {
     let (text, _) = rig.output_of(&instance).await;
     assert_eq!(
         text.trim(),
-        "uid=1000(web) gid=1000(web) groups=1000(web),29(audio)"
+        "uid=1000(web) gid=1000(web) groups=29(audio),1000(web)"
     );
     let mut nobody = rig.shell("id");
     nobody.spec.containers[0].user = "nobody".into();
