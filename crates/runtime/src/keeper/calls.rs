@@ -326,8 +326,9 @@ impl Server {
             return Err(Refusal::Running(key));
         }
         let is_prepared = matches!(process.stage, Stage::Prepared { .. });
-        if !is_prepared && !process.streams.attachments.is_empty() {
-            // What waits for a slow reader is still delivered.
+        let has_more = !process.streams.attachments.is_empty() || !process.streams.is_over;
+        if has_more && !is_prepared {
+            // What waits for a slow reader is still logged and delivered.
             process.stage = Stage::Forgotten;
             self.keys.remove(&key);
         } else {

@@ -264,7 +264,7 @@ impl Server {
             match Cgroup::at(path).and_then(|cgroup| cgroup.try_remove()) {
                 Ok(true) => return false,
                 Ok(false) if is_last => {
-                    tracing::error!(%path, "the processes of a cgroup do not end")
+                    tracing::error!(%path, "the processes of a cgroup do not end");
                 }
                 Ok(false) => {}
                 Err(error) if is_last => {

@@ -102,7 +102,7 @@ pub(super) enum Stage {
     Draining(Exited),
     /// It has ended, and everyone was told.
     Ended(Exited),
-    /// Nobody asks for it any more, but a slow attachment still takes its output.
+    /// Nobody asks for it any more, but its output is not all delivered.
     Forgotten,
 }
 

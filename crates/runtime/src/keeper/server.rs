@@ -198,7 +198,7 @@ impl Server {
         let is_unused = process.streams.attachments.is_empty();
         match process.stage {
             Stage::Draining(_) => self.conclude(number),
-            Stage::Forgotten if is_unused => self.drop_process(number),
+            Stage::Forgotten if is_unused && process.streams.is_over => self.drop_process(number),
             Stage::Prepared { .. } if is_unused && process.streams.stdin.is_none() => {
                 self.drop_process(number);
             }
