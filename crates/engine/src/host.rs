@@ -80,7 +80,7 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Host {
     pub(crate) inner: Arc<Inner>,
-    _listener: AbortOnDropHandle<()>,
+    listener: AbortOnDropHandle<()>,
 }
 
 /// What the parts share.
@@ -165,7 +165,7 @@ impl Host {
         let listener = tokio::spawn(crate::adoption::listen(Arc::clone(&inner), events));
         Ok(Self {
             inner,
-            _listener: AbortOnDropHandle::new(listener),
+            listener: AbortOnDropHandle::new(listener),
         })
     }
 
@@ -200,6 +200,8 @@ impl Host {
     /// # Errors
     /// When the keeper or the networks do not let go.
     pub async fn shut_down(self) -> Result<(), Failure> {
+        // It would take the keeper's end for an accident and make another one.
+        self.listener.abort();
         self.inner
             .keeper()
             .shutdown()

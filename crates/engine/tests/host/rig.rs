@@ -84,6 +84,7 @@ impl Rig {
         assert!(left.is_empty(), "instances left: {left:?}");
         let cgroup = cgroup_name(data.path());
         host.shut_down().await.unwrap();
+        assert_eq!(keepers_of(data.path()).await, 0, "the keeper is left");
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(
             !mounts.contains(data.path().to_str().unwrap()),
@@ -103,6 +104,27 @@ impl Rig {
         let cgroups = find_directories(Path::new("/sys/fs/cgroup"), &cgroup, 3);
         assert!(cgroups.is_empty(), "cgroups left: {cgroups:?}");
     }
+}
+
+/// Keepers of a data directory; one that is about to end is waited for.
+async fn keepers_of(data: &Path) -> usize {
+    let is_keeper = |process: std::fs::DirEntry| {
+        let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&arguments).contains(data.to_str().unwrap())
+    };
+    let mut keepers = 0;
+    for _ in 0..500 {
+        keepers = std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|process| is_keeper(process).then_some(()))
+            .count();
+        if keepers == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    keepers
 }
 
 /// The last part of the cgroup that everything of a data directory is in.
