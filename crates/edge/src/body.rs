@@ -65,13 +65,18 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes, ReadError> {
 ///
 /// [`JsonError::Shape`], with the path of the first value that does not fit.
 pub fn shape<T: DeserializeOwned>(document: serde_json::Value) -> Result<T, JsonError> {
-    serde_path_to_error::deserialize(document)
-        .map_err(|error| JsonError::Shape { path: error.path().to_string(), source: error.into_inner() })
+    serde_path_to_error::deserialize(document).map_err(|error| JsonError::Shape {
+        path: error.path().to_string(),
+        source: error.into_inner(),
+    })
 }
 
 /// Bytes of a body as they arrive.
 pub fn reader(body: Body) -> impl AsyncRead + Send + Unpin + 'static {
-    StreamReader::new(TryStreamExt::map_err(body.into_data_stream(), io::Error::other))
+    StreamReader::new(TryStreamExt::map_err(
+        body.into_data_stream(),
+        io::Error::other,
+    ))
 }
 
 /// A body of what a reader gives.
@@ -81,11 +86,13 @@ pub fn from_reader(reader: impl AsyncRead + Send + 'static) -> Body {
 
 /// A body of what is sent through the channel. The head goes out at once; dropping the sender ends
 /// the body; a client that leaves closes the channel.
-#[must_use]
 pub fn channel(capacity: usize) -> (mpsc::Sender<Bytes>, Body) {
     let (sender, mut receiver) = mpsc::channel(capacity);
     let chunks = stream::poll_fn(move |cx| receiver.poll_recv(cx));
-    (sender, Body::from_stream(chunks.map(Ok::<Bytes, io::Error>)))
+    (
+        sender,
+        Body::from_stream(chunks.map(Ok::<Bytes, io::Error>)),
+    )
 }
 
 #[cfg(test)]
@@ -105,13 +112,25 @@ mod tests {
     #[test]
     fn a_wrong_type_is_told_with_its_path() {
         let error = shape::<Outer>(serde_json::json!({"inner": {"count": "x"}})).unwrap_err();
-        assert_eq!(error.to_string(), "inner.count: invalid type: string \"x\", expected u32");
-        assert_eq!(shape::<Outer>(serde_json::json!({"inner": {"count": 3}})).unwrap().inner.count, 3);
+        assert_eq!(
+            error.to_string(),
+            "inner.count: invalid type: string \"x\", expected u32"
+        );
+        assert_eq!(
+            shape::<Outer>(serde_json::json!({"inner": {"count": 3}}))
+                .unwrap()
+                .inner
+                .count,
+            3
+        );
     }
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused() {
         assert_eq!(read(Body::from("12345"), 5).await.unwrap(), "12345");
-        assert!(matches!(read(Body::from("123456"), 5).await, Err(ReadError::TooLarge { limit: 5 })));
+        assert!(matches!(
+            read(Body::from("123456"), 5).await,
+            Err(ReadError::TooLarge { limit: 5 })
+        ));
     }
 }

@@ -55,12 +55,18 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("early", &self.early.len()).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("early", &self.early.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.early.is_empty() {
             return Pin::new(&mut this.stream).poll_read(cx, buf);
@@ -73,7 +79,11 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }
 
@@ -113,13 +123,23 @@ where
         }
     });
     // A body of unknown length: an empty one would be announced as such.
-    let mut response = Response::new(Body::from_stream(futures_util::stream::empty::<io::Result<Bytes>>()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let mut response = Response::new(Body::from_stream(futures_util::stream::empty::<
+        io::Result<Bytes>,
+    >()));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if request.headers.contains_key(UPGRADE) {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        response.headers_mut().insert(UPGRADE, HeaderValue::from_static(protocol));
-        response.extensions_mut().insert(ReasonPhrase::from_static(b"UPGRADED"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        response
+            .headers_mut()
+            .insert(UPGRADE, HeaderValue::from_static(protocol));
+        response
+            .extensions_mut()
+            .insert(ReasonPhrase::from_static(b"UPGRADED"));
     } else {
         *response.version_mut() = Version::HTTP_10;
     }

@@ -54,8 +54,16 @@ impl Default for Metrics {
         let durations: Family<Route, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 15)));
         registry.register("http_requests", "HTTP requests answered", requests.clone());
-        registry.register("http_request_seconds", "Time until the head of the answer", durations.clone());
-        Self { registry: Arc::new(Mutex::new(registry)), requests, durations }
+        registry.register(
+            "http_request_seconds",
+            "Time until the head of the answer",
+            durations.clone(),
+        );
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            requests,
+            durations,
+        }
     }
 }
 
@@ -66,12 +74,27 @@ impl Metrics {
     }
 
     /// Counts one answered request. `route` is the pattern, never the path: paths have no end.
-    pub fn answered(&self, method: &http::Method, route: &str, status: http::StatusCode, duration: Duration) {
+    pub fn answered(
+        &self,
+        method: &http::Method,
+        route: &str,
+        status: http::StatusCode,
+        duration: Duration,
+    ) {
         let (method, route) = (method.to_string(), route.to_owned());
         self.durations
-            .get_or_create(&Route { method: method.clone(), route: route.clone() })
+            .get_or_create(&Route {
+                method: method.clone(),
+                route: route.clone(),
+            })
             .observe(duration.as_secs_f64());
-        self.requests.get_or_create(&Request { method, route, status: status.as_u16() }).inc();
+        self.requests
+            .get_or_create(&Request {
+                method,
+                route,
+                status: status.as_u16(),
+            })
+            .inc();
     }
 
     /// Everything, in the OpenMetrics text format.
@@ -104,13 +127,25 @@ mod tests {
     fn answered_requests_are_counted_by_route_and_status() {
         let metrics = Metrics::default();
         for _ in 0..2 {
-            metrics.answered(&http::Method::GET, "/x/{id}", http::StatusCode::OK, Duration::from_millis(2));
+            metrics.answered(
+                &http::Method::GET,
+                "/x/{id}",
+                http::StatusCode::OK,
+                Duration::from_millis(2),
+            );
         }
         let text = metrics.render();
         assert!(
-            text.contains(r#"longshore_http_requests_total{method="GET",route="/x/{id}",status="200"} 2"#),
+            text.contains(
+                r#"longshore_http_requests_total{method="GET",route="/x/{id}",status="200"} 2"#
+            ),
             "{text}"
         );
-        assert!(text.contains(r#"longshore_http_request_seconds_count{method="GET",route="/x/{id}"} 2"#), "{text}");
+        assert!(
+            text.contains(
+                r#"longshore_http_request_seconds_count{method="GET",route="/x/{id}"} 2"#
+            ),
+            "{text}"
+        );
     }
 }

@@ -23,7 +23,10 @@ pub struct RequestId(pub String);
 
 impl RequestId {
     fn of(request: &Request) -> Self {
-        let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+        let sent = request
+            .headers()
+            .get(REQUEST_ID)
+            .and_then(|value| value.to_str().ok());
         match sent {
             Some(id) if is_well_formed(id) => Self(id.to_owned()),
             Some(_) | None => Self(format!("req-{}", Uuid::new_v4())),
@@ -33,7 +36,10 @@ impl RequestId {
 
 /// Whether a client's identity may go into our logs and headers.
 fn is_well_formed(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    (1..=128).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// Gives every request an identity and a span, counts it, and logs how it was answered.

@@ -73,7 +73,8 @@ impl Listener {
             }
             Ok(()) | Err(_) => {}
         }
-        let listener = UnixListener::bind(path).map_err(|error| BindError::Bind(path.to_owned(), error))?;
+        let listener =
+            UnixListener::bind(path).map_err(|error| BindError::Bind(path.to_owned(), error))?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
             .map_err(|error| BindError::Permissions(path.to_owned(), error))?;
         Ok(Self::Unix(listener))
@@ -102,7 +103,10 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
     }
     drop(listener);
     connections.close();
-    if tokio::time::timeout(GRACE, connections.wait()).await.is_err() {
+    if tokio::time::timeout(GRACE, connections.wait())
+        .await
+        .is_err()
+    {
         tracing::debug!(open = connections.len(), "connections are cut off");
     }
 }

@@ -19,7 +19,10 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self {
+            status,
+            message: message.into(),
+        }
     }
 
     /// 400: the request is wrong.
@@ -57,7 +60,9 @@ pub(crate) const fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::AlreadyExists | ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::NotModified => StatusCode::NOT_MODIFIED,
-        ErrorKind::Invalid | ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable => StatusCode::BAD_REQUEST,
+        ErrorKind::Invalid | ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable => {
+            StatusCode::BAD_REQUEST
+        }
         ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
         ErrorKind::Forbidden | ErrorKind::QuotaExceeded => StatusCode::FORBIDDEN,
         ErrorKind::NoCapacity | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -71,7 +76,10 @@ impl From<ActionError> for ApiError {
         if status.is_server_error() {
             tracing::error!(error = &error as &dyn std::error::Error, kind = ?error.kind, "a request failed");
         }
-        Self { status, message: error.message }
+        Self {
+            status,
+            message: error.message,
+        }
     }
 }
 
@@ -93,7 +101,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_is_dockerds_envelope() {
-        let response = ApiError::from(ActionError::new(ErrorKind::Conflict, "it runs")).into_response();
+        let response =
+            ApiError::from(ActionError::new(ErrorKind::Conflict, "it runs")).into_response();
         assert_eq!(response.status(), StatusCode::CONFLICT);
         let body = edge::body::read(response.into_body(), 1000).await.unwrap();
         assert_eq!(body, r#"{"message":"it runs"}"#);

@@ -15,7 +15,11 @@ impl Filters {
     /// Reads the parameter; only these names may be in it.
     pub(crate) fn parse(text: &str, known: &[&str]) -> Result<Self, ApiError> {
         let filters = Self::read(text).ok_or_else(|| ApiError::invalid("invalid filter"))?;
-        match filters.0.keys().find(|name| !known.contains(&name.as_str())) {
+        match filters
+            .0
+            .keys()
+            .find(|name| !known.contains(&name.as_str()))
+        {
             Some(name) => Err(ApiError::invalid(format!("invalid filter '{name}'"))),
             None => Ok(filters),
         }
@@ -36,9 +40,10 @@ impl Filters {
                     .into_iter()
                     .filter_map(|(value, wanted)| wanted.then_some(value))
                     .collect(),
-                Value::Array(values) => {
-                    values.into_iter().map(|value| Some(value.as_str()?.to_owned())).collect::<Option<_>>()?
-                }
+                Value::Array(values) => values
+                    .into_iter()
+                    .map(|value| Some(value.as_str()?.to_owned()))
+                    .collect::<Option<_>>()?,
                 Value::Null => BTreeSet::new(),
                 Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
             };
@@ -59,7 +64,9 @@ impl Filters {
 
     /// Nothing is asked for, or exactly this.
     pub(crate) fn matches_exactly(&self, name: &str, text: &str) -> bool {
-        self.0.get(name).is_none_or(|values| values.is_empty() || values.contains(text))
+        self.0
+            .get(name)
+            .is_none_or(|values| values.is_empty() || values.contains(text))
     }
 
     /// Nothing is asked for, or one of the values is this text or begins it.
@@ -69,26 +76,36 @@ impl Filters {
 
     /// The filter's values as regular expressions, compiled once for a whole list.
     pub(crate) fn patterns(&self, name: &str) -> Patterns {
-        let values: Vec<_> = self.values(name).map(|value| (value.to_owned(), Regex::new(value).ok())).collect();
+        let values: Vec<_> = self
+            .values(name)
+            .map(|value| (value.to_owned(), Regex::new(value).ok()))
+            .collect();
         Patterns(values)
     }
 
     /// Every `key` or `key=value` asked for is among the labels.
     pub(crate) fn matches_labels(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
-        self.values(name).all(|wanted| match wanted.split_once('=') {
-            Some((key, value)) => labels.get(key).is_some_and(|found| found == value),
-            None => labels.contains_key(wanted),
-        })
+        self.values(name)
+            .all(|wanted| match wanted.split_once('=') {
+                Some((key, value)) => labels.get(key).is_some_and(|found| found == value),
+                None => labels.contains_key(wanted),
+            })
     }
 
     /// A yes-or-no filter.
     pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
-        let Some(values) = self.0.get(name) else { return Ok(None) };
+        let Some(values) = self.0.get(name) else {
+            return Ok(None);
+        };
         let is_false = values.contains("0") || values.contains("false");
         let is_true = values.contains("1") || values.contains("true");
         if is_false == is_true {
             let values: Vec<_> = values.iter().map(String::as_str).collect();
-            let shown = if values.is_empty() { String::new() } else { format!("=[{}]", values.join(" ")) };
+            let shown = if values.is_empty() {
+                String::new()
+            } else {
+                format!("=[{}]", values.join(" "))
+            };
             return Err(ApiError::invalid(format!("invalid filter '{name}{shown}'")));
         }
         Ok(Some(is_true))
@@ -104,7 +121,10 @@ impl Patterns {
     pub(crate) fn matches(&self, text: &str) -> bool {
         self.0.is_empty()
             || self.0.iter().any(|(value, pattern)| {
-                value == text || pattern.as_ref().is_some_and(|pattern| pattern.is_match(text))
+                value == text
+                    || pattern
+                        .as_ref()
+                        .is_some_and(|pattern| pattern.is_match(text))
             })
     }
 }
@@ -119,7 +139,10 @@ mod tests {
 
     #[test]
     fn maps_and_lists_mean_the_same() {
-        for text in [r#"{"label":{"a=1":true,"b":true,"c":false}}"#, r#"{"label":["a=1","b"]}"#] {
+        for text in [
+            r#"{"label":{"a=1":true,"b":true,"c":false}}"#,
+            r#"{"label":["a=1","b"]}"#,
+        ] {
             let filters = filters(text);
             assert_eq!(filters.values("label").collect::<Vec<_>>(), ["a=1", "b"]);
         }
@@ -127,14 +150,28 @@ mod tests {
 
     #[test]
     fn what_is_not_known_or_not_json_is_refused() {
-        assert_eq!(Filters::parse("{", &[]).unwrap_err().message, "invalid filter");
-        assert_eq!(Filters::parse(r#"{"x":["1"]}"#, &["y"]).unwrap_err().message, "invalid filter 'x'");
-        assert_eq!(Filters::parse(r#"{"x":1}"#, &["x"]).unwrap_err().message, "invalid filter");
+        assert_eq!(
+            Filters::parse("{", &[]).unwrap_err().message,
+            "invalid filter"
+        );
+        assert_eq!(
+            Filters::parse(r#"{"x":["1"]}"#, &["y"])
+                .unwrap_err()
+                .message,
+            "invalid filter 'x'"
+        );
+        assert_eq!(
+            Filters::parse(r#"{"x":1}"#, &["x"]).unwrap_err().message,
+            "invalid filter"
+        );
     }
 
     #[test]
     fn labels_must_all_be_there() {
-        let labels = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
+        let labels = BTreeMap::from([
+            ("a".to_owned(), "1".to_owned()),
+            ("b".to_owned(), String::new()),
+        ]);
         assert!(filters(r#"{"label":["a=1","b"]}"#).matches_labels("label", &labels));
         assert!(!filters(r#"{"label":["a=2"]}"#).matches_labels("label", &labels));
         assert!(!filters(r#"{"label":["c"]}"#).matches_labels("label", &labels));
@@ -149,9 +186,17 @@ mod tests {
 
     #[test]
     fn a_boolean_must_be_clear() {
-        assert_eq!(filters(r#"{"dangling":["true"]}"#).boolean("dangling").unwrap(), Some(true));
         assert_eq!(
-            filters(r#"{"dangling":["true","false"]}"#).boolean("dangling").unwrap_err().message,
+            filters(r#"{"dangling":["true"]}"#)
+                .boolean("dangling")
+                .unwrap(),
+            Some(true)
+        );
+        assert_eq!(
+            filters(r#"{"dangling":["true","false"]}"#)
+                .boolean("dangling")
+                .unwrap_err()
+                .message,
             "invalid filter 'dangling=[false true]'"
         );
     }

@@ -34,12 +34,22 @@ impl FromRequestParts<Front> for At {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, front: &Front) -> Result<Self, Self::Rejection> {
-        let request_id = parts.extensions.get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
+        let request_id = parts
+            .extensions
+            .get::<RequestId>()
+            .map_or_else(String::new, |id| id.0.clone());
         Ok(Self {
             cloud: front.cloud.clone(),
             settings: front.settings.clone(),
-            caller: Caller { project: Project::admin(), request_id },
-            version: parts.extensions.get::<Version>().copied().unwrap_or(Version::MAX),
+            caller: Caller {
+                project: Project::admin(),
+                request_id,
+            },
+            version: parts
+                .extensions
+                .get::<Version>()
+                .copied()
+                .unwrap_or(Version::MAX),
             form: Form::parse(&parts.uri)?,
         })
     }

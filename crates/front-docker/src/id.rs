@@ -43,7 +43,9 @@ pub(crate) enum Parsed<'a> {
 
 /// Reads a whole identifier or the beginning of one.
 pub(crate) fn parse(text: &str) -> Parsed<'_> {
-    let is_hex = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let is_hex = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     if text.is_empty() || text.len() > DIGITS || !is_hex {
         return Parsed::Not;
     }

@@ -28,7 +28,9 @@ impl<S: Send + Sync, T: Shape> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
-        let Some(document) = document(request).await? else { return Ok(Self(None)) };
+        let Some(document) = document(request).await? else {
+            return Ok(Self(None));
+        };
         shape(document).map(|value| Self(Some(value)))
     }
 }
@@ -36,15 +38,22 @@ impl<S: Send + Sync, T: Shape> FromRequest<S> for Json<T> {
 /// Reads a body as JSON; `None` where there is none.
 pub(crate) async fn document(request: Request) -> Result<Option<Value>, ApiError> {
     check_content_type(&request)?;
-    let bytes = edge::body::read(request.into_body(), LIMIT).await.map_err(|error| match error {
-        ReadError::TooLarge { .. } => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
-        ReadError::Broken(_) => ApiError::invalid(error.to_string()),
-    })?;
+    let bytes =
+        edge::body::read(request.into_body(), LIMIT)
+            .await
+            .map_err(|error| match error {
+                ReadError::TooLarge { .. } => {
+                    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
+                }
+                ReadError::Broken(_) => ApiError::invalid(error.to_string()),
+            })?;
     if bytes.is_empty() {
         return Ok(None);
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(ApiError::invalid("invalid JSON: got EOF while reading request body"));
+        return Err(ApiError::invalid(
+            "invalid JSON: got EOF while reading request body",
+        ));
     }
     let mut document = serde_json::from_slice(&bytes).map_err(|error| {
         ApiError::invalid(if error.to_string().starts_with("trailing characters") {
@@ -63,20 +72,27 @@ pub(crate) async fn document(request: Request) -> Result<Option<Value>, ApiError
 pub(crate) fn shape<T: Shape>(document: Value) -> Result<T, ApiError> {
     edge::body::shape(document).map_err(|error| match error {
         JsonError::Syntax(error) => ApiError::invalid(format!("invalid JSON: {error}")),
-        JsonError::Shape { path, source } => {
-            ApiError::invalid(format!("invalid JSON: {}", unmarshal_words(T::NAME, &path, &source.to_string())))
-        }
+        JsonError::Shape { path, source } => ApiError::invalid(format!(
+            "invalid JSON: {}",
+            unmarshal_words(T::NAME, &path, &source.to_string())
+        )),
     })
 }
 
 /// dockerd's words for a value of the wrong type, from serde's.
 fn unmarshal_words(shape: &str, path: &str, words: &str) -> String {
-    let field = if path == "." { shape.to_owned() } else { format!("{shape}.{path}") };
+    let field = if path == "." {
+        shape.to_owned()
+    } else {
+        format!("{shape}.{path}")
+    };
     let mismatch = words
         .strip_prefix("invalid type: ")
         .or_else(|| words.strip_prefix("invalid value: "))
         .and_then(|words| words.split_once(", expected "));
-    let Some((found, expected)) = mismatch else { return format!("field {field}: {words}") };
+    let Some((found, expected)) = mismatch else {
+        return format!("field {field}: {words}");
+    };
     let kind = match found.split(' ').next().unwrap_or_default() {
         "boolean" => "bool",
         "sequence" => "array",
@@ -120,12 +136,19 @@ pub(crate) fn prune(value: &mut Value) {
 /// No content type is needed without a body; otherwise it must be JSON.
 fn check_content_type(request: &Request) -> Result<(), ApiError> {
     let headers = request.headers();
-    let header = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let has_body = headers.contains_key(TRANSFER_ENCODING)
-        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+        || headers
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length.as_bytes() != b"0");
     if header.is_empty() {
         return if has_body {
-            Err(ApiError::invalid("malformed Content-Type header (): mime: no media type"))
+            Err(ApiError::invalid(
+                "malformed Content-Type header (): mime: no media type",
+            ))
         } else {
             Ok(())
         };
@@ -134,7 +157,9 @@ fn check_content_type(request: &Request) -> Result<(), ApiError> {
     if media_type.eq_ignore_ascii_case("application/json") {
         Ok(())
     } else {
-        Err(ApiError::invalid(format!("unsupported Content-Type header ({header}): must be 'application/json'")))
+        Err(ApiError::invalid(format!(
+            "unsupported Content-Type header ({header}): must be 'application/json'"
+        )))
     }
 }
 
@@ -171,15 +196,22 @@ mod tests {
             request = request.header(CONTENT_TYPE, content_type);
         }
         let request = request.body(Body::from(body.to_owned())).unwrap();
-        Json::from_request(request, &()).await.map(|Json(value)| value).map_err(|error| error.message)
+        Json::from_request(request, &())
+            .await
+            .map(|Json(value)| value)
+            .map_err(|error| error.message)
     }
 
     const JSON: Option<&str> = Some("application/json");
 
     #[tokio::test]
     async fn nulls_and_unknown_fields_do_not_matter() {
-        let body = r#"{"Image":null,"HostConfig":{"Memory":null,"X":1},"ExposedPorts":{"80/tcp":null}}"#;
-        let create = read(Some("application/json; charset=utf-8"), body).await.unwrap().unwrap();
+        let body =
+            r#"{"Image":null,"HostConfig":{"Memory":null,"X":1},"ExposedPorts":{"80/tcp":null}}"#;
+        let create = read(Some("application/json; charset=utf-8"), body)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!((create.image.as_str(), create.host_config.memory), ("", 0));
         assert_eq!(create.exposed_ports.len(), 1);
         assert!(read(None, "").await.unwrap().is_none());
@@ -188,13 +220,33 @@ mod tests {
     #[tokio::test]
     async fn wrong_bodies_are_refused_in_dockerds_words() {
         for (content_type, body, words) in [
-            (JSON, r#"{"HostConfig":{"Memory":"1g"}}"#, "invalid JSON: json: cannot unmarshal string into Go struct field CreateRequest.HostConfig.Memory of type int64"),
-            (JSON, r#"{"Image":7}"#, "invalid JSON: json: cannot unmarshal number into Go struct field CreateRequest.Image of type string"),
+            (
+                JSON,
+                r#"{"HostConfig":{"Memory":"1g"}}"#,
+                "invalid JSON: json: cannot unmarshal string into Go struct field CreateRequest.HostConfig.Memory of type int64",
+            ),
+            (
+                JSON,
+                r#"{"Image":7}"#,
+                "invalid JSON: json: cannot unmarshal number into Go struct field CreateRequest.Image of type string",
+            ),
             (JSON, "{", "invalid JSON: unexpected EOF"),
             (JSON, "{} {}", "unexpected content after JSON"),
-            (JSON, " ", "invalid JSON: got EOF while reading request body"),
-            (Some("text/plain"), "{}", "unsupported Content-Type header (text/plain): must be 'application/json'"),
-            (None, "{}", "malformed Content-Type header (): mime: no media type"),
+            (
+                JSON,
+                " ",
+                "invalid JSON: got EOF while reading request body",
+            ),
+            (
+                Some("text/plain"),
+                "{}",
+                "unsupported Content-Type header (text/plain): must be 'application/json'",
+            ),
+            (
+                None,
+                "{}",
+                "malformed Content-Type header (): mime: no media type",
+            ),
         ] {
             assert_eq!(read(content_type, body).await.unwrap_err(), words);
         }

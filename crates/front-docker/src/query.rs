@@ -18,7 +18,10 @@ impl Form {
 
     /// The first value; empty when there is none.
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value)
     }
 
     /// The first value, unless it is missing or empty.
@@ -33,23 +36,37 @@ impl Form {
 
     /// Every value.
     pub(crate) fn all(&self, name: &str) -> Vec<String> {
-        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
+        self.0
+            .iter()
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+            .collect()
     }
 
     /// Anything but nothing, `0`, `no`, `false` and `none` is true.
     pub(crate) fn is_true(&self, name: &str) -> bool {
-        !matches!(self.get(name).trim().to_lowercase().as_str(), "" | "0" | "no" | "false" | "none")
+        !matches!(
+            self.get(name).trim().to_lowercase().as_str(),
+            "" | "0" | "no" | "false" | "none"
+        )
     }
 
     /// As [`Self::is_true`], with what holds when the parameter is missing.
     pub(crate) fn is_true_or(&self, name: &str, default: bool) -> bool {
-        if self.has(name) { self.is_true(name) } else { default }
+        if self.has(name) {
+            self.is_true(name)
+        } else {
+            default
+        }
     }
 
     /// A whole number, unless it is missing or empty.
     pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
         self.non_empty(name)
-            .map(|text| text.parse().map_err(|_| ApiError::invalid(not_a_number(text))))
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| ApiError::invalid(not_a_number(text)))
+            })
             .transpose()
     }
 
@@ -59,9 +76,17 @@ impl Form {
             let text = self.get(name);
             text.parse::<u32>()
                 .map(|cells| u16::try_from(cells).unwrap_or(u16::MAX))
-                .map_err(|_| ApiError::invalid(format!("invalid resize {what} {text:?}: {}", not_a_number(text))))
+                .map_err(|_| {
+                    ApiError::invalid(format!(
+                        "invalid resize {what} {text:?}: {}",
+                        not_a_number(text)
+                    ))
+                })
         };
-        Ok(model::container::TerminalSize { rows: side("h", "height")?, columns: side("w", "width")? })
+        Ok(model::container::TerminalSize {
+            rows: side("h", "height")?,
+            columns: side("w", "width")?,
+        })
     }
 }
 

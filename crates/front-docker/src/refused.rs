@@ -16,13 +16,34 @@ pub(crate) const NO_SWARM: &str = r#"This node is not a swarm manager. Use "dock
 type Answer = (StatusCode, &'static str);
 
 const SWARM: Answer = (StatusCode::SERVICE_UNAVAILABLE, NO_SWARM);
-const SWARM_LEAVE: Answer = (StatusCode::SERVICE_UNAVAILABLE, "This node is not part of a swarm");
-const SWARM_OFF: Answer = (StatusCode::NOT_IMPLEMENTED, "swarm mode is not supported by this daemon");
-const PLUGINS: Answer = (StatusCode::NOT_IMPLEMENTED, "plugins are not supported by this daemon");
-const BUILD: Answer = (StatusCode::NOT_IMPLEMENTED, "building images is not supported yet: build elsewhere and load the image with 'docker load'");
-const COMMIT: Answer = (StatusCode::NOT_IMPLEMENTED, "committing containers is not supported yet: use 'docker export' and 'docker import'");
-const REGISTRY: Answer = (StatusCode::NOT_IMPLEMENTED, "registries are not supported yet: move images with 'docker save' and 'docker load'");
-const WEBSOCKETS: Answer = (StatusCode::NOT_IMPLEMENTED, "attaching over a WebSocket is not supported yet: use POST /containers/{name}/attach");
+const SWARM_LEAVE: Answer = (
+    StatusCode::SERVICE_UNAVAILABLE,
+    "This node is not part of a swarm",
+);
+const SWARM_OFF: Answer = (
+    StatusCode::NOT_IMPLEMENTED,
+    "swarm mode is not supported by this daemon",
+);
+const PLUGINS: Answer = (
+    StatusCode::NOT_IMPLEMENTED,
+    "plugins are not supported by this daemon",
+);
+const BUILD: Answer = (
+    StatusCode::NOT_IMPLEMENTED,
+    "building images is not supported yet: build elsewhere and load the image with 'docker load'",
+);
+const COMMIT: Answer = (
+    StatusCode::NOT_IMPLEMENTED,
+    "committing containers is not supported yet: use 'docker export' and 'docker import'",
+);
+const REGISTRY: Answer = (
+    StatusCode::NOT_IMPLEMENTED,
+    "registries are not supported yet: move images with 'docker save' and 'docker load'",
+);
+const WEBSOCKETS: Answer = (
+    StatusCode::NOT_IMPLEMENTED,
+    "attaching over a WebSocket is not supported yet: use POST /containers/{name}/attach",
+);
 
 #[derive(Clone, Copy)]
 enum Method {
@@ -33,21 +54,51 @@ enum Method {
 }
 
 const REFUSED: [(Method, &str, &str, Answer); 48] = [
-    (Method::Get, "/containers/{name}/attach/ws", "ContainerAttachWebsocket", WEBSOCKETS),
+    (
+        Method::Get,
+        "/containers/{name}/attach/ws",
+        "ContainerAttachWebsocket",
+        WEBSOCKETS,
+    ),
     (Method::Post, "/build", "ImageBuild", BUILD),
     (Method::Post, "/commit", "ImageCommit", COMMIT),
     (Method::Post, "/session", "Session", BUILD),
     (Method::Post, "/images/{name}/push", "ImagePush", REGISTRY),
     (Method::Get, "/images/search", "ImageSearch", REGISTRY),
-    (Method::Get, "/distribution/{name}/json", "DistributionInspect", REGISTRY),
+    (
+        Method::Get,
+        "/distribution/{name}/json",
+        "DistributionInspect",
+        REGISTRY,
+    ),
     (Method::Post, "/auth", "SystemAuth", REGISTRY),
-    (Method::Get, "/plugins/privileges", "GetPluginPrivileges", PLUGINS),
+    (
+        Method::Get,
+        "/plugins/privileges",
+        "GetPluginPrivileges",
+        PLUGINS,
+    ),
     (Method::Post, "/plugins/pull", "PluginPull", PLUGINS),
     (Method::Post, "/plugins/create", "PluginCreate", PLUGINS),
     (Method::Delete, "/plugins/{name}", "PluginDelete", PLUGINS),
-    (Method::Post, "/plugins/{name}/enable", "PluginEnable", PLUGINS),
-    (Method::Post, "/plugins/{name}/disable", "PluginDisable", PLUGINS),
-    (Method::Post, "/plugins/{name}/upgrade", "PluginUpgrade", PLUGINS),
+    (
+        Method::Post,
+        "/plugins/{name}/enable",
+        "PluginEnable",
+        PLUGINS,
+    ),
+    (
+        Method::Post,
+        "/plugins/{name}/disable",
+        "PluginDisable",
+        PLUGINS,
+    ),
+    (
+        Method::Post,
+        "/plugins/{name}/upgrade",
+        "PluginUpgrade",
+        PLUGINS,
+    ),
     (Method::Post, "/plugins/{name}/push", "PluginPush", PLUGINS),
     (Method::Post, "/plugins/{name}/set", "PluginSet", PLUGINS),
     (Method::Put, "/volumes/{name}", "VolumeUpdate", SWARM),
@@ -66,7 +117,12 @@ const REFUSED: [(Method, &str, &str, Answer); 48] = [
     (Method::Post, "/services/create", "ServiceCreate", SWARM),
     (Method::Get, "/services/{id}", "ServiceInspect", SWARM),
     (Method::Delete, "/services/{id}", "ServiceDelete", SWARM),
-    (Method::Post, "/services/{id}/update", "ServiceUpdate", SWARM),
+    (
+        Method::Post,
+        "/services/{id}/update",
+        "ServiceUpdate",
+        SWARM,
+    ),
     (Method::Get, "/secrets", "SecretList", SWARM),
     (Method::Post, "/secrets/create", "SecretCreate", SWARM),
     (Method::Get, "/secrets/{id}", "SecretInspect", SWARM),
@@ -86,7 +142,9 @@ const REFUSED: [(Method, &str, &str, Answer); 48] = [
 pub(crate) fn routes() -> Vec<Route> {
     REFUSED
         .iter()
-        .map(|&(method, path, operation, answer)| Route::new(path, operation, refusal(method, answer)))
+        .map(|&(method, path, operation, answer)| {
+            Route::new(path, operation, refusal(method, answer))
+        })
         .collect()
 }
 
@@ -97,5 +155,7 @@ fn refusal(method: Method, (status, words): Answer) -> MethodRouter<Front> {
         Method::Put => MethodFilter::PUT,
         Method::Delete => MethodFilter::DELETE,
     };
-    on(filter, move || std::future::ready(ApiError::new(status, words)))
+    on(filter, move || {
+        std::future::ready(ApiError::new(status, words))
+    })
 }

@@ -28,8 +28,16 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    pub(crate) fn new(path: &'static str, operation: &'static str, handler: MethodRouter<Front>) -> Self {
-        Self { path, operation, handler }
+    pub(crate) fn new(
+        path: &'static str,
+        operation: &'static str,
+        handler: MethodRouter<Front>,
+    ) -> Self {
+        Self {
+            path,
+            operation,
+            handler,
+        }
     }
 }
 
@@ -60,7 +68,10 @@ pub fn router(cloud: Cloud, settings: Settings) -> Router {
     let router = router
         .fallback(page_not_found)
         .method_not_allowed_fallback(page_not_found)
-        .with_state(Front { cloud, settings: Arc::new(settings) });
+        .with_state(Front {
+            cloud,
+            settings: Arc::new(settings),
+        });
     // Requests are counted by route: inside, where the route is known.
     Router::new()
         .fallback_service(observe(router, metrics))
@@ -81,11 +92,16 @@ async fn negotiate(mut request: Request, next: Next) -> Response {
             // Clients that old print a body as it is.
             return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
         }
-        Err(error @ VersionError::TooNew(_)) => return ApiError::invalid(error.to_string()).into_response(),
+        Err(error @ VersionError::TooNew(_)) => {
+            return ApiError::invalid(error.to_string()).into_response();
+        }
     };
     let rest = with_one_name(rest);
     if rest != path {
-        let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
+        let query = request
+            .uri()
+            .query()
+            .map_or_else(String::new, |query| format!("?{query}"));
         match format!("{rest}{query}").parse::<Uri>() {
             Ok(uri) => *request.uri_mut() = uri,
             Err(_) => return ApiError::not_found("page not found").into_response(),
@@ -96,14 +112,26 @@ async fn negotiate(mut request: Request, next: Next) -> Response {
 }
 
 /// Words after the name of an image, or of what is refused for one.
-const AFTER_NAMES: [&str; 7] = ["attestations", "get", "history", "json", "push", "tag", "upgrade"];
+const AFTER_NAMES: [&str; 7] = [
+    "attestations",
+    "get",
+    "history",
+    "json",
+    "push",
+    "tag",
+    "upgrade",
+];
 
 /// Images' names have slashes: makes them one segment of the path.
 fn with_one_name(path: &str) -> Cow<'_, str> {
     for prefix in ["/images/", "/distribution/"] {
-        let Some(rest) = path.strip_prefix(prefix) else { continue };
+        let Some(rest) = path.strip_prefix(prefix) else {
+            continue;
+        };
         let (name, after) = match rest.rsplit_once('/') {
-            Some((name, after)) if AFTER_NAMES.contains(&after) && !name.is_empty() => (name, Some(after)),
+            Some((name, after)) if AFTER_NAMES.contains(&after) && !name.is_empty() => {
+                (name, Some(after))
+            }
             Some(_) | None => (rest, None),
         };
         if !name.contains('/') {
@@ -126,7 +154,9 @@ async fn name_server(request: Request, next: Next) -> Response {
         headers.insert("Api-Version", version);
     }
     headers.insert("Ostype", HeaderValue::from_static("linux"));
-    headers.entry("Docker-Experimental").or_insert(HeaderValue::from_static("false"));
+    headers
+        .entry("Docker-Experimental")
+        .or_insert(HeaderValue::from_static("false"));
     response
 }
 
@@ -141,7 +171,10 @@ mod tests {
         for (path, one) in [
             ("/images/json", "/images/json"),
             ("/images/busybox/json", "/images/busybox/json"),
-            ("/images/local:5000/a/b:1/json", "/images/local:5000%2Fa%2Fb:1/json"),
+            (
+                "/images/local:5000/a/b:1/json",
+                "/images/local:5000%2Fa%2Fb:1/json",
+            ),
             ("/images/a/b", "/images/a%2Fb"),
             ("/containers/a/json", "/containers/a/json"),
         ] {
@@ -161,11 +194,26 @@ mod tests {
                 (operation, state.trim_matches('"'))
             })
             .collect();
-        assert!(listed.values().all(|state| matches!(*state, "tested" | "refused" | "later")), "{listed:?}");
-        let refused: Vec<_> = crate::refused::routes().iter().map(|route| route.operation).collect();
+        assert!(
+            listed
+                .values()
+                .all(|state| matches!(*state, "tested" | "refused" | "later")),
+            "{listed:?}"
+        );
+        let refused: Vec<_> = crate::refused::routes()
+            .iter()
+            .map(|route| route.operation)
+            .collect();
         for route in routes() {
-            let state = listed.get(route.operation).unwrap_or_else(|| panic!("{} is not listed", route.operation));
-            assert_eq!(refused.contains(&route.operation), *state != "tested", "{}", route.operation);
+            let state = listed
+                .get(route.operation)
+                .unwrap_or_else(|| panic!("{} is not listed", route.operation));
+            assert_eq!(
+                refused.contains(&route.operation),
+                *state != "tested",
+                "{}",
+                route.operation
+            );
         }
         let served: Vec<_> = routes().iter().map(|route| route.operation).collect();
         for operation in listed.keys() {

@@ -22,7 +22,11 @@ const CHUNK: usize = 32 * 1024;
 
 /// The content type of a stream; clients older than 1.42 know one only.
 pub(crate) fn content_type(tty: bool, version: Version) -> &'static str {
-    if !tty && version.has(42) { MULTIPLEXED } else { RAW }
+    if !tty && version.has(42) {
+        MULTIPLEXED
+    } else {
+        RAW
+    }
 }
 
 /// One chunk with its head.
@@ -51,7 +55,11 @@ pub(crate) struct DetachKeys(Vec<u8>);
 impl DetachKeys {
     /// Reads `ctrl-p,ctrl-q`; empty is that default.
     pub(crate) fn parse(text: &str) -> Result<Self, ApiError> {
-        let text = if text.is_empty() { "ctrl-p,ctrl-q" } else { text };
+        let text = if text.is_empty() {
+            "ctrl-p,ctrl-q"
+        } else {
+            text
+        };
         let keys = text.split(',').map(|key| match key.as_bytes() {
             [byte] => Some(*byte),
             _ => match key.strip_prefix("ctrl-")?.as_bytes() {
@@ -65,9 +73,9 @@ impl DetachKeys {
                 _ => None,
             },
         });
-        keys.collect::<Option<_>>().map(Self).ok_or_else(|| {
-            ApiError::invalid(format!("Invalid detach keys ({text}) provided"))
-        })
+        keys.collect::<Option<_>>()
+            .map(Self)
+            .ok_or_else(|| ApiError::invalid(format!("Invalid detach keys ({text}) provided")))
     }
 }
 
@@ -139,7 +147,15 @@ impl Session {
     /// A client that closes its side ends the input only: the output goes on.
     pub(crate) async fn run(self, connection: Connection) -> Ended {
         let (mut from_client, mut to_client) = tokio::io::split(connection);
-        let Self { output, input, stdout, stderr, tty, detach_keys, close_input } = self;
+        let Self {
+            output,
+            input,
+            stdout,
+            stderr,
+            tty,
+            detach_keys,
+            close_input,
+        } = self;
         let wanted = move |stream| match stream {
             Stream::Stdout => stdout,
             Stream::Stderr => stderr,
@@ -216,10 +232,10 @@ async fn read_input(
     loop {
         let count = match client.read(&mut buffer).await {
             Ok(0) => {
-                if let Some(input) = input.as_mut().filter(|_| close_input) {
-                    if let Err(error) = input.shutdown().await {
-                        tracing::debug!(%error, "closing a process's input");
-                    }
+                if let Some(input) = input.as_mut().filter(|_| close_input)
+                    && let Err(error) = input.shutdown().await
+                {
+                    tracing::debug!(%error, "closing a process's input");
                 }
                 return Typed::Closed;
             }
@@ -257,14 +273,23 @@ mod tests {
 
     #[test]
     fn a_frame_has_its_stream_and_length() {
-        assert_eq!(frame(Stream::Stderr, b"abc"), &b"\x02\0\0\0\0\0\0\x03abc"[..]);
+        assert_eq!(
+            frame(Stream::Stderr, b"abc"),
+            &b"\x02\0\0\0\0\0\0\x03abc"[..]
+        );
     }
 
     #[test]
     fn detach_keys_are_read_by_name() {
         assert_eq!(DetachKeys::parse("").unwrap(), DetachKeys(vec![16, 17]));
-        assert_eq!(DetachKeys::parse("a,ctrl-],ctrl-@").unwrap(), DetachKeys(vec![b'a', 29, 0]));
-        assert_eq!(DetachKeys::parse("ctrl-A").unwrap_err().message, "Invalid detach keys (ctrl-A) provided");
+        assert_eq!(
+            DetachKeys::parse("a,ctrl-],ctrl-@").unwrap(),
+            DetachKeys(vec![b'a', 29, 0])
+        );
+        assert_eq!(
+            DetachKeys::parse("ctrl-A").unwrap_err().message,
+            "Invalid detach keys (ctrl-A) provided"
+        );
     }
 
     #[test]

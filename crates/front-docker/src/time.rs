@@ -19,7 +19,11 @@ pub(crate) fn rfc3339_nine_digits(at: Timestamp) -> String {
 
 /// A time as clients send it: seconds since 1970, with nanoseconds behind a dot, or RFC 3339.
 pub(crate) fn parse(text: &str) -> Result<Timestamp, ApiError> {
-    let wrong = || ApiError::invalid(format!("parsing time {text:?}: it is neither seconds nor RFC 3339"));
+    let wrong = || {
+        ApiError::invalid(format!(
+            "parsing time {text:?}: it is neither seconds nor RFC 3339"
+        ))
+    };
     if text.contains('T') {
         return text.parse().map_err(|_| wrong());
     }
@@ -28,7 +32,11 @@ pub(crate) fn parse(text: &str) -> Result<Timestamp, ApiError> {
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong());
     }
-    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    let digits: String = fraction
+        .chars()
+        .chain("000000000".chars())
+        .take(9)
+        .collect();
     let nanoseconds = digits.parse().map_err(|_| wrong())?;
     Timestamp::new(seconds, nanoseconds).map_err(|_| wrong())
 }

@@ -29,7 +29,10 @@ impl Version {
     /// Reads `1.51`; what is left out or no number counts as 0, as in dockerd.
     fn parse(text: &str) -> Self {
         let mut numbers = text.split('.').map(|number| number.parse().unwrap_or(0));
-        Self { major: numbers.next().unwrap_or(0), minor: numbers.next().unwrap_or(0) }
+        Self {
+            major: numbers.next().unwrap_or(0),
+            minor: numbers.next().unwrap_or(0),
+        }
     }
 }
 
@@ -56,10 +59,15 @@ pub(crate) fn split(path: &str) -> Result<(Version, &str), VersionError> {
     let prefixed = path.strip_prefix("/v").and_then(|rest| {
         let end = rest.find('/')?;
         let (text, rest) = rest.split_at(end);
-        let is_version = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let is_version = !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.');
         is_version.then_some((text, rest))
     });
-    let Some((text, rest)) = prefixed else { return Ok((Version::MAX, path)) };
+    let Some((text, rest)) = prefixed else {
+        return Ok((Version::MAX, path));
+    };
     let version = Version::parse(text);
     if version < Version::MIN {
         return Err(VersionError::TooOld(text.to_owned()));

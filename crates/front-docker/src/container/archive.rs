@@ -31,7 +31,9 @@ fn target(at: &At, name: &str) -> Result<(Id, String), ApiError> {
 /// A missing path is told with the container's name, as clients show it.
 fn missing_path(name: &str, path: &str, id: Id, error: actions::ActionError) -> ApiError {
     if error.kind == actions::ErrorKind::NotFound {
-        return ApiError::not_found(format!("Could not find the file {path} in container {name}"));
+        return ApiError::not_found(format!(
+            "Could not find the file {path} in container {name}"
+        ));
     }
     about(id, error)
 }
@@ -54,7 +56,11 @@ pub(crate) async fn read(at: At, Path(name): Path<String>) -> Result<Response, A
     Ok((headers, edge::body::from_reader(archive)).into_response())
 }
 
-pub(crate) async fn write(at: At, Path(name): Path<String>, request: Request) -> Result<StatusCode, ApiError> {
+pub(crate) async fn write(
+    at: At,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
     let (id, path) = target(&at, &name)?;
     let options = ExtractOptions {
         no_overwrite_dir_non_dir: at.form.is_true("noOverwriteDirNonDir"),
@@ -69,13 +75,21 @@ pub(crate) async fn write(at: At, Path(name): Path<String>, request: Request) ->
 
 pub(crate) async fn export(at: At, Path(name): Path<String>) -> Result<Response, ApiError> {
     let id = find(&at, &name)?.instance.meta.id;
-    let archive = stream::export(&at.cloud, &at.caller, id).await.map_err(|error| about(id, error))?;
-    Ok(([(CONTENT_TYPE, "application/octet-stream")], edge::body::from_reader(archive)).into_response())
+    let archive = stream::export(&at.cloud, &at.caller, id)
+        .await
+        .map_err(|error| about(id, error))?;
+    Ok((
+        [(CONTENT_TYPE, "application/octet-stream")],
+        edge::body::from_reader(archive),
+    )
+        .into_response())
 }
 
 pub(crate) async fn changes(at: At, Path(name): Path<String>) -> Result<Response, ApiError> {
     let id = find(&at, &name)?.instance.meta.id;
-    let changes = stream::changes(&at.cloud, &at.caller, id).await.map_err(|error| about(id, error))?;
+    let changes = stream::changes(&at.cloud, &at.caller, id)
+        .await
+        .map_err(|error| about(id, error))?;
     let changes: Vec<_> = changes
         .into_iter()
         .map(|change| {
@@ -108,12 +122,12 @@ fn stat_header(stat: &PathStat) -> HeaderMap {
 /// `st_mode` as Go's `fs.FileMode` has it.
 fn go_mode(mode: u32) -> u32 {
     let kind = match mode & 0o170_000 {
-        0o040_000 => 1 << 31,              // directory
-        0o120_000 => 1 << 27,              // symbolic link
-        0o060_000 => 1 << 26,              // block device
+        0o040_000 => 1 << 31,               // directory
+        0o120_000 => 1 << 27,               // symbolic link
+        0o060_000 => 1 << 26,               // block device
         0o020_000 => (1 << 26) | (1 << 21), // character device
-        0o010_000 => 1 << 25,              // pipe
-        0o140_000 => 1 << 24,              // socket
+        0o010_000 => 1 << 25,               // pipe
+        0o140_000 => 1 << 24,               // socket
         _ => 0,
     };
     let flag = |bit: u32, go_bit: u32| if mode & bit == 0 { 0 } else { 1_u32 << go_bit };

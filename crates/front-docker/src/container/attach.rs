@@ -14,7 +14,11 @@ use crate::error::ApiError;
 use crate::front::At;
 use crate::stream::{DetachKeys, RAW, Session, content_type, frame};
 
-pub(crate) async fn attach(at: At, Path(name): Path<String>, request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn attach(
+    at: At,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let keys = DetachKeys::parse(at.form.get("detachKeys"))?;
     let view = find(&at, &name)?;
     if view.status.phase == Phase::Paused {
@@ -32,16 +36,30 @@ pub(crate) async fn attach(at: At, Path(name): Path<String>, request: Request) -
     let wanted = |stream| at.form.is_true(stream);
     let (stdin, stdout, stderr) = (wanted("stdin"), wanted("stdout"), wanted("stderr"));
     let logs = if wanted("logs") {
-        let options = LogOptions { stdout, stderr, ..LogOptions::default() };
-        Some(stream::logs(&at.cloud, &at.caller, id, &options).await.map_err(|error| about(id, error))?)
+        let options = LogOptions {
+            stdout,
+            stderr,
+            ..LogOptions::default()
+        };
+        Some(
+            stream::logs(&at.cloud, &at.caller, id, &options)
+                .await
+                .map_err(|error| about(id, error))?,
+        )
     } else {
         None
     };
     // Before the answer, so that nothing is missed of a container that starts right after it.
     let (output, input) = if wanted("stream") {
-        stream::attach(&at.cloud, &at.caller, id, stdin && open_stdin, stdout || stderr)
-            .await
-            .map_err(|error| about(id, error))?
+        stream::attach(
+            &at.cloud,
+            &at.caller,
+            id,
+            stdin && open_stdin,
+            stdout || stderr,
+        )
+        .await
+        .map_err(|error| about(id, error))?
     } else {
         (mpsc::channel(1).1, None)
     };
@@ -59,20 +77,29 @@ pub(crate) async fn attach(at: At, Path(name): Path<String>, request: Request) -
     } else {
         RAW
     };
-    edge::hijack::hijack(&parts, "tcp", content_type, move |mut connection| async move {
-        if let Some(mut logs) = logs {
-            while let Some(Ok(lines)) = logs.recv().await {
-                for line in lines {
-                    let bytes = if tty { line.bytes.into() } else { frame(line.stream, &line.bytes) };
-                    if connection.write_all(&bytes).await.is_err() {
-                        return;
+    edge::hijack::hijack(
+        &parts,
+        "tcp",
+        content_type,
+        move |mut connection| async move {
+            if let Some(mut logs) = logs {
+                while let Some(Ok(lines)) = logs.recv().await {
+                    for line in lines {
+                        let bytes = if tty {
+                            line.bytes.into()
+                        } else {
+                            frame(line.stream, &line.bytes)
+                        };
+                        if connection.write_all(&bytes).await.is_err() {
+                            return;
+                        }
                     }
                 }
             }
-        }
-        let ended = session.run(connection).await;
-        tracing::debug!(%id, ?ended, "an attachment ended");
-    })
+            let ended = session.run(connection).await;
+            tracing::debug!(%id, ?ended, "an attachment ended");
+        },
+    )
     .map_err(|error| ApiError::invalid(format!("error attaching to container {name}: {error}")))
 }
 

@@ -34,8 +34,16 @@ pub(crate) struct Around<'a> {
 impl<'a> Around<'a> {
     pub(crate) fn new(at: &'a At) -> Result<Self, ApiError> {
         let node = system::info(&at.cloud, &at.caller)?.node;
-        let cpus = u32::try_from(node.spec.cpu_milli / 1000).unwrap_or(u32::MAX).max(1);
-        Ok(Self { at, host: Host { cpus, cgroup_version: node.spec.cgroup_version } })
+        let cpus = u32::try_from(node.spec.cpu_milli / 1000)
+            .unwrap_or(u32::MAX)
+            .max(1);
+        Ok(Self {
+            at,
+            host: Host {
+                cpus,
+                cgroup_version: node.spec.cgroup_version,
+            },
+        })
     }
 }
 
@@ -67,22 +75,31 @@ pub(crate) async fn create(at: At, request: Request) -> Result<Response, ApiErro
     let name = create.name.clone();
     let translated = to_model(create, &image, at.version, warnings, &around)?;
     for wanted in translated.volumes {
-        let new = NewVolume { name: Some(wanted.name), labels: wanted.labels, options: wanted.options };
+        let new = NewVolume {
+            name: Some(wanted.name),
+            labels: wanted.labels,
+            options: wanted.options,
+        };
         volume::create(&at.cloud, &at.caller, new).await?;
     }
-    let created = instance::create(&at.cloud, &at.caller, translated.new).await.map_err(|error| {
-        name_taken(&at, name.as_deref().unwrap_or_default(), error)
-    })?;
+    let created = instance::create(&at.cloud, &at.caller, translated.new)
+        .await
+        .map_err(|error| name_taken(&at, name.as_deref().unwrap_or_default(), error))?;
     let mut warnings = translated.warnings;
     warnings.extend(created.warnings);
-    let answer = Created { id: docker_id(created.id), warnings };
+    let answer = Created {
+        id: docker_id(created.id),
+        warnings,
+    };
     Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
 }
 
 /// The image to make a container from. Clients pull and try again when told `No such image`.
 fn image_of(at: &At, reference: &str) -> Result<Arc<Image>, ApiError> {
     if reference.is_empty() {
-        return Err(ApiError::invalid("no image specified: a container needs an image (Config.Image)"));
+        return Err(ApiError::invalid(
+            "no image specified: a container needs an image (Config.Image)",
+        ));
     }
     let image = crate::image::lookup::find(at, reference)?;
     if let Some(platform) = at.form.non_empty("platform").filter(|_| at.version.has(41)) {

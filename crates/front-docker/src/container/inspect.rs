@@ -133,8 +133,17 @@ struct NetworkSettings {
 pub(crate) async fn inspect(at: At, Path(name): Path<String>) -> Result<Response, ApiError> {
     let view = find(&at, &name)?;
     let id = view.instance.meta.id;
-    let Origin { mut config, host_config } = Origin::of(&view.instance.spec);
-    let container = view.instance.spec.containers.first().cloned().unwrap_or_default();
+    let Origin {
+        mut config,
+        host_config,
+    } = Origin::of(&view.instance.spec);
+    let container = view
+        .instance
+        .spec
+        .containers
+        .first()
+        .cloned()
+        .unwrap_or_default();
     let networks = known_networks(&at);
     let paths = stream::host_paths(&at.cloud, &at.caller, id)?;
     let execs = exec::list(&at.cloud, &at.caller, id).await?;
@@ -144,13 +153,17 @@ pub(crate) async fn inspect(at: At, Path(name): Path<String>) -> Result<Response
     config.image.clone_from(&container.image);
     let (size_rw, size_root_fs) = if at.form.is_true("size") {
         let writable = stream::writable_size(&at.cloud, &at.caller, id).await?;
-        let image = image::get(&at.cloud, &at.caller, &container.image_id).map_or(0, |image| image.size_bytes);
+        let image = image::get(&at.cloud, &at.caller, &container.image_id)
+            .map_or(0, |image| image.size_bytes);
         (Some(writable), Some(image + writable))
     } else {
         (None, None)
     };
     let text = |path: std::path::PathBuf| path.display().to_string();
-    let mut data = BTreeMap::from([("ID", docker_id(id)), ("UpperDir", text(paths.upper.clone()))]);
+    let mut data = BTreeMap::from([
+        ("ID", docker_id(id)),
+        ("UpperDir", text(paths.upper.clone())),
+    ]);
     if let Some(directory) = paths.upper.parent() {
         data.insert("WorkDir", text(directory.join("work")));
     }
@@ -174,7 +187,10 @@ pub(crate) async fn inspect(at: At, Path(name): Path<String>) -> Result<Response
         app_armor_profile: "",
         exec_ids: Some(execs).filter(|execs| !execs.is_empty()),
         host_config,
-        graph_driver: GraphDriver { data, name: "overlay2" },
+        graph_driver: GraphDriver {
+            data,
+            name: "overlay2",
+        },
         size_rw,
         size_root_fs,
         mounts: show::mounts(&view, &at.settings.data_dir),
@@ -206,7 +222,11 @@ fn state(view: &View) -> State {
         dead: status.phase == Phase::Dead,
         pid: if view.is_up() { status.pid } else { 0 },
         exit_code: show::exit_code(view),
-        error: status.error.as_ref().map(|error| error.message.clone()).unwrap_or_default(),
+        error: status
+            .error
+            .as_ref()
+            .map(|error| error.message.clone())
+            .unwrap_or_default(),
         started_at: rfc3339(status.started_at),
         finished_at: rfc3339(status.exit.as_ref().map(|exit| exit.at)),
         health: status.health.as_ref().map(health),
@@ -242,13 +262,24 @@ fn network_settings(at: &At, view: &View, config: &Config, known: &Networks) -> 
             }
         }
     }
-    let default = networks.get(super::translate::network::DEFAULT).cloned().unwrap_or_default();
+    let default = networks
+        .get(super::translate::network::DEFAULT)
+        .cloned()
+        .unwrap_or_default();
     let is_up = view.is_up();
     NetworkSettings {
         bridge: "",
-        sandbox_id: if is_up { docker_id(view.instance.meta.id) } else { String::new() },
+        sandbox_id: if is_up {
+            docker_id(view.instance.meta.id)
+        } else {
+            String::new()
+        },
         // Seen from the host, this is the network namespace.
-        sandbox_key: if is_up { format!("/proc/{}/ns/net", view.status.pid) } else { String::new() },
+        sandbox_key: if is_up {
+            format!("/proc/{}/ns/net", view.status.pid)
+        } else {
+            String::new()
+        },
         ports: show::ports(view),
         hairpin_mode: false,
         link_local_ipv6_address: "",

@@ -20,10 +20,31 @@ use crate::id::docker_id;
 use crate::network::wire::EndpointSettings;
 
 const FILTERS: [&str; 15] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network",
-    "publish", "since", "status", "volume",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
 ];
-const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
+const STATES: [&str; 7] = [
+    "created",
+    "running",
+    "paused",
+    "restarting",
+    "removing",
+    "exited",
+    "dead",
+];
 const HEALTH: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
 
 /// A container in the list.
@@ -99,7 +120,8 @@ pub(crate) async fn list(at: At) -> Result<Response, ApiError> {
             continue;
         }
         if with_size {
-            let writable = stream::writable_size(&at.cloud, &at.caller, view.instance.meta.id).await?;
+            let writable =
+                stream::writable_size(&at.cloud, &at.caller, view.instance.meta.id).await?;
             summary.set_size(&at, writable);
         }
         summaries.push(summary);
@@ -110,7 +132,8 @@ pub(crate) async fn list(at: At) -> Result<Response, ApiError> {
 impl Summary {
     /// With the bytes in its writable layer, and those of its image.
     pub(crate) fn set_size(&mut self, at: &At, writable: u64) {
-        let image = image::get(&at.cloud, &at.caller, &self.image_id).map_or(0, |image| image.size_bytes);
+        let image =
+            image::get(&at.cloud, &at.caller, &self.image_id).map_or(0, |image| image.size_bytes);
         self.size_rw = Some(writable);
         self.size_root_fs = Some(image + writable);
     }
@@ -119,25 +142,47 @@ impl Summary {
 /// Every network that the caller sees.
 pub(crate) fn known_networks(at: &At) -> Networks {
     let networks = actions::network::list(&at.cloud, &at.caller);
-    networks.into_iter().map(|network| (network.meta.id, network)).collect()
+    networks
+        .into_iter()
+        .map(|network| (network.meta.id, network))
+        .collect()
 }
 
 /// These containers as the list shows them.
 pub(crate) fn summaries(at: &At, views: &[View]) -> Vec<Summary> {
     let (networks, now, mut images) = (known_networks(at), Timestamp::now(), Images::default());
-    views.iter().map(|view| summary(at, view, &networks, &mut images, now)).collect()
+    views
+        .iter()
+        .map(|view| summary(at, view, &networks, &mut images, now))
+        .collect()
 }
 
-fn summary(at: &At, view: &View, networks: &Networks, images: &mut Images, now: Timestamp) -> Summary {
+fn summary(
+    at: &At,
+    view: &View,
+    networks: &Networks,
+    images: &mut Images,
+    now: Timestamp,
+) -> Summary {
     let spec = &view.instance.spec;
     let container = spec.containers.first();
-    let text = |pointer| show::origin(spec, pointer).and_then(Value::as_str).unwrap_or_default();
+    let text = |pointer| {
+        show::origin(spec, pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     Summary {
         id: docker_id(view.instance.meta.id),
         names: [format!("/{}", view.instance.meta.name)],
-        image: container.map(|container| images.shown(at, container)).unwrap_or_default(),
-        image_id: container.map(|container| container.image_id.clone()).unwrap_or_default(),
-        command: container.map(|container| command(&container.args)).unwrap_or_default(),
+        image: container
+            .map(|container| images.shown(at, container))
+            .unwrap_or_default(),
+        image_id: container
+            .map(|container| container.image_id.clone())
+            .unwrap_or_default(),
+        command: container
+            .map(|container| command(&container.args))
+            .unwrap_or_default(),
         created: view.instance.meta.created_at.as_second(),
         ports: ports(view),
         size_rw: None,
@@ -147,9 +192,13 @@ fn summary(at: &At, view: &View, networks: &Networks, images: &mut Images, now: 
         status: show::status(view, now),
         host_config: SummaryHost {
             network_mode: text("/HostConfig/NetworkMode").to_owned(),
-            annotations: show::origin(spec, "/HostConfig/Annotations").filter(|_| at.version.has(46)).cloned(),
+            annotations: show::origin(spec, "/HostConfig/Annotations")
+                .filter(|_| at.version.has(46))
+                .cloned(),
         },
-        network_settings: SummaryNetworks { networks: show::networks(view, networks) },
+        network_settings: SummaryNetworks {
+            networks: show::networks(view, networks),
+        },
         mounts: show::mounts(view, &at.settings.data_dir),
     }
 }
@@ -159,7 +208,11 @@ fn command(args: &[String]) -> String {
     let mut line = String::new();
     for (place, arg) in args.iter().enumerate() {
         let separator = if place == 0 { "" } else { " " };
-        let quote = if place > 0 && arg.contains(' ') { "'" } else { "" };
+        let quote = if place > 0 && arg.contains(' ') {
+            "'"
+        } else {
+            ""
+        };
         // Writing into a string cannot fail.
         let _ = write!(line, "{separator}{quote}{arg}{quote}");
     }
@@ -171,11 +224,18 @@ fn ports(view: &View) -> Vec<Port> {
     for (key, bindings) in show::ports(view) {
         let (number, kind) = key.split_once('/').unwrap_or((&key, "tcp"));
         let private_port = number.parse().unwrap_or(0);
-        let port = |ip: String, public_port| Port { ip, private_port, public_port, kind: kind.to_owned() };
+        let port = |ip: String, public_port| Port {
+            ip,
+            private_port,
+            public_port,
+            kind: kind.to_owned(),
+        };
         match bindings {
             None => ports.push(port(String::new(), None)),
             Some(bindings) => ports.extend(
-                bindings.into_iter().map(|binding| port(binding.host_ip, binding.host_port.parse().ok())),
+                bindings
+                    .into_iter()
+                    .map(|binding| port(binding.host_ip, binding.host_port.parse().ok())),
             ),
         }
     }
@@ -190,7 +250,9 @@ impl Images {
     /// The name that was given, unless it means another image by now: then the identifier.
     fn shown(&mut self, at: &At, container: &model::container::ContainerSpec) -> String {
         let now = self.0.entry(container.image.clone()).or_insert_with(|| {
-            image::get(&at.cloud, &at.caller, &container.image).ok().map(|image| image.id.clone())
+            image::get(&at.cloud, &at.caller, &container.image)
+                .ok()
+                .map(|image| image.id.clone())
         });
         if now.as_deref() == Some(&container.image_id) {
             container.image.clone()
@@ -226,7 +288,10 @@ impl Selection {
                 })
             })
             .collect::<Result<_, _>>()?;
-        for (name, known, what) in [("status", &STATES[..], "state"), ("health", &HEALTH[..], "health status")] {
+        for (name, known, what) in [
+            ("status", &STATES[..], "state"),
+            ("health", &HEALTH[..], "health status"),
+        ] {
             if let Some(value) = filters.values(name).find(|value| !known.contains(value)) {
                 let known = known.join(", ");
                 return Err(ApiError::invalid(format!(
@@ -234,7 +299,13 @@ impl Selection {
                 )));
             }
         }
-        let named = |name| filters.values(name).last().map(|term| lookup::find(at, term)).transpose();
+        let named = |name| {
+            filters
+                .values(name)
+                .last()
+                .map(|term| lookup::find(at, term))
+                .transpose()
+        };
         let (before, since) = (named("before")?, named("since")?);
         Ok(Self {
             names: filters.patterns("name"),
@@ -252,7 +323,11 @@ impl Selection {
 
     /// What lies between the containers named by `before` and `since`; the newest comes first.
     fn window(&self, mut views: Vec<View>) -> impl Iterator<Item = View> {
-        let place = |views: &[View], id| views.iter().position(|view| Some(view.instance.meta.id) == id);
+        let place = |views: &[View], id| {
+            views
+                .iter()
+                .position(|view| Some(view.instance.meta.id) == id)
+        };
         if let Some(end) = place(&views, self.since) {
             views.truncate(end);
         }
@@ -279,7 +354,9 @@ impl Selection {
     }
 
     fn has_exited(&self, view: &View) -> bool {
-        !view.is_up() && view.status.phase == Phase::Exited && self.exited.contains(&show::exit_code(view))
+        !view.is_up()
+            && view.status.phase == Phase::Exited
+            && self.exited.contains(&show::exit_code(view))
     }
 
     fn has_volume(&self, summary: &Summary) -> bool {
@@ -296,11 +373,20 @@ impl Selection {
     fn has_network(&self, view: &View, summary: &Summary, networks: &Networks) -> bool {
         !self.filters.has("network")
             || self.filters.values("network").any(|wanted| {
-                summary.network_settings.networks.iter().any(|(name, endpoint)| {
-                    name == wanted || (!endpoint.network_id.is_empty() && endpoint.network_id.starts_with(wanted))
-                }) || view.instance.spec.attachments.iter().any(|attachment| {
-                    networks.get(&attachment.network).is_some_and(|network| network.meta.name == wanted)
-                })
+                summary
+                    .network_settings
+                    .networks
+                    .iter()
+                    .any(|(name, endpoint)| {
+                        name == wanted
+                            || (!endpoint.network_id.is_empty()
+                                && endpoint.network_id.starts_with(wanted))
+                    })
+                    || view.instance.spec.attachments.iter().any(|attachment| {
+                        networks
+                            .get(&attachment.network)
+                            .is_some_and(|network| network.meta.name == wanted)
+                    })
             })
     }
 
@@ -309,8 +395,11 @@ impl Selection {
             return true;
         }
         summary.ports.iter().any(|port| {
-            port.public_port.is_some_and(|public| self.published.contains(&(public, port.kind.clone())))
-                || self.exposed.contains(&(port.private_port, port.kind.clone()))
+            port.public_port
+                .is_some_and(|public| self.published.contains(&(public, port.kind.clone())))
+                || self
+                    .exposed
+                    .contains(&(port.private_port, port.kind.clone()))
         })
     }
 }
@@ -326,7 +415,11 @@ fn descendants(at: &At, filters: &Filters) -> BTreeSet<String> {
     loop {
         let before = found.len();
         for image in &known {
-            if image.parent.as_ref().is_some_and(|parent| found.contains(parent)) {
+            if image
+                .parent
+                .as_ref()
+                .is_some_and(|parent| found.contains(parent))
+            {
                 found.insert(image.id.clone());
             }
         }
@@ -341,7 +434,9 @@ fn port_filter(filters: &Filters, name: &str) -> Result<BTreeSet<(u16, String)>,
     let mut ports = BTreeSet::new();
     for value in filters.values(name) {
         if value.contains(':') {
-            return Err(ApiError::invalid(format!("filter for '{name}' should not contain ':': {value}")));
+            return Err(ApiError::invalid(format!(
+                "filter for '{name}' should not contain ':': {value}"
+            )));
         }
         let (numbers, kind) = value.split_once('/').unwrap_or((value, "tcp"));
         let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
@@ -375,7 +470,11 @@ mod tests {
         let ports = port_filter(&filters, "publish").unwrap();
         assert_eq!(
             ports.into_iter().collect::<Vec<_>>(),
-            [(80, "tcp".to_owned()), (90, "udp".to_owned()), (91, "udp".to_owned())]
+            [
+                (80, "tcp".to_owned()),
+                (90, "udp".to_owned()),
+                (91, "udp".to_owned())
+            ]
         );
         let wrong = Filters::parse(r#"{"publish":["1:2"]}"#, &["publish"]).unwrap();
         assert_eq!(

@@ -19,13 +19,23 @@ use crate::time;
 pub(crate) async fn logs(at: At, Path(name): Path<String>) -> Result<Response, ApiError> {
     let (stdout, stderr) = (at.form.is_true("stdout"), at.form.is_true("stderr"));
     if !stdout && !stderr {
-        return Err(ApiError::invalid("Bad parameters: you must choose at least one stream"));
+        return Err(ApiError::invalid(
+            "Bad parameters: you must choose at least one stream",
+        ));
     }
     let view = find(&at, &name)?;
     let id = view.instance.meta.id;
-    let container = view.instance.spec.containers.first().cloned().unwrap_or_default();
+    let container = view
+        .instance
+        .spec
+        .containers
+        .first()
+        .cloned()
+        .unwrap_or_default();
     if container.log == LogConfig::None {
-        return Err(ApiError::unsupported("configured logging driver does not support reading"));
+        return Err(ApiError::unsupported(
+            "configured logging driver does not support reading",
+        ));
     }
     // Clients send 0 for no bound.
     let bound = |name: &str| match at.form.get(name) {
@@ -48,8 +58,9 @@ pub(crate) async fn logs(at: At, Path(name): Path<String>) -> Result<Response, A
         framed: !container.tty,
         details: at.form.is_true("details"),
     };
-    let mut batches =
-        stream::logs(&at.cloud, &at.caller, id, &options).await.map_err(|error| about(id, error))?;
+    let mut batches = stream::logs(&at.cloud, &at.caller, id, &options)
+        .await
+        .map_err(|error| about(id, error))?;
     let batches = streams::poll_fn(move |cx| batches.poll_recv(cx));
     let body = Body::from_stream(batches.map(move |batch| {
         batch.map(|lines| layout.write(&lines)).map_err(|failure| {
@@ -59,9 +70,10 @@ pub(crate) async fn logs(at: At, Path(name): Path<String>) -> Result<Response, A
         })
     }));
     let mut response = body.into_response();
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type(container.tty, at.version)));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        http::HeaderValue::from_static(content_type(container.tty, at.version)),
+    );
     Ok(response)
 }
 
@@ -105,12 +117,20 @@ mod tests {
     use super::*;
 
     fn line() -> LogLine {
-        LogLine { stream: Stream::Stderr, at: "2026-01-02T03:04:05Z".parse().unwrap(), bytes: b"hi\n".to_vec() }
+        LogLine {
+            stream: Stream::Stderr,
+            at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            bytes: b"hi\n".to_vec(),
+        }
     }
 
     #[test]
     fn a_line_is_framed_with_its_time() {
-        let layout = Layout { timestamps: true, framed: true, details: false };
+        let layout = Layout {
+            timestamps: true,
+            framed: true,
+            details: false,
+        };
         let chunk = layout.write(&[line()]);
         assert_eq!(&chunk[..8], &[2, 0, 0, 0, 0, 0, 0, 34]);
         assert_eq!(&chunk[8..], b"2026-01-02T03:04:05.000000000Z hi\n");
@@ -118,7 +138,11 @@ mod tests {
 
     #[test]
     fn with_a_terminal_lines_are_bare() {
-        let layout = Layout { timestamps: false, framed: false, details: false };
+        let layout = Layout {
+            timestamps: false,
+            framed: false,
+            details: false,
+        };
         assert_eq!(layout.write(&[line(), line()]), &b"hi\nhi\n"[..]);
     }
 }

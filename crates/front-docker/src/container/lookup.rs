@@ -12,15 +12,21 @@ use crate::id::{Parsed, docker_id, parse};
 /// The container of this name or identifier.
 pub(crate) fn find(at: &At, term: &str) -> Result<View, ApiError> {
     if term.is_empty() {
-        return Err(ApiError::invalid(format!("invalid name or ID supplied: {term:?}")));
+        return Err(ApiError::invalid(format!(
+            "invalid name or ID supplied: {term:?}"
+        )));
     }
     let parsed = parse(term);
-    if let Parsed::Whole(id) = parsed {
-        if let Ok(view) = instance::get(&at.cloud, &at.caller, id) {
-            return Ok(view);
-        }
+    if let Parsed::Whole(id) = parsed
+        && let Ok(view) = instance::get(&at.cloud, &at.caller, id)
+    {
+        return Ok(view);
     }
-    if let Some(view) = instance::by_name(&at.cloud, &at.caller, term.strip_prefix('/').unwrap_or(term)) {
+    if let Some(view) = instance::by_name(
+        &at.cloud,
+        &at.caller,
+        term.strip_prefix('/').unwrap_or(term),
+    ) {
         return Ok(view);
     }
     if let Parsed::Prefix(digits) = parsed {
@@ -28,7 +34,9 @@ pub(crate) fn find(at: &At, term: &str) -> Result<View, ApiError> {
         match (found.pop(), found.is_empty()) {
             (Some(view), true) => return Ok(view),
             (Some(_), false) => {
-                return Err(ApiError::invalid(format!("multiple IDs found with provided prefix: {term}")));
+                return Err(ApiError::invalid(format!(
+                    "multiple IDs found with provided prefix: {term}"
+                )));
             }
             (None, _) => {}
         }

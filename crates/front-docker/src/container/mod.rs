@@ -13,8 +13,6 @@ pub(crate) mod show;
 mod signal;
 mod stats;
 
-#[cfg(test)]
-mod tests;
 pub(crate) mod translate;
 mod update;
 pub(crate) mod wire;

@@ -21,11 +21,19 @@ pub(crate) async fn prune(at: At) -> Result<Response, ApiError> {
     let (mut deleted, mut space) = (Vec::new(), 0);
     for view in instance::list(&at.cloud, &at.caller) {
         let meta = &view.instance.meta;
-        if view.is_up() || view.is_restarting() || !is_wanted(&filters, until, meta.created_at, &meta.labels) {
+        if view.is_up()
+            || view.is_restarting()
+            || !is_wanted(&filters, until, meta.created_at, &meta.labels)
+        {
             continue;
         }
-        let size = stream::writable_size(&at.cloud, &at.caller, meta.id).await.unwrap_or(0);
-        let options = RemoveOptions { force: false, volumes: false };
+        let size = stream::writable_size(&at.cloud, &at.caller, meta.id)
+            .await
+            .unwrap_or(0);
+        let options = RemoveOptions {
+            force: false,
+            volumes: false,
+        };
         match instance::remove(&at.cloud, &at.caller, meta.id, options).await {
             Ok(()) => {
                 space += size;
@@ -36,7 +44,10 @@ pub(crate) async fn prune(at: At) -> Result<Response, ApiError> {
             Err(error) => return Err(about(meta.id, error)),
         }
     }
-    Ok(axum::Json(json!({ "ContainersDeleted": deleted, "SpaceReclaimed": space })).into_response())
+    Ok(
+        axum::Json(json!({ "ContainersDeleted": deleted, "SpaceReclaimed": space }))
+            .into_response(),
+    )
 }
 
 /// Whether `label`, `label!` and `until` let an object go.
@@ -47,20 +58,25 @@ pub(crate) fn is_wanted(
     labels: &std::collections::BTreeMap<String, String>,
 ) -> bool {
     let spared = filters.has("label!") && filters.matches_labels("label!", labels);
-    filters.matches_labels("label", labels) && !spared && until.is_none_or(|until| created_at <= until)
+    filters.matches_labels("label", labels)
+        && !spared
+        && until.is_none_or(|until| created_at <= until)
 }
 
 /// The time that `until` names: a point in time, or how long ago (`10m`, `1h30m`).
 pub(crate) fn until(filters: &Filters) -> Result<Option<Timestamp>, ApiError> {
     let mut values = filters.values("until");
-    let Some(text) = values.next() else { return Ok(None) };
+    let Some(text) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
         return Err(ApiError::invalid("more than one until filter specified"));
     }
     if let Ok(at) = time::parse(text) {
         return Ok(Some(at));
     }
-    let ago = duration(text).ok_or_else(|| ApiError::invalid(format!("invalid filter 'until=[{text}]'")))?;
+    let ago = duration(text)
+        .ok_or_else(|| ApiError::invalid(format!("invalid filter 'until=[{text}]'")))?;
     Ok(Timestamp::now().checked_sub(ago).ok())
 }
 
@@ -69,10 +85,16 @@ fn duration(text: &str) -> Option<SignedDuration> {
     let mut total = SignedDuration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+        let digits = rest.len()
+            - rest
+                .trim_start_matches(|letter: char| letter.is_ascii_digit())
+                .len();
         let number: i64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
-        let unit = rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_alphabetic()).len();
+        let unit = rest.len()
+            - rest
+                .trim_start_matches(|letter: char| letter.is_ascii_alphabetic())
+                .len();
         let seconds = match &rest[..unit] {
             "h" => 3600,
             "m" => 60,

@@ -22,44 +22,108 @@ use crate::router::Route;
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("/containers/json", "ContainerList", get(list::list)),
-        Route::new("/containers/create", "ContainerCreate", post(create::create)),
+        Route::new(
+            "/containers/create",
+            "ContainerCreate",
+            post(create::create),
+        ),
         Route::new("/containers/prune", "ContainerPrune", post(prune::prune)),
-        Route::new("/containers/{name}/json", "ContainerInspect", get(inspect::inspect)),
+        Route::new(
+            "/containers/{name}/json",
+            "ContainerInspect",
+            get(inspect::inspect),
+        ),
         Route::new("/containers/{name}/top", "ContainerTop", get(stats::top)),
         Route::new("/containers/{name}/logs", "ContainerLogs", get(logs::logs)),
-        Route::new("/containers/{name}/changes", "ContainerChanges", get(archive::changes)),
-        Route::new("/containers/{name}/export", "ContainerExport", get(archive::export)),
-        Route::new("/containers/{name}/stats", "ContainerStats", get(stats::stats)),
+        Route::new(
+            "/containers/{name}/changes",
+            "ContainerChanges",
+            get(archive::changes),
+        ),
+        Route::new(
+            "/containers/{name}/export",
+            "ContainerExport",
+            get(archive::export),
+        ),
+        Route::new(
+            "/containers/{name}/stats",
+            "ContainerStats",
+            get(stats::stats),
+        ),
         Route::new("/containers/{name}/resize", "ContainerResize", post(resize)),
         Route::new("/containers/{name}/start", "ContainerStart", post(start)),
         Route::new("/containers/{name}/stop", "ContainerStop", post(stop)),
-        Route::new("/containers/{name}/restart", "ContainerRestart", post(restart)),
+        Route::new(
+            "/containers/{name}/restart",
+            "ContainerRestart",
+            post(restart),
+        ),
         Route::new("/containers/{name}/kill", "ContainerKill", post(kill)),
-        Route::new("/containers/{name}/update", "ContainerUpdate", post(update::update)),
-        Route::new("/containers/{name}/rename", "ContainerRename", post(update::rename)),
+        Route::new(
+            "/containers/{name}/update",
+            "ContainerUpdate",
+            post(update::update),
+        ),
+        Route::new(
+            "/containers/{name}/rename",
+            "ContainerRename",
+            post(update::rename),
+        ),
         Route::new("/containers/{name}/pause", "ContainerPause", post(pause)),
-        Route::new("/containers/{name}/unpause", "ContainerUnpause", post(unpause)),
-        Route::new("/containers/{name}/attach", "ContainerAttach", post(attach::attach)),
+        Route::new(
+            "/containers/{name}/unpause",
+            "ContainerUnpause",
+            post(unpause),
+        ),
+        Route::new(
+            "/containers/{name}/attach",
+            "ContainerAttach",
+            post(attach::attach),
+        ),
         Route::new("/containers/{name}/wait", "ContainerWait", post(wait)),
-        Route::new("/containers/{name}", "ContainerDelete", axum::routing::delete(remove)),
+        Route::new(
+            "/containers/{name}",
+            "ContainerDelete",
+            axum::routing::delete(remove),
+        ),
         // The same path has three operations.
-        Route::new("/containers/{name}/archive", "ContainerArchiveInfo", axum::routing::head(archive::stat)),
-        Route::new("/containers/{name}/archive", "ContainerArchive", get(archive::read)),
-        Route::new("/containers/{name}/archive", "PutContainerArchive", axum::routing::put(archive::write)),
+        Route::new(
+            "/containers/{name}/archive",
+            "ContainerArchiveInfo",
+            axum::routing::head(archive::stat),
+        ),
+        Route::new(
+            "/containers/{name}/archive",
+            "ContainerArchive",
+            get(archive::read),
+        ),
+        Route::new(
+            "/containers/{name}/archive",
+            "PutContainerArchive",
+            axum::routing::put(archive::write),
+        ),
     ]
 }
 
 async fn start(at: At, Path(name): Path<String>, request: Request) -> Result<StatusCode, ApiError> {
     let headers = request.headers();
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > 7) || headers.contains_key(TRANSFER_ENCODING) {
-        return Err(ApiError::invalid("starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"));
+        return Err(ApiError::invalid(
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+        ));
     }
     if !at.form.get("checkpoint").is_empty() {
-        return Err(ApiError::invalid("checkpoint: checkpoints are not supported by this daemon"));
+        return Err(ApiError::invalid(
+            "checkpoint: checkpoints are not supported by this daemon",
+        ));
     }
     let id = find(&at, &name)?.instance.meta.id;
-    instance::start(&at.cloud, &at.caller, id).await.map_err(|error| about(id, error))?;
+    instance::start(&at.cloud, &at.caller, id)
+        .await
+        .map_err(|error| about(id, error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -69,13 +133,18 @@ fn stop_request(at: &At) -> Result<StopRequest, ApiError> {
     if let Some(text) = signal.filter(|text| !signal::is_known(text)) {
         return Err(ApiError::invalid(format!("invalid signal: {text}")));
     }
-    Ok(StopRequest { signal: signal.map(ToOwned::to_owned), timeout_secs: at.form.number("t")? })
+    Ok(StopRequest {
+        signal: signal.map(ToOwned::to_owned),
+        timeout_secs: at.form.number("t")?,
+    })
 }
 
 async fn stop(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
     let how = stop_request(&at)?;
     let id = find(&at, &name)?.instance.meta.id;
-    instance::stop(&at.cloud, &at.caller, id, how).await.map_err(|error| about(id, error))?;
+    instance::stop(&at.cloud, &at.caller, id, how)
+        .await
+        .map_err(|error| about(id, error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -84,7 +153,9 @@ async fn restart(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiErro
     let id = find(&at, &name)?.instance.meta.id;
     instance::restart(&at.cloud, &at.caller, id, how)
         .await
-        .map_err(|error| about(id, error).while_trying(&format!("Cannot restart container {name}")))?;
+        .map_err(|error| {
+            about(id, error).while_trying(&format!("Cannot restart container {name}"))
+        })?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -95,19 +166,25 @@ async fn kill(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError> 
         return Err(cannot(ApiError::invalid(format!("invalid signal: {text}"))));
     }
     let id = find(&at, &name).map_err(cannot)?.instance.meta.id;
-    instance::kill(&at.cloud, &at.caller, id, wanted).await.map_err(|error| cannot(about(id, error)))?;
+    instance::kill(&at.cloud, &at.caller, id, wanted)
+        .await
+        .map_err(|error| cannot(about(id, error)))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn pause(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
     let id = find(&at, &name)?.instance.meta.id;
-    instance::pause(&at.cloud, &at.caller, id).await.map_err(|error| about(id, error))?;
+    instance::pause(&at.cloud, &at.caller, id)
+        .await
+        .map_err(|error| about(id, error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn unpause(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
     let id = find(&at, &name)?.instance.meta.id;
-    instance::unpause(&at.cloud, &at.caller, id).await.map_err(|error| about(id, error))?;
+    instance::unpause(&at.cloud, &at.caller, id)
+        .await
+        .map_err(|error| about(id, error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -127,12 +204,16 @@ async fn wait(at: At, Path(name): Path<String>) -> Result<Response, ApiError> {
     let answer = async move {
         let document = match exit.await {
             Ok(exit) => json!({ "StatusCode": exit.code }),
-            Err(error) => json!({ "StatusCode": -1, "Error": { "Message": about(id, error).message } }),
+            Err(error) => {
+                json!({ "StatusCode": -1, "Error": { "Message": about(id, error).message } })
+            }
         };
         Bytes::from(format!("{document}\n"))
     };
     let body = if is_streamed {
-        Body::from_stream(futures_util::stream::once(async move { Ok::<_, std::io::Error>(answer.await) }))
+        Body::from_stream(futures_util::stream::once(async move {
+            Ok::<_, std::io::Error>(answer.await)
+        }))
     } else {
         Body::from(answer.await)
     };
@@ -144,26 +225,42 @@ async fn resize(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError
     let view = find(&at, &name)?;
     let id = view.instance.meta.id;
     if !view.is_up() {
-        return Err(ApiError::conflict(format!("container {} is not running", docker_id(id))));
+        return Err(ApiError::conflict(format!(
+            "container {} is not running",
+            docker_id(id)
+        )));
     }
-    stream::resize(&at.cloud, &at.caller, id, size).await.map_err(|error| about(id, error))?;
+    stream::resize(&at.cloud, &at.caller, id, size)
+        .await
+        .map_err(|error| about(id, error))?;
     Ok(StatusCode::OK)
 }
 
 async fn remove(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
     if at.form.is_true("link") {
-        return Err(ApiError::invalid("link: legacy links cannot be removed; disconnect the container instead"));
+        return Err(ApiError::invalid(
+            "link: legacy links cannot be removed; disconnect the container instead",
+        ));
     }
-    let options = RemoveOptions { force: at.form.is_true("force"), volumes: at.form.is_true("v") };
+    let options = RemoveOptions {
+        force: at.form.is_true("force"),
+        volumes: at.form.is_true("v"),
+    };
     let view = find(&at, &name)?;
     let id = view.instance.meta.id;
     if !options.force && (view.is_up() || view.is_restarting()) {
         let why = match show::state(&view) {
             "paused" => "container is paused and must be unpaused first".to_owned(),
-            state => format!("container is {state}: stop the container before removing or force remove"),
+            state => {
+                format!("container is {state}: stop the container before removing or force remove")
+            }
         };
-        return Err(ApiError::conflict(format!("cannot remove container {name:?}: {why}")));
+        return Err(ApiError::conflict(format!(
+            "cannot remove container {name:?}: {why}"
+        )));
     }
-    instance::remove(&at.cloud, &at.caller, id, options).await.map_err(|error| about(id, error))?;
+    instance::remove(&at.cloud, &at.caller, id, options)
+        .await
+        .map_err(|error| about(id, error))?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -69,9 +69,8 @@ pub(crate) const fn health_word(state: HealthState) -> &'static str {
 
 /// What `docker ps` shows as the status: `Up 2 minutes (healthy)`.
 pub(crate) fn status(view: &View, now: Timestamp) -> String {
-    let since = |at: Option<Timestamp>| {
-        human_duration(at.map_or(0, |at| now.duration_since(at).as_secs()))
-    };
+    let since =
+        |at: Option<Timestamp>| human_duration(at.map_or(0, |at| now.duration_since(at).as_secs()));
     let ended = || since(view.status.exit.as_ref().map(|exit| exit.at));
     match state(view) {
         "removing" => "Removal In Progress".to_owned(),
@@ -83,7 +82,9 @@ pub(crate) fn status(view: &View, now: Timestamp) -> String {
         _ => {
             let up = since(view.status.started_at);
             match &view.status.health {
-                Some(health) if health.state == HealthState::Starting => format!("Up {up} (health: starting)"),
+                Some(health) if health.state == HealthState::Starting => {
+                    format!("Up {up} (health: starting)")
+                }
                 Some(health) => format!("Up {up} ({})", health_word(health.state)),
                 None => format!("Up {up}"),
             }
@@ -104,7 +105,14 @@ pub(crate) fn ports(view: &View) -> PortMap {
     }
     let exposed = origin(&view.instance.spec, "/Config/ExposedPorts").and_then(Value::as_object);
     for port in exposed.into_iter().flat_map(serde_json::Map::keys) {
-        ports.insert(if port.contains('/') { port.clone() } else { format!("{port}/tcp") }, None);
+        ports.insert(
+            if port.contains('/') {
+                port.clone()
+            } else {
+                format!("{port}/tcp")
+            },
+            None,
+        );
     }
     for bound in &view.status.ports {
         let key = format!("{}/{}", bound.container_port, bound.protocol.as_str());
@@ -112,7 +120,10 @@ pub(crate) fn ports(view: &View) -> PortMap {
             .entry(key)
             .or_default()
             .get_or_insert_default()
-            .push(PortBinding { host_ip: bound.host_ip.to_string(), host_port: bound.host_port.to_string() });
+            .push(PortBinding {
+                host_ip: bound.host_ip.to_string(),
+                host_port: bound.host_port.to_string(),
+            });
     }
     ports
 }
@@ -127,7 +138,10 @@ pub(crate) fn networks(view: &View, known: &Networks) -> BTreeMap<String, Endpoi
                 .iter()
                 .filter_map(|attachment| {
                     let network = known.get(&attachment.network)?;
-                    Some((network.meta.name.clone(), endpoint(view, attachment, network)))
+                    Some((
+                        network.meta.name.clone(),
+                        endpoint(view, attachment, network),
+                    ))
                 })
                 .collect();
         }
@@ -135,7 +149,10 @@ pub(crate) fn networks(view: &View, known: &Networks) -> BTreeMap<String, Endpoi
         NetworkMode::Host => "host",
         NetworkMode::Instance(_) => return BTreeMap::new(),
     };
-    let network_id = known.values().find(|network| network.meta.name == special).map(|network| network.meta.id);
+    let network_id = known
+        .values()
+        .find(|network| network.meta.name == special)
+        .map(|network| network.meta.id);
     let settings = EndpointSettings {
         network_id: network_id.map(docker_id).unwrap_or_default(),
         ..EndpointSettings::default()
@@ -146,11 +163,21 @@ pub(crate) fn networks(view: &View, known: &Networks) -> BTreeMap<String, Endpoi
 fn endpoint(view: &View, attachment: &Attachment, network: &Network) -> EndpointSettings {
     let list = |items: Vec<String>| Some(items).filter(|items| !items.is_empty());
     let ipam = EndpointIpam {
-        ipv4_address: attachment.ipv4.map(|address| address.to_string()).unwrap_or_default(),
-        ipv6_address: attachment.ipv6.map(|address| address.to_string()).unwrap_or_default(),
+        ipv4_address: attachment
+            .ipv4
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
+        ipv6_address: attachment
+            .ipv6
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
         link_local_ips: Vec::new(),
     };
-    let links = attachment.links.iter().map(|(name, alias)| format!("{name}:{alias}")).collect();
+    let links = attachment
+        .links
+        .iter()
+        .map(|(name, alias)| format!("{name}:{alias}"))
+        .collect();
     let mut settings = EndpointSettings {
         ipam_config: Some(ipam).filter(|ipam| *ipam != EndpointIpam::default()),
         links: list(links),
@@ -160,14 +187,26 @@ fn endpoint(view: &View, attachment: &Attachment, network: &Network) -> Endpoint
         dns_names: network.spec.dns.then(|| dns_names(view, attachment)),
         ..EndpointSettings::default()
     };
-    let Some(own) = view.status.endpoints.iter().find(|own| own.network == network.meta.id) else {
+    let Some(own) = view
+        .status
+        .endpoints
+        .iter()
+        .find(|own| own.network == network.meta.id)
+    else {
         return settings;
     };
     settings.endpoint_id = docker_id(own.id);
     settings.mac_address.clone_from(&own.mac);
     let gateway = |is_v4: bool| {
-        let subnet = network.spec.subnets.iter().find(|subnet| subnet.gateway.is_ipv4() == is_v4);
-        subnet.filter(|_| !network.spec.internal).map(|subnet| subnet.gateway.to_string()).unwrap_or_default()
+        let subnet = network
+            .spec
+            .subnets
+            .iter()
+            .find(|subnet| subnet.gateway.is_ipv4() == is_v4);
+        subnet
+            .filter(|_| !network.spec.internal)
+            .map(|subnet| subnet.gateway.to_string())
+            .unwrap_or_default()
     };
     if let Some((address, prefix)) = own.ipv4 {
         settings.ip_address = address.to_string();
@@ -186,7 +225,11 @@ fn endpoint(view: &View, attachment: &Attachment, network: &Network) -> Endpoint
 fn dns_names(view: &View, attachment: &Attachment) -> Vec<String> {
     let meta = &view.instance.meta;
     let mut names = vec![meta.name.clone()];
-    let further = attachment.aliases.iter().cloned().chain([short(meta.id), view.instance.spec.hostname.clone()]);
+    let further = attachment
+        .aliases
+        .iter()
+        .cloned()
+        .chain([short(meta.id), view.instance.spec.hostname.clone()]);
     for name in further {
         if !name.is_empty() && !names.contains(&name) {
             names.push(name);
@@ -216,8 +259,13 @@ pub(crate) struct MountPoint {
 /// The mounts that users asked for, but for tmpfs in the short form, which dockerd leaves out too.
 pub(crate) fn mounts(view: &View, data_dir: &Path) -> Vec<MountPoint> {
     let spec = &view.instance.spec;
-    let of_spec = spec.containers.iter().flat_map(|container| &container.mounts);
-    of_spec.filter_map(|mount| mount_point(view, mount, data_dir)).collect()
+    let of_spec = spec
+        .containers
+        .iter()
+        .flat_map(|container| &container.mounts);
+    of_spec
+        .filter_map(|mount| mount_point(view, mount, data_dir))
+        .collect()
 }
 
 fn mount_point(view: &View, mount: &Mount, data_dir: &Path) -> Option<MountPoint> {
@@ -233,20 +281,47 @@ fn mount_point(view: &View, mount: &Mount, data_dir: &Path) -> Option<MountPoint
         propagation,
     };
     Some(match &mount.source {
-        MountSource::Bind { path, propagation, .. } => {
+        MountSource::Bind {
+            path, propagation, ..
+        } => {
             let mode = bind_mode(spec, &mount.target).unwrap_or_default();
-            point("bind", "", path.clone(), "", mode, propagation_word(*propagation))
+            point(
+                "bind",
+                "",
+                path.clone(),
+                "",
+                mode,
+                propagation_word(*propagation),
+            )
         }
-        MountSource::Volume { name, anonymous, .. } => {
+        MountSource::Volume {
+            name, anonymous, ..
+        } => {
             let project = &view.instance.meta.project.0;
-            let source = data_dir.join("volumes").join(project).join(name).join("_data").display().to_string();
+            let source = data_dir
+                .join("volumes")
+                .join(project)
+                .join(name)
+                .join("_data")
+                .display()
+                .to_string();
             let default = if *anonymous { "" } else { "z" };
             let mode = bind_mode(spec, &mount.target).filter(|mode| !mode.is_empty());
-            point("volume", name, source, "local", mode.unwrap_or_else(|| default.to_owned()), "")
+            point(
+                "volume",
+                name,
+                source,
+                "local",
+                mode.unwrap_or_else(|| default.to_owned()),
+                "",
+            )
         }
         MountSource::Tmpfs { .. } => {
             let long = origin(spec, "/HostConfig/Mounts").and_then(Value::as_array);
-            let is_long = long.into_iter().flatten().any(|long| long["Target"] == mount.target.as_str());
+            let is_long = long
+                .into_iter()
+                .flatten()
+                .any(|long| long["Target"] == mount.target.as_str());
             if !is_long {
                 return None;
             }

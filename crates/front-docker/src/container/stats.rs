@@ -123,7 +123,10 @@ impl Sample {
     /// A sample, or, of a container that does not run, nothing but its name.
     fn new(id: Id, name: &str, stats: Option<Stats>, before: &mut Option<(String, Cpu)>) -> Self {
         let stats = stats.map(|stats| (rfc3339(Some(stats.at)), stats));
-        let (read, stats) = stats.map_or_else(|| (rfc3339(None), None), |(read, stats)| (read, Some(stats)));
+        let (read, stats) = stats.map_or_else(
+            || (rfc3339(None), None),
+            |(read, stats)| (read, Some(stats)),
+        );
         let cpu = stats.as_ref().map(Cpu::of).unwrap_or_default();
         let (preread, precpu_stats) = match before.take() {
             Some(before) => before,
@@ -145,7 +148,10 @@ impl Sample {
             networks: None,
         };
         if let Some(stats) = stats {
-            sample.pids_stats = Pids { current: stats.pids_current, limit: stats.pids_limit };
+            sample.pids_stats = Pids {
+                current: stats.pids_current,
+                limit: stats.pids_limit,
+            };
             sample.blkio_stats.io_service_bytes_recursive = Some(blkio(stats.blkio_bytes));
             sample.blkio_stats.io_serviced_recursive =
                 Some(blkio(stats.blkio_operations)).filter(|operations| !operations.is_empty());
@@ -185,7 +191,19 @@ impl Cpu {
 fn blkio(entries: Vec<BlkioEntry>) -> Vec<BlkioSample> {
     entries
         .into_iter()
-        .map(|BlkioEntry { major, minor, operation, value }| BlkioSample { major, minor, op: operation, value })
+        .map(
+            |BlkioEntry {
+                 major,
+                 minor,
+                 operation,
+                 value,
+             }| BlkioSample {
+                major,
+                minor,
+                op: operation,
+                value,
+            },
+        )
         .collect()
 }
 
@@ -195,7 +213,9 @@ pub(crate) async fn stats(at: At, Path(name): Path<String>) -> Result<Response, 
     let streams = at.form.is_true_or("stream", true);
     let one_shot = at.version.has(41) && at.form.is_true("one-shot");
     if streams && one_shot {
-        return Err(ApiError::invalid("cannot have stream=true and one-shot=true"));
+        return Err(ApiError::invalid(
+            "cannot have stream=true and one-shot=true",
+        ));
     }
     let mut before = None;
     if streams {
@@ -218,7 +238,10 @@ pub(crate) async fn stats(at: At, Path(name): Path<String>) -> Result<Response, 
 async fn sample(at: &At, id: Id) -> Result<Option<Stats>, ApiError> {
     match stream::stats(&at.cloud, &at.caller, id).await {
         Ok(stats) => Ok(Some(stats)),
-        Err(ActionError { kind: ErrorKind::Conflict, .. }) => Ok(None),
+        Err(ActionError {
+            kind: ErrorKind::Conflict,
+            ..
+        }) => Ok(None),
         Err(error) => Err(about(id, error)),
     }
 }
@@ -235,9 +258,13 @@ fn follow(at: At, id: Id, name: String) -> Response {
                 () = sender.closed() => return,
                 _ = ticks.tick() => {}
             }
-            let Ok(stats) = sample(&at, id).await else { return };
+            let Ok(stats) = sample(&at, id).await else {
+                return;
+            };
             let sample = Sample::new(id, &name, stats, &mut before);
-            let Ok(mut line) = serde_json::to_vec(&sample) else { return };
+            let Ok(mut line) = serde_json::to_vec(&sample) else {
+                return;
+            };
             line.push(b'\n');
             if sender.send(Bytes::from(line)).await.is_err() {
                 return;
@@ -257,9 +284,13 @@ pub(crate) async fn top(at: At, Path(name): Path<String>) -> Result<Response, Ap
     let args: Vec<String> = args.split(' ').map(ToOwned::to_owned).collect();
     let view = find(&at, &name)?;
     let id = view.instance.meta.id;
-    let processes =
-        stream::processes(&at.cloud, &at.caller, id, &args).await.map_err(|error| about(id, error))?;
-    Ok(axum::Json(json!({ "Titles": processes.titles, "Processes": processes.rows })).into_response())
+    let processes = stream::processes(&at.cloud, &at.caller, id, &args)
+        .await
+        .map_err(|error| about(id, error))?;
+    Ok(
+        axum::Json(json!({ "Titles": processes.titles, "Processes": processes.rows }))
+            .into_response(),
+    )
 }
 
 #[cfg(test)]
@@ -276,7 +307,13 @@ mod tests {
         };
         let mut before = None;
         let first = Sample::new(id, "web", Some(at(10, 5)), &mut before);
-        assert_eq!((first.preread.as_str(), first.precpu_stats.cpu_usage.total_usage), (crate::time::ZERO, 0));
+        assert_eq!(
+            (
+                first.preread.as_str(),
+                first.precpu_stats.cpu_usage.total_usage
+            ),
+            (crate::time::ZERO, 0)
+        );
         let second = Sample::new(id, "web", Some(at(11, 9)), &mut before);
         assert_eq!(second.preread, first.read);
         assert_eq!(second.precpu_stats.cpu_usage.total_usage, 5);

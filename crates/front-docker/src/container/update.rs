@@ -16,16 +16,29 @@ use crate::front::At;
 use crate::id::docker_id;
 use crate::json::{document, shape};
 
-pub(crate) async fn update(at: At, Path(name): Path<String>, request: Request) -> Result<Response, ApiError> {
-    let document = document(request).await?.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+pub(crate) async fn update(
+    at: At,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let document = document(request)
+        .await?
+        .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     let update: Update = shape(document.clone())?;
     let mut limits: Resources = shape(document)?;
     if !at.version.has(40) {
         limits.pids_limit = None;
     }
     limits.kernel_memory = 0;
-    if let Some(count) = limits.devices.as_ref().map(Vec::len).filter(|count| *count > 0) {
-        return Err(ApiError::invalid(format!("Devices: {count} devices given; devices cannot be updated")));
+    if let Some(count) = limits
+        .devices
+        .as_ref()
+        .map(Vec::len)
+        .filter(|count| *count > 0)
+    {
+        return Err(ApiError::invalid(format!(
+            "Devices: {count} devices given; devices cannot be updated"
+        )));
     }
     let around = Around::new(&at)?;
     let mut warnings = Vec::new();
@@ -34,7 +47,8 @@ pub(crate) async fn update(at: At, Path(name): Path<String>, request: Request) -
 
     let view = find(&at, &name)?;
     let id = view.instance.meta.id;
-    let cannot = |error: ApiError| error.while_trying(&format!("Cannot update container {}", docker_id(id)));
+    let cannot =
+        |error: ApiError| error.while_trying(&format!("Cannot update container {}", docker_id(id)));
     let restart_policy = update.restart_policy;
     let further = instance::update(&at.cloud, &at.caller, id, move |spec: &mut InstanceSpec| {
         let mut origin = Origin::of(spec);
@@ -67,16 +81,24 @@ pub(crate) async fn update(at: At, Path(name): Path<String>, request: Request) -
 fn apply(own: &mut Resources, update: &Resources) -> Result<(), ActionError> {
     let conflict = |words: &str| Err(ActionError::new(ErrorKind::Conflict, words));
     if update.nano_cpus > 0 && own.cpu_period > 0 {
-        return conflict("Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set");
+        return conflict(
+            "Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set",
+        );
     }
     if update.nano_cpus > 0 && own.cpu_quota > 0 {
-        return conflict("Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set");
+        return conflict(
+            "Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set",
+        );
     }
     if update.cpu_period > 0 && own.nano_cpus > 0 {
-        return conflict("Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set");
+        return conflict(
+            "Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set",
+        );
     }
     if update.cpu_quota > 0 && own.nano_cpus > 0 {
-        return conflict("Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set");
+        return conflict(
+            "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set",
+        );
     }
     let set = |field: &mut i64, value: i64| {
         if value != 0 {
@@ -86,7 +108,9 @@ fn apply(own: &mut Resources, update: &Resources) -> Result<(), ActionError> {
     if update.memory != 0 {
         // A limit of memory and swap that was made for less must be raised with it.
         if update.memory_swap == 0 && own.memory_swap > 0 && update.memory > own.memory_swap {
-            return conflict("Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time");
+            return conflict(
+                "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
+            );
         }
         own.memory = update.memory;
     }
@@ -98,9 +122,10 @@ fn apply(own: &mut Resources, update: &Resources) -> Result<(), ActionError> {
     set(&mut own.cpu_quota, update.cpu_quota);
     set(&mut own.cpu_realtime_period, update.cpu_realtime_period);
     set(&mut own.cpu_realtime_runtime, update.cpu_realtime_runtime);
-    for (field, value) in
-        [(&mut own.cpuset_cpus, &update.cpuset_cpus), (&mut own.cpuset_mems, &update.cpuset_mems)]
-    {
+    for (field, value) in [
+        (&mut own.cpuset_cpus, &update.cpuset_cpus),
+        (&mut own.cpuset_mems, &update.cpuset_mems),
+    ] {
         if !value.is_empty() {
             field.clone_from(value);
         }
@@ -121,7 +146,9 @@ pub(crate) async fn rename(at: At, Path(name): Path<String>) -> Result<StatusCod
     }
     let view = find(&at, &name)?;
     if view.instance.meta.name == new.strip_prefix('/').unwrap_or(new) {
-        return Err(ApiError::invalid("Renaming a container with the same name as its current name"));
+        return Err(ApiError::invalid(
+            "Renaming a container with the same name as its current name",
+        ));
     }
     let allocating = |error: ApiError| error.while_trying("Error when allocating new name");
     let new = container_name(new).map_err(allocating)?;
@@ -137,15 +164,45 @@ mod tests {
 
     #[test]
     fn an_update_changes_what_it_names() {
-        let mut own = Resources { memory: 64 << 20, memory_swap: -1, cpu_shares: 512, ..Resources::default() };
-        apply(&mut own, &Resources { memory: 128 << 20, pids_limit: Some(-1), ..Resources::default() }).unwrap();
-        assert_eq!((own.memory, own.memory_swap, own.cpu_shares, own.pids_limit), (128 << 20, -1, 512, Some(0)));
+        let mut own = Resources {
+            memory: 64 << 20,
+            memory_swap: -1,
+            cpu_shares: 512,
+            ..Resources::default()
+        };
+        apply(
+            &mut own,
+            &Resources {
+                memory: 128 << 20,
+                pids_limit: Some(-1),
+                ..Resources::default()
+            },
+        )
+        .unwrap();
+        assert_eq!(
+            (own.memory, own.memory_swap, own.cpu_shares, own.pids_limit),
+            (128 << 20, -1, 512, Some(0))
+        );
     }
 
     #[test]
     fn memory_over_its_swap_limit_needs_both() {
-        let mut own = Resources { memory: 64 << 20, memory_swap: 128 << 20, ..Resources::default() };
-        let error = apply(&mut own, &Resources { memory: 256 << 20, ..Resources::default() }).unwrap_err();
-        assert_eq!(error.message, "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time");
+        let mut own = Resources {
+            memory: 64 << 20,
+            memory_swap: 128 << 20,
+            ..Resources::default()
+        };
+        let error = apply(
+            &mut own,
+            &Resources {
+                memory: 256 << 20,
+                ..Resources::default()
+            },
+        )
+        .unwrap_err();
+        assert_eq!(
+            error.message,
+            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+        );
     }
 }

@@ -57,7 +57,10 @@ pub(crate) struct Config {
     pub(crate) stop_signal: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stop_timeout: Option<i64>,
-    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "one_or_many",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) shell: Strings,
 }
 
@@ -68,7 +71,9 @@ impl Shape for Config {
 impl Config {
     /// Whether a create request says anything of a container at all.
     pub(crate) fn is_in(document: &Map<String, Value>) -> bool {
-        document.keys().any(|key| key != "HostConfig" && key != "NetworkingConfig")
+        document
+            .keys()
+            .any(|key| key != "HostConfig" && key != "NetworkingConfig")
     }
 }
 
@@ -157,7 +162,10 @@ impl Shape for HostConfig {
 impl HostConfig {
     pub(crate) fn read(document: Value) -> Result<Self, ApiError> {
         let resources = shape(document.clone())?;
-        Ok(Self { resources, ..shape(document)? })
+        Ok(Self {
+            resources,
+            ..shape(document)?
+        })
     }
 }
 
@@ -203,7 +211,6 @@ pub(crate) struct Resources {
     #[serde(rename = "IOMaximumBandwidth")]
     pub(crate) io_maximum_bandwidth: u64,
 }
-
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
@@ -372,8 +379,17 @@ impl Origin {
 
     /// The origin document of an instance; an empty one where another front end made it.
     pub(crate) fn of(spec: &InstanceSpec) -> Self {
-        let part = |name| spec.origin.get(Self::KEY).and_then(|origin| origin.get(name)).cloned().unwrap_or_default();
-        Self { config: stored(part("Config")), host_config: stored_host_config(part("HostConfig")) }
+        let part = |name| {
+            spec.origin
+                .get(Self::KEY)
+                .and_then(|origin| origin.get(name))
+                .cloned()
+                .unwrap_or_default()
+        };
+        Self {
+            config: stored(part("Config")),
+            host_config: stored_host_config(part("HostConfig")),
+        }
     }
 
     /// As it is kept.
@@ -389,7 +405,10 @@ fn stored<T: Shape + Default>(mut document: Value) -> T {
 }
 
 fn stored_host_config(document: Value) -> HostConfig {
-    HostConfig { resources: stored(document.clone()), ..stored(document) }
+    HostConfig {
+        resources: stored(document.clone()),
+        ..stored(document)
+    }
 }
 
 /// One string, or a list of them.
@@ -411,7 +430,10 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Strings, D:
             Ok(None)
         }
 
-        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Strings, A::Error> {
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(
+            self,
+            mut items: A,
+        ) -> Result<Strings, A::Error> {
             let mut texts = Vec::new();
             while let Some(text) = items.next_element()? {
                 texts.push(text);

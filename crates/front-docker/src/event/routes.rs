@@ -30,14 +30,14 @@ async fn events(at: At) -> Result<Response, ApiError> {
         text => time::parse(text).map(Some),
     };
     let (since, until) = (bound("since")?, bound("until")?);
-    if let (Some(since_at), Some(until_at)) = (since, until) {
-        if until_at < since_at {
-            return Err(ApiError::invalid(format!(
-                "`since` time ({}) cannot be after `until` time ({})",
-                at.form.get("since"),
-                at.form.get("until")
-            )));
-        }
+    if let (Some(since_at), Some(until_at)) = (since, until)
+        && until_at < since_at
+    {
+        return Err(ApiError::invalid(format!(
+            "`since` time ({}) cannot be after `until` time ({})",
+            at.form.get("since"),
+            at.form.get("until")
+        )));
     }
     let filters = Filters::parse(at.form.get("filters"), &FILTERS)?;
     let (past, mut live) = event::subscribe(&at.cloud, &at.caller);
@@ -50,10 +50,10 @@ async fn events(at: At) -> Result<Response, ApiError> {
                 && until.is_none_or(|until| event.at <= until)
         };
         for event in past.iter().filter(|event| is_past(event)) {
-            if let Some(line) = line(&at, &filters, event) {
-                if sender.send(line).await.is_err() {
-                    return;
-                }
+            if let Some(line) = line(&at, &filters, event)
+                && sender.send(line).await.is_err()
+            {
+                return;
             }
         }
         let deadline = until.map(|until| until.duration_since(Timestamp::now()));
@@ -72,14 +72,16 @@ async fn events(at: At) -> Result<Response, ApiError> {
             };
             match event {
                 Ok(event) if event.project == at.caller.project => {
-                    if let Some(line) = line(&at, &filters, &event) {
-                        if sender.send(line).await.is_err() {
-                            return;
-                        }
+                    if let Some(line) = line(&at, &filters, &event)
+                        && sender.send(line).await.is_err()
+                    {
+                        return;
                     }
                 }
                 Ok(_) => {}
-                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "a client reads events too slowly"),
+                Err(RecvError::Lagged(missed)) => {
+                    tracing::warn!(missed, "a client reads events too slowly");
+                }
                 Err(RecvError::Closed) => return,
             }
         }

@@ -26,11 +26,17 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn create(at: At, Path(name): Path<String>, Json(create): Json<Create>) -> Result<Response, ApiError> {
+async fn create(
+    at: At,
+    Path(name): Path<String>,
+    Json(create): Json<Create>,
+) -> Result<Response, ApiError> {
     let spec = to_model(create.unwrap_or_default(), at.version)?;
     let view = find(&at, &name)?;
     let id = view.instance.meta.id;
-    let exec = exec::create(&at.cloud, &at.caller, id, spec).await.map_err(|error| about(id, error))?;
+    let exec = exec::create(&at.cloud, &at.caller, id, spec)
+        .await
+        .map_err(|error| about(id, error))?;
     Ok((StatusCode::CREATED, axum::Json(Created { id: exec })).into_response())
 }
 
@@ -44,15 +50,20 @@ async fn told(at: &At, id: &str, error: ActionError) -> ApiError {
 
 async fn start(at: At, Path(id): Path<String>, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let Json(start) = Json::<Start>::from_request(Request::from_parts(parts.clone(), body), &()).await?;
+    let Json(start) =
+        Json::<Start>::from_request(Request::from_parts(parts.clone(), body), &()).await?;
     let start = start.unwrap_or_default();
     let (container, status) = exec::get(&at.cloud, &at.caller, &id).await?;
     let spec = status.spec;
     if status.exit_code.is_some() {
-        return Err(ApiError::conflict(format!("exec instance {id} has exited already")));
+        return Err(ApiError::conflict(format!(
+            "exec instance {id} has exited already"
+        )));
     }
     if status.running {
-        return Err(ApiError::conflict(format!("Error: Exec command {id} is already running")));
+        return Err(ApiError::conflict(format!(
+            "Error: Exec command {id} is already running"
+        )));
     }
     let size = terminal_size(start.console_size, start.tty, at.version);
     if start.detach {
@@ -63,7 +74,11 @@ async fn start(at: At, Path(id): Path<String>, request: Request) -> Result<Respo
     }
     let keys = DetachKeys::parse(&spec.detach_keys)?;
     let tty = spec.tty;
-    let content_type = if parts.headers.contains_key(UPGRADE) { content_type(start.tty, at.version) } else { RAW };
+    let content_type = if parts.headers.contains_key(UPGRADE) {
+        content_type(start.tty, at.version)
+    } else {
+        RAW
+    };
     let session = move |mut connection: edge::hijack::Connection| async move {
         match exec::start(&at.cloud, &at.caller, &id, false, size).await {
             Ok((output, input)) => {

@@ -21,8 +21,14 @@ pub(crate) fn to_model(create: Create, version: Version) -> Result<ExecSpec, Api
             create.working_dir
         )));
     }
-    if let Some(entry) = create.env.iter().find(|entry| entry.is_empty() || entry.starts_with('=')) {
-        return Err(ApiError::invalid(format!("invalid environment variable: {entry}")));
+    if let Some(entry) = create
+        .env
+        .iter()
+        .find(|entry| entry.is_empty() || entry.starts_with('='))
+    {
+        return Err(ApiError::invalid(format!(
+            "invalid environment variable: {entry}"
+        )));
     }
     DetachKeys::parse(&create.detach_keys)?;
     Ok(ExecSpec {
@@ -41,14 +47,23 @@ pub(crate) fn to_model(create: Create, version: Version) -> Result<ExecSpec, Api
 }
 
 /// A size of the terminal, which versions before 1.42 did not set.
-pub(crate) fn terminal_size(size: Option<[u32; 2]>, tty: bool, version: Version) -> Option<TerminalSize> {
+pub(crate) fn terminal_size(
+    size: Option<[u32; 2]>,
+    tty: bool,
+    version: Version,
+) -> Option<TerminalSize> {
     let [rows, columns] = size?.map(|cells| u16::try_from(cells).unwrap_or(u16::MAX));
     (tty && version.has(42) && rows > 0 && columns > 0).then_some(TerminalSize { rows, columns })
 }
 
 /// What is known of an exec.
 pub(crate) fn from_model(id: String, container: Id, status: ExecStatus) -> Inspect {
-    let ExecStatus { spec, running, pid, exit_code } = status;
+    let ExecStatus {
+        spec,
+        running,
+        pid,
+        exit_code,
+    } = status;
     let mut args = spec.args.into_iter();
     Inspect {
         id,
@@ -79,10 +94,22 @@ mod tests {
     fn requests_are_checked() {
         let refusal = |create| to_model(create, Version::MAX).unwrap_err().message;
         assert_eq!(refusal(Create::default()), "No exec command specified");
-        let create = Create { cmd: vec!["sh".to_owned()], ..Create::default() };
-        assert!(refusal(Create { working_dir: "x".to_owned(), ..create.clone() }).contains("absolute"));
+        let create = Create {
+            cmd: vec!["sh".to_owned()],
+            ..Create::default()
+        };
+        assert!(
+            refusal(Create {
+                working_dir: "x".to_owned(),
+                ..create.clone()
+            })
+            .contains("absolute")
+        );
         assert_eq!(
-            refusal(Create { env: vec!["=x".to_owned()], ..create }),
+            refusal(Create {
+                env: vec!["=x".to_owned()],
+                ..create
+            }),
             "invalid environment variable: =x"
         );
     }
@@ -90,7 +117,13 @@ mod tests {
     #[test]
     fn a_terminal_has_a_size_from_1_42_on() {
         let size = Some([24, 80]);
-        assert_eq!(terminal_size(size, true, Version::MAX), Some(TerminalSize { rows: 24, columns: 80 }));
+        assert_eq!(
+            terminal_size(size, true, Version::MAX),
+            Some(TerminalSize {
+                rows: 24,
+                columns: 80
+            })
+        );
         assert_eq!(terminal_size(size, true, Version::new(1, 41)), None);
         assert_eq!(terminal_size(size, false, Version::MAX), None);
     }

@@ -15,10 +15,16 @@ pub(crate) fn find(at: &At, reference: &str) -> Result<Arc<Image>, ApiError> {
 
 /// Refuses an image that is not for the platform asked for: `os[/architecture[/variant]]`.
 pub(crate) fn check_platform(image: &Image, platform: &str) -> Result<(), ApiError> {
-    let own = [image.os.as_str(), image.architecture.as_str(), image.variant.as_str()];
+    let own = [
+        image.os.as_str(),
+        image.architecture.as_str(),
+        image.variant.as_str(),
+    ];
     let wanted: Vec<_> = platform.split('/').collect();
     if wanted.len() > own.len() || wanted.iter().any(|part| part.is_empty()) {
-        return Err(ApiError::invalid(format!("{platform:?} is an invalid platform: it is not os/architecture/variant")));
+        return Err(ApiError::invalid(format!(
+            "{platform:?} is an invalid platform: it is not os/architecture/variant"
+        )));
     }
     let names = |name: &str| match name {
         "x86_64" | "x86-64" => "amd64".to_owned(),
@@ -28,14 +34,20 @@ pub(crate) fn check_platform(image: &Image, platform: &str) -> Result<(), ApiErr
     // Alone, a word is an operating system or an architecture.
     let matches = match wanted.as_slice() {
         [one] => names(one) == own[0] || names(one) == own[1],
-        parts => parts.iter().zip(own).all(|(part, own)| own.is_empty() || names(part) == own),
+        parts => parts
+            .iter()
+            .zip(own)
+            .all(|(part, own)| own.is_empty() || names(part) == own),
     };
     if matches {
         return Ok(());
     }
     Err(ApiError::not_found(format!(
         "image with reference {} was found but its platform ({}/{}) does not match the specified platform ({platform})",
-        image.tags.first().map_or(image.id.as_str(), |tag| super::translate::familiar(tag)),
+        image
+            .tags
+            .first()
+            .map_or(image.id.as_str(), |tag| super::translate::familiar(tag)),
         image.os,
         image.architecture
     )))

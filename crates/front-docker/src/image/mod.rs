@@ -3,6 +3,6 @@
 pub(crate) mod lookup;
 mod prune;
 pub(crate) mod routes;
-pub(crate) mod translate;
 mod transfer;
+pub(crate) mod translate;
 mod wire;

@@ -34,7 +34,11 @@ pub(crate) async fn prune(at: At) -> Result<Response, ApiError> {
             continue;
         }
         // Name by name: an identifier with several is only removed by force.
-        let names = if image.tags.is_empty() { vec![image.id.clone()] } else { image.tags.clone() };
+        let names = if image.tags.is_empty() {
+            vec![image.id.clone()]
+        } else {
+            image.tags.clone()
+        };
         for name in names {
             match image::remove(&at.cloud, &at.caller, &name, false, true) {
                 Ok(gone) => {

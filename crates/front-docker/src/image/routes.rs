@@ -44,7 +44,11 @@ async fn list(at: At) -> Result<Response, ApiError> {
     let dangling = filters.boolean("dangling")?;
     let until = until(&filters)?;
     let created = |name| -> Result<_, ApiError> {
-        let named = filters.values(name).last().map(|name| find(&at, name)).transpose()?;
+        let named = filters
+            .values(name)
+            .last()
+            .map(|name| find(&at, name))
+            .transpose()?;
         Ok(named.map(|image| image.created_at))
     };
     let (before, since) = (created("before")?, created("since")?);
@@ -64,13 +68,20 @@ async fn list(at: At) -> Result<Response, ApiError> {
             && filters.matches_labels("label", &image.defaults.labels)
             && before.is_none_or(|before| image.created_at < before)
             && since.is_none_or(|since| image.created_at > since)
-            && until.is_none_or(|until| image.created_at.is_none_or(|created_at| created_at < until))
+            && until
+                .is_none_or(|until| image.created_at.is_none_or(|created_at| created_at < until))
             && (references.is_empty() || image.tags.iter().any(|tag| is_named(&references, tag)))
     };
     let summaries: Vec<_> = image::list(&at.cloud, &at.caller)
         .iter()
         .filter(|image| is_shown(image))
-        .map(|image| summary(image, users.get(&image.id).copied().unwrap_or(0), at.version))
+        .map(|image| {
+            summary(
+                image,
+                users.get(&image.id).copied().unwrap_or(0),
+                at.version,
+            )
+        })
         .collect();
     Ok(axum::Json(summaries).into_response())
 }
@@ -98,13 +109,19 @@ fn glob(pattern: &str) -> Option<Regex> {
 fn is_named(patterns: &[Regex], tag: &str) -> bool {
     let short = familiar(tag);
     let bare = short.rsplit_once(':').map_or(short, |(name, _)| name);
-    patterns.iter().any(|pattern| [short, bare, tag].iter().any(|name| pattern.is_match(name)))
+    patterns
+        .iter()
+        .any(|pattern| [short, bare, tag].iter().any(|name| pattern.is_match(name)))
 }
 
 fn named(at: &At, name: &str, platform_since: u32) -> Result<Arc<Image>, ApiError> {
     let image = find(at, name)?;
     // Newer clients send a platform as a JSON document.
-    if let Some(text) = at.form.non_empty("platform").filter(|_| at.version.has(platform_since)) {
+    if let Some(text) = at
+        .form
+        .non_empty("platform")
+        .filter(|_| at.version.has(platform_since))
+    {
         let document: Value = serde_json::from_str(text)
             .map_err(|error| ApiError::invalid(format!("failed to parse platform: {error}")))?;
         let part = |name: &str| document[name].as_str().unwrap_or_default().to_owned();
@@ -130,7 +147,9 @@ async fn tag(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
     }
     let target = reference(repository, at.form.get("tag"));
     if translate::familiar(&target).split(':').next() == Some("sha256") {
-        return Err(ApiError::invalid("refusing to create an ambiguous tag using digest algorithm as name"));
+        return Err(ApiError::invalid(
+            "refusing to create an ambiguous tag using digest algorithm as name",
+        ));
     }
     image::tag(&at.cloud, &at.caller, &name, &target)?;
     Ok(StatusCode::CREATED)

@@ -41,7 +41,9 @@ pub(crate) async fn load(at: At, request: Request) -> Response {
             Ok(loaded) => {
                 for image in loaded {
                     if let (Some(reference), Some(old)) = (&image.reference, &image.displaced) {
-                        let words = format!("The image {reference} already exists, renaming the old one with ID {old} to empty string\n");
+                        let words = format!(
+                            "The image {reference} already exists, renaming the old one with ID {old} to empty string\n"
+                        );
                         send(&sender, &json!({ "stream": words })).await;
                     }
                     let words = match &image.reference {
@@ -72,7 +74,13 @@ async fn send(sender: &mpsc::Sender<Bytes>, document: &Value) {
 }
 
 fn short_digest(digest: &str) -> String {
-    digest.rsplit(':').next().unwrap_or(digest).chars().take(12).collect()
+    digest
+        .rsplit(':')
+        .next()
+        .unwrap_or(digest)
+        .chars()
+        .take(12)
+        .collect()
 }
 
 /// Saves the images named by the parameter.
@@ -88,7 +96,9 @@ pub(crate) async fn save_one(at: At, Path(name): Path<String>) -> Result<Respons
 
 async fn save(at: &At, names: &[String]) -> Result<Response, ApiError> {
     if names.is_empty() {
-        return Err(ApiError::invalid("no images to save: the parameter 'names' is missing"));
+        return Err(ApiError::invalid(
+            "no images to save: the parameter 'names' is missing",
+        ));
     }
     let archive = image::save(&at.cloud, &at.caller, names).await?;
     Ok(([(CONTENT_TYPE, TAR)], edge::body::from_reader(archive)).into_response())
@@ -101,7 +111,11 @@ pub(crate) async fn create(at: At, request: Request) -> Result<Response, ApiErro
             let separator = if tag.contains(':') { '@' } else { ':' };
             format!("{separator}{tag}")
         });
-        let name = format!("{}{}", super::translate::familiar(name), tag.unwrap_or_default());
+        let name = format!(
+            "{}{}",
+            super::translate::familiar(name),
+            tag.unwrap_or_default()
+        );
         return Err(ApiError::unsupported(format!(
             "registry pull is not supported yet: load {name} with 'docker load' or 'docker import'"
         )));
@@ -117,7 +131,10 @@ pub(crate) async fn create(at: At, request: Request) -> Result<Response, ApiErro
         message => message.to_owned(),
     };
     let new = NewImport {
-        reference: at.form.non_empty("repo").map(|repo| reference(repo, at.form.get("tag"))),
+        reference: at
+            .form
+            .non_empty("repo")
+            .map(|repo| reference(repo, at.form.get("tag"))),
         message,
         changes: at.form.all("changes"),
         platform: at.form.non_empty("platform").map(ToOwned::to_owned),

@@ -12,7 +12,9 @@ use crate::version::Version;
 
 /// A full name as people write it: `busybox:latest` for `docker.io/library/busybox:latest`.
 pub(crate) fn familiar(name: &str) -> &str {
-    let Some(rest) = name.strip_prefix("docker.io/") else { return name };
+    let Some(rest) = name.strip_prefix("docker.io/") else {
+        return name;
+    };
     match rest.strip_prefix("library/") {
         Some(short) if !short.contains('/') => short,
         Some(_) | None => rest,
@@ -66,9 +68,17 @@ pub(crate) fn inspect(image: &Image, version: Version) -> Inspect {
         os: image.os.clone(),
         size: image.size_bytes,
         virtual_size: (!version.has(44)).then_some(image.size_bytes),
-        graph_driver: GraphDriver { data: None, name: "overlay2" },
-        root_fs: RootFs { kind: "layers", layers: image.layers.clone() },
-        metadata: Metadata { last_tag_time: rfc3339(image.tagged_at) },
+        graph_driver: GraphDriver {
+            data: None,
+            name: "overlay2",
+        },
+        root_fs: RootFs {
+            kind: "layers",
+            layers: image.layers.clone(),
+        },
+        metadata: Metadata {
+            last_tag_time: rfc3339(image.tagged_at),
+        },
         container: (!version.has(45)).then_some(""),
     }
 }
@@ -80,13 +90,24 @@ fn config(defaults: &Defaults, version: Version) -> Value {
     merge(&mut config, defaults);
     config.on_build = Some(defaults.on_build.clone()).filter(|steps| !steps.is_empty());
     let mut document = serde_json::to_value(config).unwrap_or_default();
-    if version.has(50) {
-        if let Value::Object(fields) = &mut document {
-            fields.retain(|name, value| {
-                let foreign = matches!(name.as_str(), "AttachStdin" | "AttachStdout" | "AttachStderr" | "Tty" | "OpenStdin" | "StdinOnce" | "Hostname" | "Domainname" | "Image");
-                !foreign && !is_empty(value)
-            });
-        }
+    if version.has(50)
+        && let Value::Object(fields) = &mut document
+    {
+        fields.retain(|name, value| {
+            let foreign = matches!(
+                name.as_str(),
+                "AttachStdin"
+                    | "AttachStdout"
+                    | "AttachStderr"
+                    | "Tty"
+                    | "OpenStdin"
+                    | "StdinOnce"
+                    | "Hostname"
+                    | "Domainname"
+                    | "Image"
+            );
+            !foreign && !is_empty(value)
+        });
     }
     document
 }
@@ -137,7 +158,10 @@ pub(super) mod tests {
     use model::image::History;
 
     pub(crate) fn image() -> Image {
-        let step = |created_by: &str| History { created_by: created_by.to_owned(), ..History::default() };
+        let step = |created_by: &str| History {
+            created_by: created_by.to_owned(),
+            ..History::default()
+        };
         Image {
             id: "sha256:1".to_owned(),
             tags: vec!["docker.io/library/busybox:latest".to_owned()],
@@ -153,7 +177,10 @@ pub(super) mod tests {
             os: "linux".to_owned(),
             author: String::new(),
             comment: String::new(),
-            defaults: Defaults { command: vec!["sh".to_owned()], ..Defaults::default() },
+            defaults: Defaults {
+                command: vec!["sh".to_owned()],
+                ..Defaults::default()
+            },
         }
     }
 
@@ -179,8 +206,20 @@ pub(super) mod tests {
     #[test]
     fn history_begins_with_the_newest_step() {
         let steps = history(&image());
-        assert_eq!(steps.iter().map(|step| step.created_by.as_str()).collect::<Vec<_>>(), ["CMD", "ADD"]);
-        assert_eq!((steps[0].id.as_str(), steps[1].id.as_str()), ("sha256:1", "<missing>"));
-        assert_eq!(steps[0].tags.as_deref(), Some(&["busybox:latest".to_owned()][..]));
+        assert_eq!(
+            steps
+                .iter()
+                .map(|step| step.created_by.as_str())
+                .collect::<Vec<_>>(),
+            ["CMD", "ADD"]
+        );
+        assert_eq!(
+            (steps[0].id.as_str(), steps[1].id.as_str()),
+            ("sha256:1", "<missing>")
+        );
+        assert_eq!(
+            steps[0].tags.as_deref(),
+            Some(&["busybox:latest".to_owned()][..])
+        );
     }
 }

@@ -12,10 +12,10 @@ use crate::id::{Parsed, parse};
 /// The network of this name or identifier; `default` is the default one.
 pub(crate) fn find(at: &At, term: &str) -> Result<Arc<Network>, ApiError> {
     let parsed = parse(term);
-    if let Parsed::Whole(id) = parsed {
-        if let Ok(network) = network::get(&at.cloud, &at.caller, id) {
-            return Ok(network);
-        }
+    if let Parsed::Whole(id) = parsed
+        && let Ok(network) = network::get(&at.cloud, &at.caller, id)
+    {
+        return Ok(network);
     }
     if let Some(network) = network::by_name(&at.cloud, &at.caller, term) {
         return Ok(network);

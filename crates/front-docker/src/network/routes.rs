@@ -31,24 +31,42 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("/networks/create", "NetworkCreate", post(create)),
         Route::new("/networks/prune", "NetworkPrune", post(prune)),
         Route::new("/networks/{id}", "NetworkInspect", get(inspect)),
-        Route::new("/networks/{id}", "NetworkDelete", axum::routing::delete(remove)),
+        Route::new(
+            "/networks/{id}",
+            "NetworkDelete",
+            axum::routing::delete(remove),
+        ),
         Route::new("/networks/{id}/connect", "NetworkConnect", post(connect)),
-        Route::new("/networks/{id}/disconnect", "NetworkDisconnect", post(disconnect)),
+        Route::new(
+            "/networks/{id}/disconnect",
+            "NetworkDisconnect",
+            post(disconnect),
+        ),
     ]
 }
 
 async fn list(at: At) -> Result<Response, ApiError> {
     let filters = Filters::parse(at.form.get("filters"), &FILTERS)?;
     let dangling = filters.boolean("dangling")?;
-    if let Some(kind) = filters.values("type").find(|kind| !matches!(*kind, "builtin" | "custom")) {
-        return Err(ApiError::invalid(format!("invalid filter: 'type'='{kind}'")));
+    if let Some(kind) = filters
+        .values("type")
+        .find(|kind| !matches!(*kind, "builtin" | "custom"))
+    {
+        return Err(ApiError::invalid(format!(
+            "invalid filter: 'type'='{kind}'"
+        )));
     }
     let (names, ids) = (filters.patterns("name"), filters.patterns("id"));
     let is_unused = |network: &Network| {
-        !network.spec.predefined && network::members(&at.cloud, &at.caller, network.meta.id).is_empty()
+        !network.spec.predefined
+            && network::members(&at.cloud, &at.caller, network.meta.id).is_empty()
     };
     let is_shown = |network: &Network| {
-        let kind = if network.spec.predefined { "builtin" } else { "custom" };
+        let kind = if network.spec.predefined {
+            "builtin"
+        } else {
+            "custom"
+        };
         names.matches(&network.meta.name)
             && ids.matches(&docker_id(network.meta.id))
             && filters.matches_exactly("driver", driver_word(network.spec.driver))
@@ -75,7 +93,8 @@ async fn list(at: At) -> Result<Response, ApiError> {
 
 async fn inspect(at: At, Path(id): Path<String>) -> Result<Response, ApiError> {
     match at.form.get("verbose") {
-        "" | "0" | "1" | "t" | "T" | "true" | "TRUE" | "True" | "f" | "F" | "false" | "FALSE" | "False" => {}
+        "" | "0" | "1" | "t" | "T" | "true" | "TRUE" | "True" | "f" | "F" | "false" | "FALSE"
+        | "False" => {}
         text => {
             return Err(ApiError::invalid(format!(
                 "invalid value for verbose: {text}: strconv.ParseBool: parsing {text:?}: invalid syntax"
@@ -93,14 +112,19 @@ async fn inspect(at: At, Path(id): Path<String>) -> Result<Response, ApiError> {
 async fn create(at: At, Json(create): Json<Create>) -> Result<Response, ApiError> {
     let new = to_model(create.unwrap_or_default(), at.version)?;
     let name = new.name.clone();
-    let id = network::create(&at.cloud, &at.caller, new).await.map_err(|error| {
-        if error.kind == ErrorKind::AlreadyExists {
-            ApiError::conflict(format!("network with name {name} already exists"))
-        } else {
-            error.into()
-        }
-    })?;
-    let answer = Created { id: docker_id(id), warning: String::new() };
+    let id = network::create(&at.cloud, &at.caller, new)
+        .await
+        .map_err(|error| {
+            if error.kind == ErrorKind::AlreadyExists {
+                ApiError::conflict(format!("network with name {name} already exists"))
+            } else {
+                error.into()
+            }
+        })?;
+    let answer = Created {
+        id: docker_id(id),
+        warning: String::new(),
+    };
     Ok((StatusCode::CREATED, axum::Json(answer)).into_response())
 }
 
@@ -117,8 +141,16 @@ async fn remove(at: At, Path(id): Path<String>) -> Result<StatusCode, ApiError> 
     let active: Vec<_> = members
         .iter()
         .filter_map(|view| {
-            let endpoint = view.status.endpoints.iter().find(|endpoint| endpoint.network == network.meta.id)?;
-            Some(format!("name:{:?} id:{:?}", view.instance.meta.name, &docker_id(endpoint.id)[..12]))
+            let endpoint = view
+                .status
+                .endpoints
+                .iter()
+                .find(|endpoint| endpoint.network == network.meta.id)?;
+            Some(format!(
+                "name:{:?} id:{:?}",
+                view.instance.meta.name,
+                &docker_id(endpoint.id)[..12]
+            ))
         })
         .collect();
     if !active.is_empty() {
@@ -134,7 +166,11 @@ async fn remove(at: At, Path(id): Path<String>) -> Result<StatusCode, ApiError> 
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn connect(at: At, Path(id): Path<String>, Json(connect): Json<Connect>) -> Result<StatusCode, ApiError> {
+async fn connect(
+    at: At,
+    Path(id): Path<String>,
+    Json(connect): Json<Connect>,
+) -> Result<StatusCode, ApiError> {
     let connect = connect.unwrap_or_default();
     let network = find(&at, &id)?;
     let container = find_container(&at, &connect.container)?.instance.meta.id;
@@ -144,9 +180,15 @@ async fn connect(at: At, Path(id): Path<String>, Json(connect): Json<Connect>) -
         settings.gw_priority = 0;
     }
     let attachment = attachment(&network, Some(&settings), &[], &around)?;
-    network::connect(&at.cloud, &at.caller, network.meta.id, container, attachment)
-        .await
-        .map_err(|error| about(container, error))?;
+    network::connect(
+        &at.cloud,
+        &at.caller,
+        network.meta.id,
+        container,
+        attachment,
+    )
+    .await
+    .map_err(|error| about(container, error))?;
     Ok(StatusCode::OK)
 }
 
@@ -180,7 +222,10 @@ async fn prune(at: At) -> Result<Response, ApiError> {
             Ok(()) => deleted.push(meta.name.clone()),
             // Used, or removed, since we looked.
             Err(error)
-                if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Forbidden) => {}
+                if matches!(
+                    error.kind,
+                    ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Forbidden
+                ) => {}
             Err(error) => return Err(error.into()),
         }
     }

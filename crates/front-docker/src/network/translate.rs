@@ -25,7 +25,14 @@ const MTU: &str = "com.docker.network.driver.mtu";
 
 /// Checks a request and turns it into the model.
 pub(crate) fn to_model(create: Create, version: Version) -> Result<NewNetwork, ApiError> {
-    let Create { name, driver, ipam, labels, options, .. } = &create;
+    let Create {
+        name,
+        driver,
+        ipam,
+        labels,
+        options,
+        ..
+    } = &create;
     if name.trim().is_empty() {
         return Err(ApiError::invalid("invalid name: name is empty"));
     }
@@ -36,7 +43,9 @@ pub(crate) fn to_model(create: Create, version: Version) -> Result<NewNetwork, A
         ));
     }
     if !name.starts_with(|letter: char| letter.is_ascii_alphanumeric())
-        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+        || !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
     {
         return Err(ApiError::invalid(format!(
             "invalid network name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
@@ -46,10 +55,17 @@ pub(crate) fn to_model(create: Create, version: Version) -> Result<NewNetwork, A
     refuse_what_is_missing(&create, version)?;
     let ipam = ipam.clone().unwrap_or_default();
     if !matches!(ipam.driver.as_str(), "" | "default") {
-        return Err(ApiError::not_found(format!("could not resolve driver {:?} in registry", ipam.driver)));
+        return Err(ApiError::not_found(format!(
+            "could not resolve driver {:?} in registry",
+            ipam.driver
+        )));
     }
     let ipv6 = create.enable_ipv6.unwrap_or(false);
-    let subnets = ipam.config.iter().flatten().filter(|config| **config != IpamConfig::default());
+    let subnets = ipam
+        .config
+        .iter()
+        .flatten()
+        .filter(|config| **config != IpamConfig::default());
     let subnets = subnets.map(subnet).collect::<Result<Vec<_>, _>>()?;
     if subnets.iter().any(|subnet| subnet.cidr.address().is_ipv6()) && !ipv6 {
         return Err(ApiError::invalid(
@@ -57,8 +73,15 @@ pub(crate) fn to_model(create: Create, version: Version) -> Result<NewNetwork, A
         ));
     }
     for is_v4 in [true, false] {
-        if subnets.iter().filter(|subnet| subnet.cidr.address().is_ipv4() == is_v4).count() > 1 {
-            return Err(ApiError::invalid("IPAM.Config: several subnets of one family are not supported"));
+        if subnets
+            .iter()
+            .filter(|subnet| subnet.cidr.address().is_ipv4() == is_v4)
+            .count()
+            > 1
+        {
+            return Err(ApiError::invalid(
+                "IPAM.Config: several subnets of one family are not supported",
+            ));
         }
     }
     let mut spec = NetworkSpec {
@@ -80,11 +103,24 @@ pub(crate) fn to_model(create: Create, version: Version) -> Result<NewNetwork, A
     let origin = Origin {
         options: options.clone(),
         attachable: create.attachable,
-        ipam_driver: if ipam.driver.is_empty() { "default".to_owned() } else { ipam.driver },
+        ipam_driver: if ipam.driver.is_empty() {
+            "default".to_owned()
+        } else {
+            ipam.driver
+        },
         ipam_options: ipam.options,
     };
-    spec.origin.insert(Origin::KEY.to_owned(), serde_json::to_value(origin).unwrap_or(Value::Null));
-    Ok(NewNetwork { name: name.clone(), labels: labels.clone(), spec, ipv6, subnets })
+    spec.origin.insert(
+        Origin::KEY.to_owned(),
+        serde_json::to_value(origin).unwrap_or(Value::Null),
+    );
+    Ok(NewNetwork {
+        name: name.clone(),
+        labels: labels.clone(),
+        spec,
+        ipv6,
+        subnets,
+    })
 }
 
 fn check_driver(driver: &str) -> Result<(), ApiError> {
@@ -94,10 +130,13 @@ fn check_driver(driver: &str) -> Result<(), ApiError> {
             http::StatusCode::FORBIDDEN,
             format!("only one instance of {driver:?} network is allowed"),
         )),
-        "overlay" => Err(ApiError::new(http::StatusCode::FORBIDDEN, crate::refused::NO_SWARM)),
-        "ipvlan" | "macvlan" => {
-            Err(ApiError::invalid(format!("Driver: {driver:?} networks are not supported by this daemon")))
-        }
+        "overlay" => Err(ApiError::new(
+            http::StatusCode::FORBIDDEN,
+            crate::refused::NO_SWARM,
+        )),
+        "ipvlan" | "macvlan" => Err(ApiError::invalid(format!(
+            "Driver: {driver:?} networks are not supported by this daemon"
+        ))),
         driver => Err(ApiError::not_found(format!(
             "plugin {driver:?} not found: could not find plugin {driver} in v1 plugin registry"
         ))),
@@ -109,14 +148,21 @@ fn refuse_what_is_missing(create: &Create, version: Version) -> Result<(), ApiEr
         "EnableIPv4: networks without IPv4"
     } else if create.ingress {
         "Ingress: routing meshes"
-    } else if create.config_only || create.config_from.as_ref().is_some_and(|from| !from.network.is_empty()) {
+    } else if create.config_only
+        || create
+            .config_from
+            .as_ref()
+            .is_some_and(|from| !from.network.is_empty())
+    {
         "ConfigOnly, ConfigFrom: configuration networks"
     } else if !matches!(create.scope.as_str(), "" | "local") {
         "Scope: networks beyond this daemon"
     } else {
         return Ok(());
     };
-    Err(ApiError::invalid(format!("{what} are not supported by this daemon")))
+    Err(ApiError::invalid(format!(
+        "{what} are not supported by this daemon"
+    )))
 }
 
 fn apply_option(spec: &mut NetworkSpec, option: &str, value: &str) -> Result<(), ApiError> {
@@ -131,9 +177,19 @@ fn apply_option(spec: &mut NetworkSpec, option: &str, value: &str) -> Result<(),
         INTER_INSTANCE => spec.inter_instance = boolean()?,
         MASQUERADE => spec.masquerade = boolean()?,
         HOST_BINDING => spec.host_binding = Some(value.parse().map_err(|_| wrong())?),
-        MTU => spec.mtu = Some(value.parse().ok().filter(|mtu| (68..=65_535).contains(mtu)).ok_or_else(wrong)?),
+        MTU => {
+            spec.mtu = Some(
+                value
+                    .parse()
+                    .ok()
+                    .filter(|mtu| (68..=65_535).contains(mtu))
+                    .ok_or_else(wrong)?,
+            );
+        }
         _ => {
-            return Err(ApiError::invalid(format!("Options: {option} is not supported by this daemon")));
+            return Err(ApiError::invalid(format!(
+                "Options: {option} is not supported by this daemon"
+            )));
         }
     }
     Ok(())
@@ -145,19 +201,29 @@ fn subnet(config: &IpamConfig) -> Result<NewSubnet, ApiError> {
     if config.subnet.is_empty() {
         return Err(wrong("IPAM.Config: a range without a subnet".to_owned()));
     }
-    let cidr: Cidr =
-        config.subnet.parse().map_err(|_| wrong(format!("invalid subnet {}: invalid CIDR block notation", config.subnet)))?;
+    let cidr: Cidr = config.subnet.parse().map_err(|_| {
+        wrong(format!(
+            "invalid subnet {}: invalid CIDR block notation",
+            config.subnet
+        ))
+    })?;
     if !config.subnet.starts_with(&cidr.address().to_string()) {
-        return Err(wrong(format!("invalid subnet {}: it should be {cidr}", config.subnet)));
+        return Err(wrong(format!(
+            "invalid subnet {}: it should be {cidr}",
+            config.subnet
+        )));
     }
     let address = |what: &str, text: &str| -> Result<IpAddr, ApiError> {
-        text.parse().map_err(|_| wrong(format!("invalid {what} {text}: invalid address")))
+        text.parse()
+            .map_err(|_| wrong(format!("invalid {what} {text}: invalid address")))
     };
     let allocation = match config.ip_range.as_str() {
         "" => None,
-        range => {
-            Some(range.parse().map_err(|_| wrong(format!("invalid ip-range {range}: invalid CIDR block notation")))?)
-        }
+        range => Some(range.parse().map_err(|_| {
+            wrong(format!(
+                "invalid ip-range {range}: invalid CIDR block notation"
+            ))
+        })?),
     };
     let gateway = match config.gateway.as_str() {
         "" => None,
@@ -168,28 +234,54 @@ fn subnet(config: &IpamConfig) -> Result<NewSubnet, ApiError> {
         .iter()
         .map(|(name, text)| Ok((name.clone(), address("auxiliary address", text)?)))
         .collect::<Result<_, ApiError>>()?;
-    Ok(NewSubnet { cidr, gateway, allocation, reserved })
+    Ok(NewSubnet {
+        cidr,
+        gateway,
+        allocation,
+        reserved,
+    })
 }
 
 /// A network with the containers that are on it and run.
 pub(crate) fn from_model(network: &Network, members: &[View]) -> wire::Network {
     let spec = &network.spec;
     let origin = Origin::of(spec);
-    let has = |is_v4: bool| spec.subnets.iter().any(|subnet| subnet.cidr.address().is_ipv4() == is_v4);
+    let has = |is_v4: bool| {
+        spec.subnets
+            .iter()
+            .any(|subnet| subnet.cidr.address().is_ipv4() == is_v4)
+    };
     let config = spec.subnets.iter().map(|subnet| IpamConfig {
         subnet: subnet.cidr.to_string(),
-        ip_range: subnet.allocation.map(|range| range.to_string()).unwrap_or_default(),
+        ip_range: subnet
+            .allocation
+            .map(|range| range.to_string())
+            .unwrap_or_default(),
         gateway: subnet.gateway.to_string(),
-        auxiliary_addresses: subnet.reserved.iter().map(|(name, ip)| (name.clone(), ip.to_string())).collect(),
+        auxiliary_addresses: subnet
+            .reserved
+            .iter()
+            .map(|(name, ip)| (name.clone(), ip.to_string()))
+            .collect(),
     });
     let containers = members.iter().filter_map(|view| {
-        let endpoint = view.status.endpoints.iter().find(|endpoint| endpoint.network == network.meta.id)?;
+        let endpoint = view
+            .status
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.network == network.meta.id)?;
         let member = Member {
             name: view.instance.meta.name.clone(),
             endpoint_id: docker_id(endpoint.id),
             mac_address: endpoint.mac.clone(),
-            ipv4_address: endpoint.ipv4.map(|(ip, prefix)| format!("{ip}/{prefix}")).unwrap_or_default(),
-            ipv6_address: endpoint.ipv6.map(|(ip, prefix)| format!("{ip}/{prefix}")).unwrap_or_default(),
+            ipv4_address: endpoint
+                .ipv4
+                .map(|(ip, prefix)| format!("{ip}/{prefix}"))
+                .unwrap_or_default(),
+            ipv6_address: endpoint
+                .ipv6
+                .map(|(ip, prefix)| format!("{ip}/{prefix}"))
+                .unwrap_or_default(),
         };
         Some((docker_id(view.instance.meta.id), member))
     });
@@ -202,7 +294,11 @@ pub(crate) fn from_model(network: &Network, members: &[View]) -> wire::Network {
         enable_ipv4: has(true) || spec.driver != Driver::Bridge,
         enable_ipv6: has(false),
         ipam: Ipam {
-            driver: if origin.ipam_driver.is_empty() { "default".to_owned() } else { origin.ipam_driver },
+            driver: if origin.ipam_driver.is_empty() {
+                "default".to_owned()
+            } else {
+                origin.ipam_driver
+            },
             options: origin.ipam_options,
             config: Some(config.collect()),
         },
@@ -233,7 +329,10 @@ mod tests {
     fn create(ipam: IpamConfig) -> Create {
         Create {
             name: "n1".to_owned(),
-            ipam: Some(Ipam { config: Some(vec![ipam]), ..Ipam::default() }),
+            ipam: Some(Ipam {
+                config: Some(vec![ipam]),
+                ..Ipam::default()
+            }),
             ..Create::default()
         }
     }
@@ -257,23 +356,56 @@ mod tests {
     fn options_of_the_bridge_reach_the_model_and_others_are_refused() {
         let with = |option: &str, value: &str| {
             let options = BTreeMap::from([(option.to_owned(), value.to_owned())]);
-            to_model(Create { name: "n1".to_owned(), options, ..Create::default() }, Version::MAX)
+            to_model(
+                Create {
+                    name: "n1".to_owned(),
+                    options,
+                    ..Create::default()
+                },
+                Version::MAX,
+            )
         };
         assert!(!with(INTER_INSTANCE, "false").unwrap().spec.inter_instance);
         assert_eq!(with(MTU, "1400").unwrap().spec.mtu, Some(1400));
-        assert_eq!(with("x", "1").unwrap_err().message, "Options: x is not supported by this daemon");
+        assert_eq!(
+            with("x", "1").unwrap_err().message,
+            "Options: x is not supported by this daemon"
+        );
         assert!(with(MTU, "1").is_err());
     }
 
     #[test]
     fn what_cannot_be_is_refused() {
         let refusal = |create: Create| to_model(create, Version::MAX).unwrap_err();
-        let named = |name: &str| Create { name: name.to_owned(), ..Create::default() };
-        assert_eq!(refusal(named("host")).message, "operation is not permitted on predefined host network ");
+        let named = |name: &str| Create {
+            name: name.to_owned(),
+            ..Create::default()
+        };
+        assert_eq!(
+            refusal(named("host")).message,
+            "operation is not permitted on predefined host network "
+        );
         assert_eq!(refusal(named("")).message, "invalid name: name is empty");
-        assert_eq!(refusal(Create { driver: "macvlan".to_owned(), ..named("n1") }).status, 400);
-        assert_eq!(refusal(Create { driver: "fancy".to_owned(), ..named("n1") }).status, 404);
-        let ipam = IpamConfig { subnet: "10.9.1.1/16".to_owned(), ..IpamConfig::default() };
+        assert_eq!(
+            refusal(Create {
+                driver: "macvlan".to_owned(),
+                ..named("n1")
+            })
+            .status,
+            400
+        );
+        assert_eq!(
+            refusal(Create {
+                driver: "fancy".to_owned(),
+                ..named("n1")
+            })
+            .status,
+            404
+        );
+        let ipam = IpamConfig {
+            subnet: "10.9.1.1/16".to_owned(),
+            ..IpamConfig::default()
+        };
         assert_eq!(
             refusal(create(ipam)).message,
             "invalid network config:\ninvalid subnet 10.9.1.1/16: it should be 10.9.0.0/16"

@@ -102,7 +102,10 @@ pub(crate) struct IpamConfig {
     pub(crate) ip_range: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) gateway: String,
-    #[serde(rename = "AuxiliaryAddresses", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        rename = "AuxiliaryAddresses",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub(crate) auxiliary_addresses: BTreeMap<String, String>,
 }
 

@@ -4,8 +4,7 @@ use actions::{image, instance, stream, system, volume};
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, head, post};
-use http::HeaderName;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, PRAGMA};
+use http::header::CONTENT_LENGTH;
 use serde_json::json;
 
 use super::wire;
@@ -22,33 +21,39 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("/info", "SystemInfo", get(info)),
         Route::new("/system/df", "SystemDataUsage", get(data_usage)),
         // There are no plugins and no build cache: lists of them are empty, pruning frees nothing.
-        Route::new("/plugins", "PluginList", get(|| std::future::ready(axum::Json(json!([]))))),
+        Route::new(
+            "/plugins",
+            "PluginList",
+            get(|| std::future::ready(axum::Json(json!([])))),
+        ),
         Route::new("/plugins/{name}/json", "PluginInspect", get(no_plugin)),
-        Route::new("/build/prune", "BuildPrune", post(|| std::future::ready(axum::Json(json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))))),
+        Route::new(
+            "/build/prune",
+            "BuildPrune",
+            post(|| {
+                std::future::ready(axum::Json(
+                    json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }),
+                ))
+            }),
+        ),
     ]
 }
 
-/// What clients learn from a ping, beside the headers of every answer.
-fn ping_headers() -> ([(HeaderName, &'static str); 3], [(&'static str, &'static str); 2]) {
-    (
-        [
-            (CACHE_CONTROL, "no-cache, no-store, must-revalidate"),
-            (PRAGMA, "no-cache"),
-            (CONTENT_TYPE, "text/plain; charset=utf-8"),
-        ],
-        // No BuildKit; no swarm.
-        [("Builder-Version", "1"), ("Swarm", "inactive")],
-    )
-}
+/// What clients learn from a ping, beside the headers of every answer: no BuildKit, no swarm.
+const PING: [(&str, &str); 5] = [
+    ("Cache-Control", "no-cache, no-store, must-revalidate"),
+    ("Pragma", "no-cache"),
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("Builder-Version", "1"),
+    ("Swarm", "inactive"),
+];
 
 async fn ping() -> Response {
-    let (headers, capabilities) = ping_headers();
-    (headers, capabilities, "OK").into_response()
+    (PING, "OK").into_response()
 }
 
 async fn ping_head() -> Response {
-    let (headers, capabilities) = ping_headers();
-    (headers, capabilities, [(CONTENT_LENGTH, "0")]).into_response()
+    (PING, [(CONTENT_LENGTH, "0")]).into_response()
 }
 
 async fn version(at: At) -> Response {
@@ -85,7 +90,9 @@ async fn data_usage(at: At) -> Result<Response, ApiError> {
     let containers = if is_wanted("container") {
         let mut shown = crate::container::summaries(&at, &views);
         for (summary, view) in shown.iter_mut().zip(&views) {
-            let size = stream::writable_size(&at.cloud, &at.caller, view.instance.meta.id).await.unwrap_or(0);
+            let size = stream::writable_size(&at.cloud, &at.caller, view.instance.meta.id)
+                .await
+                .unwrap_or(0);
             summary.set_size(&at, size);
         }
         Some(shown)

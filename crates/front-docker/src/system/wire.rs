@@ -6,9 +6,9 @@ use actions::system::Info;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Settings, VERSION};
 use crate::container::translate::RUNTIMES;
 use crate::version::Version;
+use crate::{Settings, VERSION};
 
 /// A machine's architecture, as Go names it.
 pub(crate) fn go_architecture(architecture: &str) -> &str {

@@ -1,7 +1,7 @@
 //! Paths of volumes.
 
-use actions::volume::{self, NewVolume};
 use actions::ErrorKind;
+use actions::volume::{self, NewVolume};
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -30,7 +30,11 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("/volumes/create", "VolumeCreate", post(create)),
         Route::new("/volumes/prune", "VolumePrune", post(prune)),
         Route::new("/volumes/{name}", "VolumeInspect", get(inspect)),
-        Route::new("/volumes/{name}", "VolumeDelete", axum::routing::delete(remove)),
+        Route::new(
+            "/volumes/{name}",
+            "VolumeDelete",
+            axum::routing::delete(remove),
+        ),
     ]
 }
 
@@ -38,10 +42,16 @@ async fn show(at: &At, volume: &Volume) -> Result<wire::Volume, ApiError> {
     let path = volume::path(&at.cloud, &at.caller, &volume.meta.name).await?;
     let mut labels = volume.meta.labels.clone();
     if volume.spec.anonymous {
-        labels.entry("com.docker.volume.anonymous".to_owned()).or_default();
+        labels
+            .entry("com.docker.volume.anonymous".to_owned())
+            .or_default();
     }
     Ok(wire::Volume {
-        created_at: volume.meta.created_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        created_at: volume
+            .meta
+            .created_at
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
         driver: "local",
         labels: Some(labels).filter(|labels| !labels.is_empty()),
         mountpoint: path.display().to_string(),
@@ -61,8 +71,9 @@ async fn list(at: At) -> Result<Response, ApiError> {
         let is_shown = names.matches(name)
             && filters.matches_exactly("driver", "local")
             && filters.matches_labels("label", &volume.meta.labels)
-            && dangling
-                .is_none_or(|dangling| dangling == volume::users(&at.cloud, &at.caller, name).is_empty());
+            && dangling.is_none_or(|dangling| {
+                dangling == volume::users(&at.cloud, &at.caller, name).is_empty()
+            });
         if is_shown {
             volumes.push(show(&at, &volume).await?);
         }
@@ -76,19 +87,39 @@ async fn inspect(at: At, Path(name): Path<String>) -> Result<Response, ApiError>
 }
 
 async fn create(at: At, Json(create): Json<Create>) -> Result<Response, ApiError> {
-    let Create { name, driver, driver_opts, labels, cluster_volume_spec } = create.unwrap_or_default();
+    let Create {
+        name,
+        driver,
+        driver_opts,
+        labels,
+        cluster_volume_spec,
+    } = create.unwrap_or_default();
     check_driver(&driver)?;
     if cluster_volume_spec.is_some() {
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, crate::refused::NO_SWARM));
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            crate::refused::NO_SWARM,
+        ));
     }
     check_volume_name(&name)?;
-    if let Some(option) = driver_opts.keys().find(|option| !OPTIONS.contains(&option.as_str())) {
-        return Err(ApiError::invalid(format!("create {name}: invalid option: {option:?}")));
+    if let Some(option) = driver_opts
+        .keys()
+        .find(|option| !OPTIONS.contains(&option.as_str()))
+    {
+        return Err(ApiError::invalid(format!(
+            "create {name}: invalid option: {option:?}"
+        )));
     }
     if !driver_opts.is_empty() && !driver_opts.contains_key("device") {
-        return Err(ApiError::invalid(format!("create {name}: missing required option: \"device\"")));
+        return Err(ApiError::invalid(format!(
+            "create {name}: missing required option: \"device\""
+        )));
     }
-    let new = NewVolume { name: Some(name).filter(|name| !name.is_empty()), labels, options: driver_opts };
+    let new = NewVolume {
+        name: Some(name).filter(|name| !name.is_empty()),
+        labels,
+        options: driver_opts,
+    };
     let volume = volume::create(&at.cloud, &at.caller, new).await?;
     Ok((StatusCode::CREATED, axum::Json(show(&at, &volume).await?)).into_response())
 }
@@ -96,8 +127,14 @@ async fn create(at: At, Json(create): Json<Create>) -> Result<Response, ApiError
 async fn remove(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
     let users = volume::users(&at.cloud, &at.caller, &name);
     if !users.is_empty() {
-        let users: Vec<_> = users.iter().map(|view| crate::id::docker_id(view.instance.meta.id)).collect();
-        return Err(ApiError::conflict(format!("remove {name}: volume is in use - [{}]", users.join(", "))));
+        let users: Vec<_> = users
+            .iter()
+            .map(|view| crate::id::docker_id(view.instance.meta.id))
+            .collect();
+        return Err(ApiError::conflict(format!(
+            "remove {name}: volume is in use - [{}]",
+            users.join(", ")
+        )));
     }
     volume::remove(&at.cloud, &at.caller, &name, at.form.is_true("force")).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -20,7 +20,10 @@ pub(crate) fn merge(config: &mut Config, defaults: &Defaults) {
     }
     merge_env(config, &defaults.env);
     for (key, value) in &defaults.labels {
-        config.labels.entry(key.clone()).or_insert_with(|| value.clone());
+        config
+            .labels
+            .entry(key.clone())
+            .or_insert_with(|| value.clone());
     }
     let is_empty = |list: &Option<Vec<String>>| list.as_ref().is_none_or(Vec::is_empty);
     if is_empty(&config.entrypoint) {
@@ -29,7 +32,8 @@ pub(crate) fn merge(config: &mut Config, defaults: &Defaults) {
         }
         // An empty list takes the image's entrypoint away; nothing takes it over.
         if config.entrypoint.is_none() {
-            config.entrypoint = Some(defaults.entrypoint.clone()).filter(|entrypoint| !entrypoint.is_empty());
+            config.entrypoint =
+                Some(defaults.entrypoint.clone()).filter(|entrypoint| !entrypoint.is_empty());
         }
     }
     if config.shell.is_none() && !defaults.shell.is_empty() {
@@ -53,10 +57,20 @@ pub(crate) fn merge(config: &mut Config, defaults: &Defaults) {
 }
 
 fn merge_env(config: &mut Config, defaults: &[String]) {
-    let name = |entry: &str| entry.split_once('=').map_or(entry, |(name, _)| name).to_owned();
+    let name = |entry: &str| {
+        entry
+            .split_once('=')
+            .map_or(entry, |(name, _)| name)
+            .to_owned()
+    };
     let mut env = config.env.take().unwrap_or_default();
     let given: Vec<_> = env.iter().map(|entry| name(entry)).collect();
-    env.extend(defaults.iter().filter(|entry| !given.contains(&name(entry))).cloned());
+    env.extend(
+        defaults
+            .iter()
+            .filter(|entry| !given.contains(&name(entry)))
+            .cloned(),
+    );
     config.env = Some(env).filter(|env| !env.is_empty());
 }
 
@@ -64,8 +78,12 @@ fn merge_health_check(own: &mut Healthcheck, image: &HealthCheck) {
     if own.test.is_empty() {
         own.test = match image.args.as_slice() {
             [] => vec!["NONE".to_owned()],
-            [shell, flag, line] if [shell, flag] == SHELL => vec!["CMD-SHELL".to_owned(), line.clone()],
-            args => std::iter::once("CMD".to_owned()).chain(args.iter().cloned()).collect(),
+            [shell, flag, line] if [shell, flag] == SHELL => {
+                vec!["CMD-SHELL".to_owned(), line.clone()]
+            }
+            args => std::iter::once("CMD".to_owned())
+                .chain(args.iter().cloned())
+                .collect(),
         };
     }
     for (own, inherited) in [
@@ -120,7 +138,9 @@ mod tests {
             command: vec!["serve".to_owned()],
             env: vec!["PATH=/bin".to_owned(), "MODE=image".to_owned()],
             health_check: Some(HealthCheck {
-                args: ["/bin/sh", "-c", "test -f /ok"].map(ToOwned::to_owned).to_vec(),
+                args: ["/bin/sh", "-c", "test -f /ok"]
+                    .map(ToOwned::to_owned)
+                    .to_vec(),
                 retries: 2,
                 ..HealthCheck::default()
             }),
@@ -128,10 +148,16 @@ mod tests {
         }
     }
 
-    fn merged(entrypoint: Option<&[&str]>, cmd: Option<&[&str]>) -> (Option<Vec<String>>, Option<Vec<String>>) {
+    fn merged(
+        entrypoint: Option<&[&str]>,
+        cmd: Option<&[&str]>,
+    ) -> (Option<Vec<String>>, Option<Vec<String>>) {
         let owned = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
-        let mut config =
-            Config { entrypoint: entrypoint.map(owned), cmd: cmd.map(owned), ..Config::default() };
+        let mut config = Config {
+            entrypoint: entrypoint.map(owned),
+            cmd: cmd.map(owned),
+            ..Config::default()
+        };
         merge(&mut config, &defaults());
         (config.entrypoint, config.cmd)
     }
@@ -143,14 +169,20 @@ mod tests {
     #[test]
     fn an_entrypoint_of_the_request_drops_the_images_command() {
         assert_eq!(merged(None, None), (list(&["/entry"]), list(&["serve"])));
-        assert_eq!(merged(None, Some(&["x"])), (list(&["/entry"]), list(&["x"])));
+        assert_eq!(
+            merged(None, Some(&["x"])),
+            (list(&["/entry"]), list(&["x"]))
+        );
         assert_eq!(merged(Some(&["/sh"]), None), (list(&["/sh"]), None));
         assert_eq!(merged(Some(&[]), None), (list(&[]), list(&["serve"])));
     }
 
     #[test]
     fn variables_of_the_request_come_first_and_win() {
-        let mut config = Config { env: list(&["MODE=mine"]), ..Config::default() };
+        let mut config = Config {
+            env: list(&["MODE=mine"]),
+            ..Config::default()
+        };
         merge(&mut config, &defaults());
         assert_eq!(config.env, list(&["MODE=mine", "PATH=/bin"]));
     }
@@ -159,10 +191,22 @@ mod tests {
     fn health_checks_are_inherited_changed_and_switched_off() {
         let mut config = Config::default();
         merge(&mut config, &defaults());
-        assert_eq!(config.healthcheck.as_ref().unwrap().test, ["CMD-SHELL", "test -f /ok"]);
-        assert_eq!(health_check(&config).unwrap().args, ["/bin/sh", "-c", "test -f /ok"]);
-        let none = Healthcheck { test: vec!["NONE".to_owned()], ..Healthcheck::default() };
-        let mut config = Config { healthcheck: Some(none), ..Config::default() };
+        assert_eq!(
+            config.healthcheck.as_ref().unwrap().test,
+            ["CMD-SHELL", "test -f /ok"]
+        );
+        assert_eq!(
+            health_check(&config).unwrap().args,
+            ["/bin/sh", "-c", "test -f /ok"]
+        );
+        let none = Healthcheck {
+            test: vec!["NONE".to_owned()],
+            ..Healthcheck::default()
+        };
+        let mut config = Config {
+            healthcheck: Some(none),
+            ..Config::default()
+        };
         merge(&mut config, &defaults());
         assert_eq!(health_check(&config), Some(HealthCheck::default()));
     }

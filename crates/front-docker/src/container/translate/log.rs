@@ -8,8 +8,9 @@ use crate::container::wire;
 use crate::error::ApiError;
 
 /// Drivers that dockerd has and this daemon does not.
-const FOREIGN: [&str; 9] =
-    ["awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "journald", "local", "splunk", "syslog"];
+const FOREIGN: [&str; 9] = [
+    "awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "journald", "local", "splunk", "syslog",
+];
 
 /// The log configuration as the model has it.
 pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> {
@@ -21,7 +22,11 @@ pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> 
                 "HostConfig.LogConfig.Type: log driver {name:?} is not supported by this daemon; use \"json-file\" or \"none\""
             )));
         }
-        name => return Err(ApiError::invalid(format!("logger: no log driver named '{name}' is registered"))),
+        name => {
+            return Err(ApiError::invalid(format!(
+                "logger: no log driver named '{name}' is registered"
+            )));
+        }
     }
     let (mut max_size_bytes, mut max_files) = (None, 1);
     for (name, value) in &config.config {
@@ -37,15 +42,23 @@ pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> 
             }
             "mode" if matches!(value.as_str(), "" | "blocking") => {}
             "compress" if value == "false" => {}
-            "compress" | "env" | "env-regex" | "labels" | "labels-regex" | "max-buffer-size" | "mode" | "tag" => {
+            "compress" | "env" | "env-regex" | "labels" | "labels-regex" | "max-buffer-size"
+            | "mode" | "tag" => {
                 return Err(ApiError::invalid(format!(
                     "HostConfig.LogConfig.Config: {name}={value} is not supported by this daemon"
                 )));
             }
-            _ => return Err(ApiError::invalid(format!("unknown log opt '{name}' for json-file log driver"))),
+            _ => {
+                return Err(ApiError::invalid(format!(
+                    "unknown log opt '{name}' for json-file log driver"
+                )));
+            }
         }
     }
-    Ok(LogConfig::JsonFile { max_size_bytes, max_files })
+    Ok(LogConfig::JsonFile {
+        max_size_bytes,
+        max_files,
+    })
 }
 
 /// A size such as `10m`, in powers of 1,000; `-1` is none.
@@ -55,7 +68,11 @@ fn size(text: &str) -> Result<Option<u64>, ApiError> {
     }
     let invalid = || ApiError::invalid(format!("invalid size: '{text}'"));
     let lower = text.trim().to_lowercase();
-    let bare = lower.strip_suffix('b').unwrap_or(&lower).trim_end_matches('i').trim_end();
+    let bare = lower
+        .strip_suffix('b')
+        .unwrap_or(&lower)
+        .trim_end_matches('i')
+        .trim_end();
     let (digits, power) = match bare.char_indices().last() {
         Some((at, 'k')) => (&bare[..at], 1),
         Some((at, 'm')) => (&bare[..at], 2),
@@ -64,7 +81,9 @@ fn size(text: &str) -> Result<Option<u64>, ApiError> {
         Some(_) | None => (bare, 0),
     };
     let number: u64 = digits.trim().parse().map_err(|_| invalid())?;
-    let bytes = number.checked_mul(1000_u64.pow(power)).ok_or_else(invalid)?;
+    let bytes = number
+        .checked_mul(1000_u64.pow(power))
+        .ok_or_else(invalid)?;
     if bytes == 0 {
         return Err(ApiError::invalid("max-size must be a positive number"));
     }
@@ -76,26 +95,52 @@ mod tests {
     use super::*;
 
     fn read(kind: &str, options: &[(&str, &str)]) -> Result<LogConfig, String> {
-        let config = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        to_model(&wire::LogConfig { kind: kind.to_owned(), config }).map_err(|error| error.message)
+        let config = options
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        to_model(&wire::LogConfig {
+            kind: kind.to_owned(),
+            config,
+        })
+        .map_err(|error| error.message)
     }
 
     #[test]
     fn options_that_are_known_are_honoured() {
         assert_eq!(
             read("", &[("max-size", "10m"), ("max-file", "3")]),
-            Ok(LogConfig::JsonFile { max_size_bytes: Some(10_000_000), max_files: 3 })
+            Ok(LogConfig::JsonFile {
+                max_size_bytes: Some(10_000_000),
+                max_files: 3
+            })
         );
         assert_eq!(read("none", &[]), Ok(LogConfig::None));
     }
 
     #[test]
     fn others_are_refused_by_name() {
-        assert_eq!(read("json-file", &[("x", "1")]).unwrap_err(), "unknown log opt 'x' for json-file log driver");
-        assert_eq!(read("paper", &[]).unwrap_err(), "logger: no log driver named 'paper' is registered");
-        assert!(read("syslog", &[]).unwrap_err().contains("HostConfig.LogConfig.Type"));
+        assert_eq!(
+            read("json-file", &[("x", "1")]).unwrap_err(),
+            "unknown log opt 'x' for json-file log driver"
+        );
+        assert_eq!(
+            read("paper", &[]).unwrap_err(),
+            "logger: no log driver named 'paper' is registered"
+        );
+        assert!(
+            read("syslog", &[])
+                .unwrap_err()
+                .contains("HostConfig.LogConfig.Type")
+        );
         assert!(read("", &[("tag", "x")]).unwrap_err().contains("tag=x"));
-        assert_eq!(read("", &[("max-file", "0")]).unwrap_err(), "max-file cannot be less than 1");
-        assert_eq!(read("", &[("max-size", "x")]).unwrap_err(), "invalid size: 'x'");
+        assert_eq!(
+            read("", &[("max-file", "0")]).unwrap_err(),
+            "max-file cannot be less than 1"
+        );
+        assert_eq!(
+            read("", &[("max-size", "x")]).unwrap_err(),
+            "invalid size: 'x'"
+        );
     }
 }

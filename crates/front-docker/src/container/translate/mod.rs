@@ -19,7 +19,9 @@ use std::sync::Arc;
 use actions::instance::NewInstance;
 use model::container::{ContainerSpec, TerminalSize};
 use model::image::Image;
-use model::instance::{Instance, InstanceSpec, NamespaceMode, Namespaces, NetworkMode, RestartPolicy};
+use model::instance::{
+    Instance, InstanceSpec, NamespaceMode, Namespaces, NetworkMode, RestartPolicy,
+};
 use model::network::Network;
 use serde_json::Value;
 
@@ -78,7 +80,9 @@ impl Create {
     /// Reads the body of a create request.
     pub(crate) fn read(name: &str, document: Option<Value>) -> Result<Self, ApiError> {
         let Some(document) = document else {
-            return Err(ApiError::invalid("invalid JSON: got EOF while reading request body"));
+            return Err(ApiError::invalid(
+                "invalid JSON: got EOF while reading request body",
+            ));
         };
         let Value::Object(mut fields) = document else {
             let kind = match document {
@@ -91,13 +95,31 @@ impl Create {
                 "invalid JSON: json: cannot unmarshal {kind} into Go value of type container.CreateRequest"
             )));
         };
-        let host = fields.remove("HostConfig").map(HostConfig::read).transpose()?.unwrap_or_default();
-        let networking = fields.remove("NetworkingConfig").map(shape).transpose()?.unwrap_or_default();
+        let host = fields
+            .remove("HostConfig")
+            .map(HostConfig::read)
+            .transpose()?
+            .unwrap_or_default();
+        let networking = fields
+            .remove("NetworkingConfig")
+            .map(shape)
+            .transpose()?
+            .unwrap_or_default();
         if !Config::is_in(&fields) {
-            return Err(ApiError::invalid("config cannot be empty in order to create a container"));
+            return Err(ApiError::invalid(
+                "config cannot be empty in order to create a container",
+            ));
         }
-        let name = Some(name).filter(|name| !name.is_empty()).map(container_name).transpose()?;
-        Ok(Self { name, config: shape(Value::Object(fields))?, host, networking })
+        let name = Some(name)
+            .filter(|name| !name.is_empty())
+            .map(container_name)
+            .transpose()?;
+        Ok(Self {
+            name,
+            config: shape(Value::Object(fields))?,
+            host,
+            networking,
+        })
     }
 }
 
@@ -106,7 +128,9 @@ pub(crate) fn container_name(name: &str) -> Result<String, ApiError> {
     let bare = name.strip_prefix('/').unwrap_or(name);
     let is_valid = bare.len() > 1
         && bare.starts_with(|letter: char| letter.is_ascii_alphanumeric())
-        && bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+        && bare
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
     if is_valid {
         return Ok(bare.to_owned());
     }
@@ -121,9 +145,18 @@ pub(crate) fn joined(mode: &str) -> Option<&str> {
 }
 
 /// Checks what needs no image, and settles what versions say differently. Answers warnings.
-pub(crate) fn check(create: &mut Create, version: Version, host: &Host) -> Result<Vec<String>, ApiError> {
+pub(crate) fn check(
+    create: &mut Create,
+    version: Version,
+    host: &Host,
+) -> Result<Vec<String>, ApiError> {
     let mut warnings = Vec::new();
-    let Create { config, host: host_config, networking, .. } = create;
+    let Create {
+        config,
+        host: host_config,
+        networking,
+        ..
+    } = create;
     network::check(config, host_config)?;
     if !matches!(host_config.isolation.as_str(), "" | "default") {
         return Err(ApiError::invalid(format!(
@@ -141,7 +174,12 @@ pub(crate) fn check(create: &mut Create, version: Version, host: &Host) -> Resul
 }
 
 /// Takes away what an older version of the API did not have.
-fn settle_version(config: &mut Config, host_config: &mut HostConfig, version: Version, host: &Host) {
+fn settle_version(
+    config: &mut Config,
+    host_config: &mut HostConfig,
+    version: Version,
+    host: &Host,
+) {
     if !version.has(25) {
         host_config.auto_remove = false;
     }
@@ -179,15 +217,27 @@ fn check_config(config: &mut Config) -> Result<(), ApiError> {
         config.working_dir = mounts::clean(&config.working_dir);
     }
     if !config.stop_signal.is_empty() && !signal::is_known(&config.stop_signal) {
-        return Err(ApiError::invalid(format!("invalid signal: {}", config.stop_signal)));
+        return Err(ApiError::invalid(format!(
+            "invalid signal: {}",
+            config.stop_signal
+        )));
     }
-    if let Some(entry) = config.env.iter().flatten().find(|entry| entry.is_empty() || entry.starts_with('=')) {
-        return Err(ApiError::invalid(format!("invalid environment variable: {entry}")));
+    if let Some(entry) = config
+        .env
+        .iter()
+        .flatten()
+        .find(|entry| entry.is_empty() || entry.starts_with('='))
+    {
+        return Err(ApiError::invalid(format!(
+            "invalid environment variable: {entry}"
+        )));
     }
     for port in config.exposed_ports.keys() {
         network::port(port)?;
     }
-    let Some(check) = &config.healthcheck else { return Ok(()) };
+    let Some(check) = &config.healthcheck else {
+        return Ok(());
+    };
     for (name, time) in [
         ("Interval", check.interval),
         ("Timeout", check.timeout),
@@ -195,48 +245,84 @@ fn check_config(config: &mut Config) -> Result<(), ApiError> {
         ("StartInterval", check.start_interval),
     ] {
         if time != 0 && time < MILLISECOND_NS {
-            return Err(ApiError::invalid(format!("{name} in Healthcheck cannot be less than 1ms")));
+            return Err(ApiError::invalid(format!(
+                "{name} in Healthcheck cannot be less than 1ms"
+            )));
         }
     }
     if check.retries < 0 {
-        return Err(ApiError::invalid("Retries in Healthcheck cannot be negative"));
+        return Err(ApiError::invalid(
+            "Retries in Healthcheck cannot be negative",
+        ));
     }
     Ok(())
 }
 
 fn check_host_config(host: &mut HostConfig) -> Result<(), ApiError> {
     if host.auto_remove && !host.restart_policy.is_none() {
-        return Err(ApiError::invalid("can't create 'AutoRemove' container with restart policy"));
+        return Err(ApiError::invalid(
+            "can't create 'AutoRemove' container with restart policy",
+        ));
     }
     restart_policy(&host.restart_policy)?;
-    if host.annotations.iter().flatten().any(|(key, _)| key.is_empty()) {
+    if host
+        .annotations
+        .iter()
+        .flatten()
+        .any(|(key, _)| key.is_empty())
+    {
         return Err(ApiError::invalid(
             "invalid Annotations: the empty string is not permitted as an annotation key",
         ));
     }
     let is_joined = |mode: &str| joined(mode).is_some_and(|name| !name.is_empty());
-    if !matches!(host.ipc_mode.as_str(), "" | "none" | "private" | "host" | "shareable") && !is_joined(&host.ipc_mode) {
-        return Err(ApiError::invalid(format!("invalid IPC mode: {}", host.ipc_mode)));
+    if !matches!(
+        host.ipc_mode.as_str(),
+        "" | "none" | "private" | "host" | "shareable"
+    ) && !is_joined(&host.ipc_mode)
+    {
+        return Err(ApiError::invalid(format!(
+            "invalid IPC mode: {}",
+            host.ipc_mode
+        )));
     }
     if !matches!(host.pid_mode.as_str(), "" | "host") && !is_joined(&host.pid_mode) {
-        return Err(ApiError::invalid(format!("invalid PID mode: {}", host.pid_mode)));
+        return Err(ApiError::invalid(format!(
+            "invalid PID mode: {}",
+            host.pid_mode
+        )));
     }
     if host.shm_size < 0 {
         return Err(ApiError::invalid("SHM size can not be less than 0"));
     }
     if !matches!(host.uts_mode.as_str(), "" | "host") {
-        return Err(ApiError::invalid(format!("invalid UTS mode: {}", host.uts_mode)));
+        return Err(ApiError::invalid(format!(
+            "invalid UTS mode: {}",
+            host.uts_mode
+        )));
     }
     if !matches!(host.cgroupns_mode.as_str(), "" | "private" | "host") {
-        return Err(ApiError::invalid(format!("invalid cgroup namespace mode: {}", host.cgroupns_mode)));
+        return Err(ApiError::invalid(format!(
+            "invalid cgroup namespace mode: {}",
+            host.cgroupns_mode
+        )));
     }
     if !host.cgroup.is_empty() {
-        return Err(ApiError::invalid("HostConfig.Cgroup: joining another container's cgroup is not supported"));
+        return Err(ApiError::invalid(
+            "HostConfig.Cgroup: joining another container's cgroup is not supported",
+        ));
     }
     if !host.runtime.is_empty() && !RUNTIMES.contains(&host.runtime.as_str()) {
-        return Err(ApiError::invalid(format!("unknown or invalid runtime name: {}", host.runtime)));
+        return Err(ApiError::invalid(format!(
+            "unknown or invalid runtime name: {}",
+            host.runtime
+        )));
     }
-    if host.storage_opt.as_ref().is_some_and(|options| !options.is_empty()) {
+    if host
+        .storage_opt
+        .as_ref()
+        .is_some_and(|options| !options.is_empty())
+    {
         return Err(ApiError::invalid(
             "HostConfig.StorageOpt: --storage-opt is supported only for overlay over xfs with 'pquota' mount option",
         ));
@@ -254,7 +340,14 @@ fn settle_defaults(host_config: &mut HostConfig, host: &Host) {
     set(&mut host_config.restart_policy.name, "no");
     set(&mut host_config.log_config.kind, "json-file");
     set(&mut host_config.ipc_mode, "private");
-    set(&mut host_config.cgroupns_mode, if host.cgroup_version == 2 { "private" } else { "host" });
+    set(
+        &mut host_config.cgroupns_mode,
+        if host.cgroup_version == 2 {
+            "private"
+        } else {
+            "host"
+        },
+    );
     set(&mut host_config.runtime, RUNTIMES[0]);
     if host_config.shm_size == 0 {
         host_config.shm_size = DEFAULT_SHM_BYTES;
@@ -275,7 +368,11 @@ pub(crate) fn restart_policy(policy: &wire::RestartPolicy) -> Result<RestartPoli
         if count == 0 {
             return Ok(restart);
         }
-        let more = if count < 0 { " and cannot be negative" } else { "" };
+        let more = if count < 0 {
+            " and cannot be negative"
+        } else {
+            ""
+        };
         Err(ApiError::invalid(format!(
             "invalid restart policy: maximum retry count can only be used with 'on-failure'{more}"
         )))
@@ -285,9 +382,11 @@ pub(crate) fn restart_policy(policy: &wire::RestartPolicy) -> Result<RestartPoli
         "no" => without_count(RestartPolicy::Never),
         "always" => without_count(RestartPolicy::Always),
         "unless-stopped" => without_count(RestartPolicy::UnlessStopped),
-        "on-failure" => u32::try_from(count).map(RestartPolicy::OnFailure).map_err(|_| {
-            ApiError::invalid("invalid restart policy: maximum retry count cannot be negative")
-        }),
+        "on-failure" => u32::try_from(count)
+            .map(RestartPolicy::OnFailure)
+            .map_err(|_| {
+                ApiError::invalid("invalid restart policy: maximum retry count cannot be negative")
+            }),
         name => Err(ApiError::invalid(format!(
             "invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
         ))),
@@ -302,7 +401,12 @@ pub(crate) fn to_model(
     mut warnings: Vec<String>,
     around: &dyn Surroundings,
 ) -> Result<Translated, ApiError> {
-    let Create { name, mut config, mut host, networking } = create;
+    let Create {
+        name,
+        mut config,
+        mut host,
+        networking,
+    } = create;
     let labels = config.labels.clone();
     let (volumes_asked_for, env) = (config.volumes.clone(), config.env.clone());
     image::merge(&mut config, &image.defaults);
@@ -316,9 +420,18 @@ pub(crate) fn to_model(
     if let NetworkMode::Instance(id) = mode {
         host.network_mode = format!("container:{}", docker_id(id));
     }
-    let (mounts, volumes) =
-        mounts::to_model(&Config { volumes: volumes_asked_for, ..Config::default() }, &host, version, around)?;
-    let [rows, columns] = host.console_size.map(|cells| u16::try_from(cells).unwrap_or(u16::MAX));
+    let (mounts, volumes) = mounts::to_model(
+        &Config {
+            volumes: volumes_asked_for,
+            ..Config::default()
+        },
+        &host,
+        version,
+        around,
+    )?;
+    let [rows, columns] = host
+        .console_size
+        .map(|cells| u16::try_from(cells).unwrap_or(u16::MAX));
     let container = ContainerSpec {
         image: config.image.clone(),
         image_id: image.id.clone(),
@@ -329,7 +442,8 @@ pub(crate) fn to_model(
         tty: config.tty,
         open_stdin: config.open_stdin,
         stdin_once: config.stdin_once,
-        terminal_size: (config.tty && rows > 0 && columns > 0).then_some(TerminalSize { rows, columns }),
+        terminal_size: (config.tty && rows > 0 && columns > 0)
+            .then_some(TerminalSize { rows, columns }),
         init: host.init.unwrap_or(false),
         stop_signal: Some(config.stop_signal.clone()).filter(|signal| !signal.is_empty()),
         stop_timeout_secs: config.stop_timeout,
@@ -359,27 +473,46 @@ pub(crate) fn to_model(
         ..InstanceSpec::default()
     };
     let (entrypoint, command) = (config.entrypoint.clone(), config.cmd.clone());
-    let origin = Origin { config, host_config: host }.into_value();
+    let origin = Origin {
+        config,
+        host_config: host,
+    }
+    .into_value();
     let new = NewInstance {
         name,
         labels,
-        spec: InstanceSpec { origin: BTreeMap::from([(Origin::KEY.to_owned(), origin)]), ..spec },
+        spec: InstanceSpec {
+            origin: BTreeMap::from([(Origin::KEY.to_owned(), origin)]),
+            ..spec
+        },
         // Merged above, by Docker's own rules: nothing is left for the image to fill in.
         entrypoint: Some(entrypoint.unwrap_or_default()),
         command: Some(command.unwrap_or_default()),
     };
-    Ok(Translated { new, volumes, warnings })
+    Ok(Translated {
+        new,
+        volumes,
+        warnings,
+    })
 }
 
 /// Namespaces; names of other containers become their identifiers, which outlive a renaming.
 fn namespaces(host: &mut HostConfig, around: &dyn Surroundings) -> Result<Namespaces, ApiError> {
     let join = |mode: &mut String| -> Result<Option<NamespaceMode>, ApiError> {
-        let Some(name) = joined(mode) else { return Ok(None) };
+        let Some(name) = joined(mode) else {
+            return Ok(None);
+        };
         let id = around.instance(name)?.meta.id;
         *mode = format!("container:{}", docker_id(id));
         Ok(Some(NamespaceMode::Instance(id)))
     };
-    let own_or_host = |mode: &str| if mode == "host" { NamespaceMode::Host } else { NamespaceMode::Own };
+    let own_or_host = |mode: &str| {
+        if mode == "host" {
+            NamespaceMode::Host
+        } else {
+            NamespaceMode::Own
+        }
+    };
     let pid = join(&mut host.pid_mode)?.unwrap_or_else(|| own_or_host(&host.pid_mode));
     let ipc = match join(&mut host.ipc_mode)? {
         Some(joined) => joined,
@@ -389,7 +522,12 @@ fn namespaces(host: &mut HostConfig, around: &dyn Surroundings) -> Result<Namesp
             mode => own_or_host(mode),
         },
     };
-    Ok(Namespaces { pid, ipc, uts: own_or_host(&host.uts_mode), cgroup: own_or_host(&host.cgroupns_mode) })
+    Ok(Namespaces {
+        pid,
+        ipc,
+        uts: own_or_host(&host.uts_mode),
+        cgroup: own_or_host(&host.cgroupns_mode),
+    })
 }
 
 impl Shape for wire::Resources {

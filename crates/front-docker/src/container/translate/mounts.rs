@@ -35,10 +35,18 @@ pub(crate) fn to_model(
     }
     let mut own = BTreeSet::new();
     let mut wanted = Vec::new();
-    let tmpfs: BTreeSet<_> = host.tmpfs.iter().flatten().map(|(target, _)| clean(target)).collect();
+    let tmpfs: BTreeSet<_> = host
+        .tmpfs
+        .iter()
+        .flatten()
+        .map(|(target, _)| clean(target))
+        .collect();
     let mut add = |mount: Mount, mounts: &mut BTreeMap<String, Mount>| {
         if !own.insert(mount.target.clone()) || tmpfs.contains(&mount.target) {
-            return Err(ApiError::invalid(format!("Duplicate mount point: {}", mount.target)));
+            return Err(ApiError::invalid(format!(
+                "Duplicate mount point: {}",
+                mount.target
+            )));
         }
         mounts.insert(mount.target.clone(), mount);
         Ok(())
@@ -101,7 +109,9 @@ fn mode(text: &str) -> Option<Mode> {
             "nocopy" if mode.no_copy.is_none() => mode.no_copy = Some(true),
             "copy" if mode.no_copy.is_none() => mode.no_copy = Some(false),
             other => match propagation(other) {
-                Some(propagation) if mode.propagation.is_none() => mode.propagation = Some(propagation),
+                Some(propagation) if mode.propagation.is_none() => {
+                    mode.propagation = Some(propagation);
+                }
                 Some(_) | None => return None,
             },
         }
@@ -132,8 +142,13 @@ fn bind(text: &str, driver: &str, version: Version) -> Result<Mount, ApiError> {
         [source, target, mode] if !source.is_empty() => (*source, *target, *mode),
         _ => return Err(invalid()),
     };
-    let mode = mode(mode_text).ok_or_else(|| ApiError::invalid(format!("invalid mode: {mode_text}")))?;
-    let kind = if source.starts_with('/') { "bind" } else { "volume" };
+    let mode =
+        mode(mode_text).ok_or_else(|| ApiError::invalid(format!("invalid mode: {mode_text}")))?;
+    let kind = if source.starts_with('/') {
+        "bind"
+    } else {
+        "volume"
+    };
     let wrong = |words: &str| {
         ApiError::invalid(format!(
             "invalid volume specification: '{text}': invalid mount config for type {kind:?}: {words}"
@@ -159,7 +174,9 @@ fn bind(text: &str, driver: &str, version: Version) -> Result<Mount, ApiError> {
             return Err(wrong("field BindOptions must not be specified"));
         }
         if source.is_empty() && mode.read_only {
-            return Err(wrong("must not set ReadOnly mode when using anonymous volumes"));
+            return Err(wrong(
+                "must not set ReadOnly mode when using anonymous volumes",
+            ));
         }
         check_driver(driver)?;
         check_volume_name(source)?;
@@ -170,7 +187,11 @@ fn bind(text: &str, driver: &str, version: Version) -> Result<Mount, ApiError> {
             subpath: String::new(),
         }
     };
-    Ok(Mount { target: clean(target), source, read_only: mode.read_only })
+    Ok(Mount {
+        target: clean(target),
+        source,
+        read_only: mode.read_only,
+    })
 }
 
 /// A mount in the long form, and the volume it describes beyond a name.
@@ -189,7 +210,9 @@ fn long_form(
     let refuse_options = |is_set: bool, name: &str, own: &str| {
         if is_set && kind != own {
             if version.has(42) {
-                return Err(ApiError::invalid(format!("{name} must not be specified on mount type {kind:?}")));
+                return Err(ApiError::invalid(format!(
+                    "{name} must not be specified on mount type {kind:?}"
+                )));
             }
             // Older versions ignored these, but for those of another kind on binds and volumes.
             if name == "BindOptions" {
@@ -211,24 +234,32 @@ fn long_form(
             let options = mount.volume_options.clone().unwrap_or_default();
             if !options.subpath.is_empty() {
                 if !version.has(45) {
-                    return Err(ApiError::invalid("VolumeOptions.Subpath needs API v1.45 or newer"));
+                    return Err(ApiError::invalid(
+                        "VolumeOptions.Subpath needs API v1.45 or newer",
+                    ));
                 }
                 if mount.source.is_empty() {
                     return Err(wrong("must not set Subpath when using anonymous volumes"));
                 }
-                if options.subpath.starts_with('/') || options.subpath.split('/').any(|part| part == "..") {
+                if options.subpath.starts_with('/')
+                    || options.subpath.split('/').any(|part| part == "..")
+                {
                     return Err(wrong("subpath must be a relative path within the volume"));
                 }
             }
             if mount.read_only && mount.source.is_empty() {
-                return Err(wrong("must not set ReadOnly mode when using anonymous volumes"));
+                return Err(wrong(
+                    "must not set ReadOnly mode when using anonymous volumes",
+                ));
             }
             check_volume_name(&mount.source)?;
             let driver = options.driver_config.unwrap_or_default();
             check_driver(&driver.name)?;
             if !options.labels.is_empty() || !driver.options.is_empty() {
                 if mount.source.is_empty() {
-                    return Err(wrong("labels and driver options need a named volume (field Source)"));
+                    return Err(wrong(
+                        "labels and driver options need a named volume (field Source)",
+                    ));
                 }
                 volume = Some(WantedVolume {
                     name: mount.source.clone(),
@@ -249,7 +280,9 @@ fn long_form(
             }
             let options = mount.tmpfs_options.clone().unwrap_or_default();
             MountSource::Tmpfs {
-                size_bytes: u64::try_from(options.size_bytes).ok().filter(|size| *size > 0),
+                size_bytes: u64::try_from(options.size_bytes)
+                    .ok()
+                    .filter(|size| *size > 0),
                 mode: Some(options.mode).filter(|mode| *mode != 0),
                 options: tmpfs_options(&options.options).map_err(|words| wrong(&words))?,
             }
@@ -258,7 +291,14 @@ fn long_form(
         "cluster" => return Err(wrong("cluster volumes are not supported by this daemon")),
         _ => return Err(wrong("mount type unknown")),
     };
-    Ok((Mount { target: clean(&mount.target), source, read_only: mount.read_only }, volume))
+    Ok((
+        Mount {
+            target: clean(&mount.target),
+            source,
+            read_only: mount.read_only,
+        },
+        volume,
+    ))
 }
 
 fn bind_source(
@@ -266,33 +306,46 @@ fn bind_source(
     version: Version,
     around: &dyn Surroundings,
 ) -> Result<MountSource, ApiError> {
-    let wrong = |words: &str| ApiError::invalid(format!("invalid mount config for type \"bind\": {words}"));
+    let wrong =
+        |words: &str| ApiError::invalid(format!("invalid mount config for type \"bind\": {words}"));
     let options = mount.bind_options.clone().unwrap_or_default();
     if mount.source.is_empty() {
         return Err(wrong("field Source must not be empty"));
     }
     let propagation = match options.propagation.as_str() {
         "" => Propagation::default(),
-        word => propagation(word).ok_or_else(|| wrong(&format!("invalid propagation mode: {word}")))?,
+        word => {
+            propagation(word).ok_or_else(|| wrong(&format!("invalid propagation mode: {word}")))?
+        }
     };
     if !mount.source.starts_with('/') {
-        return Err(wrong(&format!("invalid mount path: '{}' mount path must be absolute", mount.source)));
+        return Err(wrong(&format!(
+            "invalid mount path: '{}' mount path must be absolute",
+            mount.source
+        )));
     }
     // Before version 1.42 there was no such option.
     let create = options.create_mountpoint && version.has(42);
     let path = clean(&mount.source);
     if !create && !around.node_has_path(&path) {
-        return Err(wrong(&format!("bind source path does not exist: {}", mount.source)));
+        return Err(wrong(&format!(
+            "bind source path does not exist: {}",
+            mount.source
+        )));
     }
     if options.read_only_force_recursive {
         if !version.has(44) {
-            return Err(ApiError::invalid("BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer"));
+            return Err(ApiError::invalid(
+                "BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer",
+            ));
         }
         if !mount.read_only {
             return Err(wrong("ReadOnlyForceRecursive requires ReadOnly"));
         }
         if options.read_only_non_recursive {
-            return Err(wrong("ReadOnlyForceRecursive and ReadOnlyNonRecursive conflict"));
+            return Err(wrong(
+                "ReadOnlyForceRecursive and ReadOnlyNonRecursive conflict",
+            ));
         }
     }
     Ok(MountSource::Bind {
@@ -340,26 +393,43 @@ fn tmpfs_mount(target: String, options: &str) -> Result<Mount, ApiError> {
             Some(("size", size)) => match tmpfs_size(size) {
                 Some(bytes) => size_bytes = Some(bytes),
                 // A share of the memory: the kernel knows what that is.
-                None if size.strip_suffix('%').is_some_and(|share| share.parse::<u8>().is_ok()) => {
+                None if size
+                    .strip_suffix('%')
+                    .is_some_and(|share| share.parse::<u8>().is_ok()) =>
+                {
                     words.push(word.to_owned());
                 }
                 None => return Err(invalid()),
             },
-            Some(("mode", bits)) => mode = Some(u32::from_str_radix(bits, 8).map_err(|_| invalid())?),
-            Some(("uid" | "gid" | "nr_inodes" | "nr_blocks" | "mpol", _)) => words.push(word.to_owned()),
+            Some(("mode", bits)) => {
+                mode = Some(u32::from_str_radix(bits, 8).map_err(|_| invalid())?);
+            }
+            Some(("uid" | "gid" | "nr_inodes" | "nr_blocks" | "mpol", _)) => {
+                words.push(word.to_owned());
+            }
             Some(_) => return Err(invalid()),
             None => match word {
                 "ro" => read_only = true,
                 "rw" => read_only = false,
-                "exec" | "noexec" | "suid" | "nosuid" | "dev" | "nodev" | "sync" | "async" | "dirsync" | "mand"
-                | "nomand" | "atime" | "noatime" | "diratime" | "nodiratime" | "relatime" | "norelatime"
-                | "strictatime" | "nostrictatime" => words.push(word.to_owned()),
+                "exec" | "noexec" | "suid" | "nosuid" | "dev" | "nodev" | "sync" | "async"
+                | "dirsync" | "mand" | "nomand" | "atime" | "noatime" | "diratime"
+                | "nodiratime" | "relatime" | "norelatime" | "strictatime" | "nostrictatime" => {
+                    words.push(word.to_owned());
+                }
                 _ => return Err(invalid()),
             },
         }
     }
-    let source = MountSource::Tmpfs { size_bytes, mode, options: with_flags(words) };
-    Ok(Mount { target, source, read_only })
+    let source = MountSource::Tmpfs {
+        size_bytes,
+        mode,
+        options: with_flags(words),
+    };
+    Ok(Mount {
+        target,
+        source,
+        read_only,
+    })
 }
 
 /// Bytes, as the kernel reads a tmpfs size: `64m`.
@@ -378,15 +448,25 @@ fn tmpfs_size(text: &str) -> Option<u64> {
 /// The binds and volumes of another container: `name[:ro|rw]`.
 fn volumes_from(text: &str, around: &dyn Surroundings) -> Result<Vec<Mount>, ApiError> {
     if text.is_empty() {
-        return Err(ApiError::invalid("volumes-from specification cannot be an empty string"));
+        return Err(ApiError::invalid(
+            "volumes-from specification cannot be an empty string",
+        ));
     }
     let (name, mode_text) = text.split_once(':').unwrap_or((text, ""));
     let read_only = match mode(mode_text) {
-        Some(Mode { read_only, propagation: None, no_copy: None }) => read_only,
+        Some(Mode {
+            read_only,
+            propagation: None,
+            no_copy: None,
+        }) => read_only,
         Some(_) | None => return Err(ApiError::invalid(format!("invalid mode: {mode_text}"))),
     };
     let other = around.instance(name)?;
-    let mounts = other.spec.containers.iter().flat_map(|container| &container.mounts);
+    let mounts = other
+        .spec
+        .containers
+        .iter()
+        .flat_map(|container| &container.mounts);
     Ok(mounts
         .filter(|mount| !matches!(mount.source, MountSource::Tmpfs { .. }))
         .map(|mount| {
@@ -406,7 +486,9 @@ fn check_target(target: &str) -> Result<(), String> {
         return Err("invalid specification: destination can't be '/'".to_owned());
     }
     if !target.starts_with('/') {
-        return Err(format!("invalid mount path: '{target}' mount path must be absolute"));
+        return Err(format!(
+            "invalid mount path: '{target}' mount path must be absolute"
+        ));
     }
     Ok(())
 }
@@ -424,7 +506,9 @@ pub(crate) fn check_volume_name(name: &str) -> Result<(), ApiError> {
 fn is_volume_name(name: &str) -> bool {
     name.len() > 1
         && name.starts_with(|letter: char| letter.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
 /// Volumes are directories of this daemon; there are no plugins.
@@ -432,7 +516,9 @@ pub(crate) fn check_driver(driver: &str) -> Result<(), ApiError> {
     if matches!(driver, "" | "local") {
         return Ok(());
     }
-    Err(ApiError::not_found(format!("error looking up volume plugin {driver}: plugin {driver:?} not found")))
+    Err(ApiError::not_found(format!(
+        "error looking up volume plugin {driver}: plugin {driver:?} not found"
+    )))
 }
 
 /// An absolute path without `.`, `..`, double or trailing slashes, as Go's `path.Clean`.
@@ -475,7 +561,9 @@ mod tests {
             }
         );
         let mount = bind("cache:/var/cache:nocopy", "", NOW).unwrap();
-        assert!(matches!(mount.source, MountSource::Volume { name, no_copy: true, .. } if name == "cache"));
+        assert!(
+            matches!(mount.source, MountSource::Volume { name, no_copy: true, .. } if name == "cache")
+        );
     }
 
     #[test]
@@ -486,11 +574,26 @@ mod tests {
             ("/a:/b:/c:/d", "invalid volume specification: '/a:/b:/c:/d'"),
             ("/a:/b:ro,rw", "invalid mode: ro,rw"),
             ("/a:/b:fancy", "invalid mode: fancy"),
-            ("/a:/", "invalid volume specification: '/a:/': invalid mount config for type \"bind\": invalid specification: destination can't be '/'"),
-            ("/a:b", "invalid volume specification: '/a:b': invalid mount config for type \"bind\": invalid mount path: 'b' mount path must be absolute"),
-            ("/a:/b:nocopy", "invalid volume specification: '/a:/b:nocopy': invalid mount config for type \"bind\": field VolumeOptions must not be specified"),
-            ("v1:/b:rslave", "invalid volume specification: 'v1:/b:rslave': invalid mount config for type \"volume\": field BindOptions must not be specified"),
-            ("a/b:/b", "create a/b: \"a/b\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"),
+            (
+                "/a:/",
+                "invalid volume specification: '/a:/': invalid mount config for type \"bind\": invalid specification: destination can't be '/'",
+            ),
+            (
+                "/a:b",
+                "invalid volume specification: '/a:b': invalid mount config for type \"bind\": invalid mount path: 'b' mount path must be absolute",
+            ),
+            (
+                "/a:/b:nocopy",
+                "invalid volume specification: '/a:/b:nocopy': invalid mount config for type \"bind\": field VolumeOptions must not be specified",
+            ),
+            (
+                "v1:/b:rslave",
+                "invalid volume specification: 'v1:/b:rslave': invalid mount config for type \"volume\": field BindOptions must not be specified",
+            ),
+            (
+                "a/b:/b",
+                "create a/b: \"a/b\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path",
+            ),
         ] {
             assert_eq!(refusal(text), words);
         }

@@ -90,18 +90,31 @@ pub(crate) fn settle(
     }
     let has_own = mode == DEFAULT || is_user_defined(&mode);
     if !version.has(44) && !has_own {
-        return Err(ApiError::invalid("conflicting options: mac-address and the network mode"));
+        return Err(ApiError::invalid(
+            "conflicting options: mac-address and the network mode",
+        ));
     }
     if has_own {
         if version.has(44) && !endpoints.is_empty() && !endpoints.contains_key(&mode) {
-            return Err(ApiError::invalid("unable to migrate container-wide MAC address to a specific network: HostConfig.NetworkMode must match the identity of a network in NetworkSettings.Networks"));
+            return Err(ApiError::invalid(
+                "unable to migrate container-wide MAC address to a specific network: HostConfig.NetworkMode must match the identity of a network in NetworkSettings.Networks",
+            ));
         }
-        let key = if version.has(44) { None } else { endpoints.keys().next().cloned() };
-        let settings = endpoints.entry(key.unwrap_or(mode)).or_default().get_or_insert_default();
+        let key = if version.has(44) {
+            None
+        } else {
+            endpoints.keys().next().cloned()
+        };
+        let settings = endpoints
+            .entry(key.unwrap_or(mode))
+            .or_default()
+            .get_or_insert_default();
         if settings.mac_address.is_empty() {
             settings.mac_address.clone_from(&config.mac_address);
         } else if settings.mac_address != config.mac_address {
-            return Err(ApiError::invalid("the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty"));
+            return Err(ApiError::invalid(
+                "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
+            ));
         }
     }
     if version.has(44) {
@@ -157,8 +170,17 @@ pub(crate) fn attachments(
     }
     let mut attachments = Vec::new();
     for (network, settings) in found {
-        let links = if network.meta.name == DEFAULT { host.links.as_deref() } else { None };
-        attachments.push(attachment(&network, settings, links.unwrap_or_default(), around)?);
+        let links = if network.meta.name == DEFAULT {
+            host.links.as_deref()
+        } else {
+            None
+        };
+        attachments.push(attachment(
+            &network,
+            settings,
+            links.unwrap_or_default(),
+            around,
+        )?);
     }
     // The first has the default route; the sort keeps the order of equals.
     attachments.sort_by_key(|attachment| std::cmp::Reverse(attachment.gateway_priority));
@@ -174,7 +196,9 @@ pub(crate) fn attachment(
 ) -> Result<Attachment, ApiError> {
     if matches!(network.spec.driver, Driver::Host | Driver::None) {
         return Err(ApiError::invalid(match network.spec.driver {
-            Driver::Host => "cannot connect container to host network - container must be created in host network mode",
+            Driver::Host => {
+                "cannot connect container to host network - container must be created in host network mode"
+            }
             Driver::None | Driver::Bridge => {
                 "container cannot be connected to multiple networks with one of the networks in private (none) mode"
             }
@@ -186,23 +210,40 @@ pub(crate) fn attachment(
     let aliases = settings.aliases.clone().unwrap_or_default();
     if !aliases.is_empty() && network.spec.predefined {
         return Err(wrong(
-            "network-scoped alias is supported only for containers in user defined networks".to_owned(),
+            "network-scoped alias is supported only for containers in user defined networks"
+                .to_owned(),
         ));
     }
     let ipam = settings.ipam_config.clone().unwrap_or_default();
     let ipv4 = match ipam.ipv4_address.as_str() {
         "" => None,
-        text => Some(text.parse::<Ipv4Addr>().map_err(|_| wrong(format!("invalid IPv4 address: {text}")))?),
+        text => Some(
+            text.parse::<Ipv4Addr>()
+                .map_err(|_| wrong(format!("invalid IPv4 address: {text}")))?,
+        ),
     };
     let ipv6 = match ipam.ipv6_address.as_str() {
         "" => None,
-        text => Some(text.parse::<Ipv6Addr>().map_err(|_| wrong(format!("invalid IPv6 address: {text}")))?),
+        text => Some(
+            text.parse::<Ipv6Addr>()
+                .map_err(|_| wrong(format!("invalid IPv6 address: {text}")))?,
+        ),
     };
     if !ipam.link_local_ips.is_empty() {
-        return Err(wrong("LinkLocalIPs: link-local addresses are not supported by this daemon".to_owned()));
+        return Err(wrong(
+            "LinkLocalIPs: link-local addresses are not supported by this daemon".to_owned(),
+        ));
     }
-    if let Some(name) = settings.driver_opts.iter().flatten().map(|(name, _)| name).next() {
-        return Err(wrong(format!("DriverOpts: {name:?} is not supported by this daemon")));
+    if let Some(name) = settings
+        .driver_opts
+        .iter()
+        .flatten()
+        .map(|(name, _)| name)
+        .next()
+    {
+        return Err(wrong(format!(
+            "DriverOpts: {name:?} is not supported by this daemon"
+        )));
     }
     let mac = match settings.mac_address.as_str() {
         "" => None,
@@ -213,14 +254,19 @@ pub(crate) fn attachment(
     for link in settings.links.iter().flatten().chain(links) {
         let (name, alias) = link.split_once(':').unwrap_or((link, link));
         if name.is_empty() || alias.is_empty() || alias.contains(':') {
-            return Err(ApiError::invalid(format!("invalid format for links: {link}")));
+            return Err(ApiError::invalid(format!(
+                "invalid format for links: {link}"
+            )));
         }
         if network.spec.predefined {
-            around
-                .instance(name)
-                .map_err(|error| error.while_trying(&format!("could not get container for {name}")))?;
+            around.instance(name).map_err(|error| {
+                error.while_trying(&format!("could not get container for {name}"))
+            })?;
         }
-        pairs.push((name.trim_start_matches('/').to_owned(), last_part(alias).to_owned()));
+        pairs.push((
+            name.trim_start_matches('/').to_owned(),
+            last_part(alias).to_owned(),
+        ));
     }
     Ok(Attachment {
         network: network.meta.id,
@@ -257,7 +303,11 @@ pub(crate) fn port(text: &str) -> Result<(u16, Protocol), ApiError> {
         "sctp" => Protocol::Sctp,
         _ => return Err(invalid()),
     };
-    let number = number.parse().ok().filter(|number| *number > 0).ok_or_else(invalid)?;
+    let number = number
+        .parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(invalid)?;
     Ok((number, protocol))
 }
 
@@ -269,7 +319,9 @@ fn host_ports(text: &str) -> Result<(u16, u16), ApiError> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     match (first.parse::<u16>(), last.parse::<u16>()) {
         (Ok(first), Ok(last)) if first <= last => Ok((first, last)),
-        _ => Err(ApiError::invalid(format!("invalid port specification: {text:?}"))),
+        _ => Err(ApiError::invalid(format!(
+            "invalid port specification: {text:?}"
+        ))),
     }
 }
 
@@ -288,18 +340,33 @@ pub(crate) fn published(
             let host_ip = match binding.host_ip.as_str() {
                 "" => None,
                 ip => Some(ip.trim_matches(['[', ']']).parse::<IpAddr>().map_err(|_| {
-                    ApiError::invalid(format!("invalid IP address in HostConfig.PortBindings: {ip:?}"))
+                    ApiError::invalid(format!(
+                        "invalid IP address in HostConfig.PortBindings: {ip:?}"
+                    ))
                 })?),
             };
-            ports.push(PublishedPort { protocol, container_port, host_ip, host_port, host_port_end });
+            ports.push(PublishedPort {
+                protocol,
+                container_port,
+                host_ip,
+                host_port,
+                host_port_end,
+            });
         }
     }
     for text in config.exposed_ports.keys() {
         let (container_port, protocol) = port(text)?;
-        let is_bound =
-            ports.iter().any(|bound| bound.container_port == container_port && bound.protocol == protocol);
+        let is_bound = ports
+            .iter()
+            .any(|bound| bound.container_port == container_port && bound.protocol == protocol);
         if host.publish_all_ports && !is_bound {
-            ports.push(PublishedPort { protocol, container_port, host_ip: None, host_port: 0, host_port_end: 0 });
+            ports.push(PublishedPort {
+                protocol,
+                container_port,
+                host_ip: None,
+                host_port: 0,
+                host_port_end: 0,
+            });
         }
     }
     if mode != NetworkMode::Attached {
@@ -314,8 +381,13 @@ pub(crate) fn published(
 /// Name look-up inside.
 pub(crate) fn dns(host: &HostConfig) -> Result<Dns, ApiError> {
     let servers = host.dns.clone().unwrap_or_default();
-    if let Some(server) = servers.iter().find(|server| server.parse::<IpAddr>().is_err()) {
-        return Err(ApiError::invalid(format!("invalid IP address in HostConfig.Dns: {server:?}")));
+    if let Some(server) = servers
+        .iter()
+        .find(|server| server.parse::<IpAddr>().is_err())
+    {
+        return Err(ApiError::invalid(format!(
+            "invalid IP address in HostConfig.Dns: {server:?}"
+        )));
     }
     Ok(Dns {
         servers,
@@ -335,7 +407,9 @@ pub(crate) fn extra_hosts(host: &HostConfig) -> Result<Vec<(String, String)>, Ap
                 .filter(|(name, _)| !name.is_empty())
                 .ok_or_else(|| ApiError::invalid(format!("bad format for add-host: {text:?}")))?;
             if address != "host-gateway" && address.parse::<IpAddr>().is_err() {
-                return Err(ApiError::invalid(format!("invalid IP address in add-host: {address:?}")));
+                return Err(ApiError::invalid(format!(
+                    "invalid IP address in add-host: {address:?}"
+                )));
             }
             Ok((name.to_owned(), address.to_owned()))
         })
@@ -350,7 +424,10 @@ mod tests {
     use crate::container::wire::PortBinding;
 
     fn bound(port: &str, ip: &str, host: &str) -> HostConfig {
-        let binding = PortBinding { host_ip: ip.to_owned(), host_port: host.to_owned() };
+        let binding = PortBinding {
+            host_ip: ip.to_owned(),
+            host_port: host.to_owned(),
+        };
         HostConfig {
             port_bindings: BTreeMap::from([(port.to_owned(), Some(vec![binding]))]),
             ..HostConfig::default()
@@ -359,10 +436,14 @@ mod tests {
 
     fn publish(host: &HostConfig, exposed: &[&str]) -> Result<Vec<PublishedPort>, String> {
         let config = Config {
-            exposed_ports: exposed.iter().map(|port| ((*port).to_owned(), None)).collect(),
+            exposed_ports: exposed
+                .iter()
+                .map(|port| ((*port).to_owned(), None))
+                .collect(),
             ..Config::default()
         };
-        published(&config, host, NetworkMode::Attached, &mut Vec::new()).map_err(|error| error.message)
+        published(&config, host, NetworkMode::Attached, &mut Vec::new())
+            .map_err(|error| error.message)
     }
 
     #[test]
@@ -371,29 +452,63 @@ mod tests {
         assert_eq!((single[0].host_port, single[0].host_port_end), (8080, 8080));
         assert_eq!(single[0].host_ip, Some(IpAddr::from([127, 0, 0, 1])));
         let range = publish(&bound("53/udp", "", "5000-5010"), &[]).unwrap();
-        assert_eq!((range[0].protocol, range[0].host_port, range[0].host_port_end), (Protocol::Udp, 5000, 5010));
-        let all = HostConfig { publish_all_ports: true, ..bound("80", "", "1") };
+        assert_eq!(
+            (
+                range[0].protocol,
+                range[0].host_port,
+                range[0].host_port_end
+            ),
+            (Protocol::Udp, 5000, 5010)
+        );
+        let all = HostConfig {
+            publish_all_ports: true,
+            ..bound("80", "", "1")
+        };
         let all = publish(&all, &["80/tcp", "443/tcp"]).unwrap();
-        assert_eq!(all.iter().map(|port| (port.container_port, port.host_port)).collect::<Vec<_>>(), [(80, 1), (443, 0)]);
+        assert_eq!(
+            all.iter()
+                .map(|port| (port.container_port, port.host_port))
+                .collect::<Vec<_>>(),
+            [(80, 1), (443, 0)]
+        );
     }
 
     #[test]
     fn wrong_ports_are_refused() {
-        for (port, host) in [("0/tcp", ""), ("80/xyz", ""), ("x", ""), ("80", "70000"), ("80", "9-8")] {
-            assert!(publish(&bound(port, "", host), &[]).unwrap_err().contains("invalid port specification"));
+        for (port, host) in [
+            ("0/tcp", ""),
+            ("80/xyz", ""),
+            ("x", ""),
+            ("80", "70000"),
+            ("80", "9-8"),
+        ] {
+            assert!(
+                publish(&bound(port, "", host), &[])
+                    .unwrap_err()
+                    .contains("invalid port specification")
+            );
         }
         assert!(publish(&bound("80", "localhost", ""), &[]).is_err());
     }
 
     #[test]
     fn a_joined_network_excludes_what_would_change_it() {
-        let host = HostConfig { network_mode: "container:web".to_owned(), ..HostConfig::default() };
-        let config = Config { hostname: "me".to_owned(), ..Config::default() };
+        let host = HostConfig {
+            network_mode: "container:web".to_owned(),
+            ..HostConfig::default()
+        };
+        let config = Config {
+            hostname: "me".to_owned(),
+            ..Config::default()
+        };
         assert_eq!(
             check(&config, &host).unwrap_err().message,
             "conflicting options: hostname and the network mode"
         );
-        let nameless = HostConfig { network_mode: "container:".to_owned(), ..HostConfig::default() };
+        let nameless = HostConfig {
+            network_mode: "container:".to_owned(),
+            ..HostConfig::default()
+        };
         assert_eq!(
             check(&Config::default(), &nameless).unwrap_err().message,
             "invalid network mode: invalid container format container:<name|id>"
@@ -402,10 +517,22 @@ mod tests {
 
     #[test]
     fn extra_hosts_have_a_name_and_an_address() {
-        let host = |text: &str| HostConfig { extra_hosts: Some(vec![text.to_owned()]), ..HostConfig::default() };
-        assert_eq!(extra_hosts(&host("db:::1")).unwrap(), [("db".to_owned(), "::1".to_owned())]);
+        let host = |text: &str| HostConfig {
+            extra_hosts: Some(vec![text.to_owned()]),
+            ..HostConfig::default()
+        };
+        assert_eq!(
+            extra_hosts(&host("db:::1")).unwrap(),
+            [("db".to_owned(), "::1".to_owned())]
+        );
         assert!(extra_hosts(&host("gw:host-gateway")).is_ok());
-        assert_eq!(extra_hosts(&host("db")).unwrap_err().message, "bad format for add-host: \"db\"");
-        assert_eq!(extra_hosts(&host("db:x")).unwrap_err().message, "invalid IP address in add-host: \"x\"");
+        assert_eq!(
+            extra_hosts(&host("db")).unwrap_err().message,
+            "bad format for add-host: \"db\""
+        );
+        assert_eq!(
+            extra_hosts(&host("db:x")).unwrap_err().message,
+            "invalid IP address in add-host: \"x\""
+        );
     }
 }

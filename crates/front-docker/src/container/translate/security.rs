@@ -7,20 +7,57 @@ use crate::error::ApiError;
 
 /// Capabilities of Linux by their kernel names.
 const CAPABILITIES: [&str; 41] = [
-    "CAP_AUDIT_CONTROL", "CAP_AUDIT_READ", "CAP_AUDIT_WRITE", "CAP_BLOCK_SUSPEND", "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID",
-    "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_KILL", "CAP_LEASE", "CAP_LINUX_IMMUTABLE", "CAP_MAC_ADMIN",
-    "CAP_MAC_OVERRIDE", "CAP_MKNOD", "CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_RAW",
-    "CAP_PERFMON", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYSLOG", "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT", "CAP_SYS_CHROOT", "CAP_SYS_MODULE", "CAP_SYS_NICE", "CAP_SYS_PACCT", "CAP_SYS_PTRACE",
-    "CAP_SYS_RAWIO", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_WAKE_ALARM",
+    "CAP_AUDIT_CONTROL",
+    "CAP_AUDIT_READ",
+    "CAP_AUDIT_WRITE",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_KILL",
+    "CAP_LEASE",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_MAC_ADMIN",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MKNOD",
+    "CAP_NET_ADMIN",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_RAW",
+    "CAP_PERFMON",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYSLOG",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_NICE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_WAKE_ALARM",
 ];
 
 /// Privileges as the model has them.
 pub(crate) fn to_model(host: &HostConfig) -> Result<Security, ApiError> {
     let options = security_options(host.security_opt.as_deref().unwrap_or_default())?;
     if !matches!(host.userns_mode.as_str(), "" | "host") {
-        return Err(ApiError::invalid(format!("invalid USER mode: {}", host.userns_mode)));
+        return Err(ApiError::invalid(format!(
+            "invalid USER mode: {}",
+            host.userns_mode
+        )));
     }
     if !(-1000..=1000).contains(&host.oom_score_adj) {
         return Err(ApiError::invalid(format!(
@@ -38,7 +75,11 @@ pub(crate) fn to_model(host: &HostConfig) -> Result<Security, ApiError> {
         masked_paths: host.masked_paths.clone(),
         read_only_paths: host.readonly_paths.clone(),
         user_namespace: UserNamespace::Host,
-        device_rules: host.resources.device_cgroup_rules.clone().unwrap_or_default(),
+        device_rules: host
+            .resources
+            .device_cgroup_rules
+            .clone()
+            .unwrap_or_default(),
         oom_score_adj: Some(host.oom_score_adj).filter(|adjustment| *adjustment != 0),
     })
 }
@@ -52,11 +93,17 @@ fn capabilities(names: &[String], field: &str) -> Result<Vec<String>, ApiError> 
             if upper == "ALL" {
                 return Ok(upper);
             }
-            let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
+            let full = if upper.starts_with("CAP_") {
+                upper
+            } else {
+                format!("CAP_{upper}")
+            };
             if CAPABILITIES.contains(&full.as_str()) {
                 Ok(full)
             } else {
-                Err(ApiError::invalid(format!("invalid {field}: unknown capability: {full:?}")))
+                Err(ApiError::invalid(format!(
+                    "invalid {field}: unknown capability: {full:?}"
+                )))
             }
         })
         .collect()
@@ -83,7 +130,9 @@ fn security_options(texts: &[String]) -> Result<Options, ApiError> {
         }
         let pair = text.split_once('=').or_else(|| text.split_once(':'));
         let Some((key, value)) = pair else {
-            return Err(ApiError::invalid(format!("invalid --security-opt 1: {text:?}")));
+            return Err(ApiError::invalid(format!(
+                "invalid --security-opt 1: {text:?}"
+            )));
         };
         match key {
             "no-new-privileges" => options.no_new_privileges = boolean(text, value)?,
@@ -96,7 +145,11 @@ fn security_options(texts: &[String]) -> Result<Options, ApiError> {
             "apparmor" if matches!(value, "" | "unconfined") => {}
             "label" if value == "disable" => {}
             "apparmor" | "label" => return Err(unsupported(text)),
-            _ => return Err(ApiError::invalid(format!("invalid --security-opt 2: {text:?}"))),
+            _ => {
+                return Err(ApiError::invalid(format!(
+                    "invalid --security-opt 2: {text:?}"
+                )));
+            }
         }
     }
     Ok(options)
@@ -106,7 +159,9 @@ fn boolean(text: &str, value: &str) -> Result<bool, ApiError> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(ApiError::invalid(format!("invalid --security-opt 2: {text:?}"))),
+        _ => Err(ApiError::invalid(format!(
+            "invalid --security-opt 2: {text:?}"
+        ))),
     }
 }
 
@@ -116,13 +171,17 @@ fn seccomp(value: &str) -> Result<Seccomp, ApiError> {
         "unconfined" => Ok(Seccomp::Unconfined),
         profile => match serde_json::from_str::<serde_json::Map<_, _>>(profile) {
             Ok(_) => Ok(Seccomp::Profile(profile.to_owned())),
-            Err(error) => Err(ApiError::invalid(format!("Decoding seccomp profile failed: {error}"))),
+            Err(error) => Err(ApiError::invalid(format!(
+                "Decoding seccomp profile failed: {error}"
+            ))),
         },
     }
 }
 
 fn unsupported(text: &str) -> ApiError {
-    ApiError::invalid(format!("HostConfig.SecurityOpt: {text:?} is not supported by this daemon"))
+    ApiError::invalid(format!(
+        "HostConfig.SecurityOpt: {text:?} is not supported by this daemon"
+    ))
 }
 
 #[cfg(test)]
@@ -136,25 +195,62 @@ mod tests {
 
     #[test]
     fn options_are_read_in_both_spellings() {
-        let read = options(&["no-new-privileges:true", "seccomp=unconfined", "label=disable", "apparmor=unconfined"]);
-        assert_eq!(read, Ok(Options { no_new_privileges: true, seccomp: Seccomp::Unconfined }));
-        assert_eq!(options(&["no-new-privileges=false"]), Ok(Options::default()));
+        let read = options(&[
+            "no-new-privileges:true",
+            "seccomp=unconfined",
+            "label=disable",
+            "apparmor=unconfined",
+        ]);
+        assert_eq!(
+            read,
+            Ok(Options {
+                no_new_privileges: true,
+                seccomp: Seccomp::Unconfined
+            })
+        );
+        assert_eq!(
+            options(&["no-new-privileges=false"]),
+            Ok(Options::default())
+        );
     }
 
     #[test]
     fn options_that_cannot_be_honoured_are_refused() {
-        assert_eq!(options(&["x"]).unwrap_err(), "invalid --security-opt 1: \"x\"");
-        assert_eq!(options(&["x=y"]).unwrap_err(), "invalid --security-opt 2: \"x=y\"");
-        assert!(options(&["label=type:svirt_t"]).unwrap_err().contains("HostConfig.SecurityOpt"));
-        assert!(options(&["seccomp={"]).unwrap_err().starts_with("Decoding seccomp profile failed"));
+        assert_eq!(
+            options(&["x"]).unwrap_err(),
+            "invalid --security-opt 1: \"x\""
+        );
+        assert_eq!(
+            options(&["x=y"]).unwrap_err(),
+            "invalid --security-opt 2: \"x=y\""
+        );
+        assert!(
+            options(&["label=type:svirt_t"])
+                .unwrap_err()
+                .contains("HostConfig.SecurityOpt")
+        );
+        assert!(
+            options(&["seccomp={"])
+                .unwrap_err()
+                .starts_with("Decoding seccomp profile failed")
+        );
     }
 
     #[test]
     fn capabilities_get_their_kernel_names() {
-        let names = ["net_admin".to_owned(), "CAP_SYS_TIME".to_owned(), "all".to_owned()];
-        assert_eq!(capabilities(&names, "CapAdd").unwrap(), ["CAP_NET_ADMIN", "CAP_SYS_TIME", "ALL"]);
+        let names = [
+            "net_admin".to_owned(),
+            "CAP_SYS_TIME".to_owned(),
+            "all".to_owned(),
+        ];
         assert_eq!(
-            capabilities(&["fly".to_owned()], "CapDrop").unwrap_err().message,
+            capabilities(&names, "CapAdd").unwrap(),
+            ["CAP_NET_ADMIN", "CAP_SYS_TIME", "ALL"]
+        );
+        assert_eq!(
+            capabilities(&["fly".to_owned()], "CapDrop")
+                .unwrap_err()
+                .message,
             "invalid CapDrop: unknown capability: \"CAP_FLY\""
         );
     }

@@ -1,9 +1,9 @@
 use super::*;
+use model::Meta;
 use model::Project;
 use model::container::LogConfig;
 use model::image::Defaults;
 use model::network::{Driver, NetworkSpec};
-use model::Meta;
 use serde_json::json;
 
 /// A host with two processors, the networks `bridge` and `n1`, and the container `web`.
@@ -28,20 +28,31 @@ impl Dock {
                 predefined,
                 origin: BTreeMap::new(),
             };
-            Arc::new(Network { meta: Meta::new(name, Project::admin(), jiff::Timestamp::UNIX_EPOCH), spec })
+            Arc::new(Network {
+                meta: Meta::new(name, Project::admin(), jiff::Timestamp::UNIX_EPOCH),
+                spec,
+            })
         };
         let meta = Meta::new("web", Project::admin(), jiff::Timestamp::UNIX_EPOCH);
         Self {
             networks: vec![network("bridge", true), network("n1", false)],
-            web: Arc::new(Instance { meta, spec: InstanceSpec::default() }),
+            web: Arc::new(Instance {
+                meta,
+                spec: InstanceSpec::default(),
+            }),
         }
     }
 }
 
 impl Surroundings for Dock {
     fn network(&self, term: &str) -> Result<Arc<Network>, ApiError> {
-        let found = self.networks.iter().find(|network| network.meta.name == term);
-        found.cloned().ok_or_else(|| ApiError::not_found(format!("network {term} not found")))
+        let found = self
+            .networks
+            .iter()
+            .find(|network| network.meta.name == term);
+        found
+            .cloned()
+            .ok_or_else(|| ApiError::not_found(format!("network {term} not found")))
     }
 
     fn instance(&self, term: &str) -> Result<Arc<Instance>, ApiError> {
@@ -56,7 +67,10 @@ impl Surroundings for Dock {
     }
 
     fn host(&self) -> Host {
-        Host { cpus: 2, cgroup_version: 1 }
+        Host {
+            cpus: 2,
+            cgroup_version: 1,
+        }
     }
 }
 
@@ -85,7 +99,11 @@ fn image() -> Image {
     }
 }
 
-fn translate_for(dock: &Dock, version: Version, mut document: Value) -> Result<Translated, ApiError> {
+fn translate_for(
+    dock: &Dock,
+    version: Version,
+    mut document: Value,
+) -> Result<Translated, ApiError> {
     crate::json::prune(&mut document);
     let mut create = Create::read("", Some(document))?;
     let warnings = check(&mut create, version, &dock.host())?;
@@ -147,7 +165,13 @@ fn what_the_cli_sends_for_nothing_special_is_nothing_special() {
     assert_eq!(spec.network, NetworkMode::Attached);
     assert_eq!(spec.attachments.len(), 1);
     assert_eq!(spec.attachments[0].network, dock.networks[0].meta.id);
-    assert_eq!(spec.namespaces, Namespaces { cgroup: NamespaceMode::Host, ..Namespaces::default() });
+    assert_eq!(
+        spec.namespaces,
+        Namespaces {
+            cgroup: NamespaceMode::Host,
+            ..Namespaces::default()
+        }
+    );
     assert_eq!(spec.restart, RestartPolicy::Never);
     assert_eq!(spec.published_ports, []);
     assert_eq!(translated.new.command, Some(vec!["true".to_owned()]));
@@ -189,13 +213,24 @@ fn modes_join_other_containers_by_identity() {
     let document = json!({ "Image": "busybox", "HostConfig": {
         "NetworkMode": "container:web", "PidMode": "container:web", "IpcMode": "container:web",
     } });
-    let spec = translate_for(&dock, Version::MAX, document).unwrap().new.spec;
+    let spec = translate_for(&dock, Version::MAX, document)
+        .unwrap()
+        .new
+        .spec;
     let id = dock.web.meta.id;
     assert_eq!(spec.network, NetworkMode::Instance(id));
-    assert_eq!((spec.namespaces.pid, spec.namespaces.ipc), (NamespaceMode::Instance(id), NamespaceMode::Instance(id)));
-    let shown = spec.origin["docker"].pointer("/HostConfig/PidMode").unwrap();
+    assert_eq!(
+        (spec.namespaces.pid, spec.namespaces.ipc),
+        (NamespaceMode::Instance(id), NamespaceMode::Instance(id))
+    );
+    let shown = spec.origin["docker"]
+        .pointer("/HostConfig/PidMode")
+        .unwrap();
     assert_eq!(*shown, json!(format!("container:{}", docker_id(id))));
-    assert_eq!(refusal(host("PidMode", json!("container:nosuch"))), "No such container: nosuch");
+    assert_eq!(
+        refusal(host("PidMode", json!("container:nosuch"))),
+        "No such container: nosuch"
+    );
 }
 
 #[test]
@@ -209,46 +244,115 @@ fn networks_are_found_and_their_settings_kept() {
             "bridge": null,
         } },
     });
-    let spec = translate_for(&dock, Version::MAX, document.clone()).unwrap().new.spec;
+    let spec = translate_for(&dock, Version::MAX, document.clone())
+        .unwrap()
+        .new
+        .spec;
     assert_eq!(spec.attachments[0].network, dock.networks[1].meta.id);
     assert_eq!(spec.attachments[0].aliases, ["db"]);
     assert_eq!(spec.attachments[0].ipv4, Some([10, 1, 2, 3].into()));
-    assert_eq!(spec.attachments[0].mac.as_deref(), Some("02:42:ac:11:00:02"));
+    assert_eq!(
+        spec.attachments[0].mac.as_deref(),
+        Some("02:42:ac:11:00:02")
+    );
     assert_eq!(spec.attachments[1].network, dock.networks[0].meta.id);
     assert_eq!(
-        translate_for(&dock, Version::new(1, 43), document).unwrap_err().message,
+        translate_for(&dock, Version::new(1, 43), document)
+            .unwrap_err()
+            .message,
         "Container cannot be created with multiple network endpoints: bridge, n1"
     );
-    assert_eq!(refusal(host("NetworkMode", json!("nosuch"))), "network nosuch not found");
+    assert_eq!(
+        refusal(host("NetworkMode", json!("nosuch"))),
+        "network nosuch not found"
+    );
 }
 
 #[test]
 fn what_cannot_be_honoured_is_refused_by_name() {
     for (field, value, words) in [
-        ("Runtime", json!("kata"), "unknown or invalid runtime name: kata"),
-        ("StorageOpt", json!({ "size": "1g" }), "HostConfig.StorageOpt"),
-        ("Isolation", json!("hyperv"), "invalid isolation (hyperv): linux only supports 'default'"),
-        ("DeviceRequests", json!([{ "Count": -1 }]), "HostConfig.DeviceRequests"),
+        (
+            "Runtime",
+            json!("kata"),
+            "unknown or invalid runtime name: kata",
+        ),
+        (
+            "StorageOpt",
+            json!({ "size": "1g" }),
+            "HostConfig.StorageOpt",
+        ),
+        (
+            "Isolation",
+            json!("hyperv"),
+            "invalid isolation (hyperv): linux only supports 'default'",
+        ),
+        (
+            "DeviceRequests",
+            json!([{ "Count": -1 }]),
+            "HostConfig.DeviceRequests",
+        ),
         ("Cgroup", json!("container:web"), "HostConfig.Cgroup"),
         ("UsernsMode", json!("private"), "invalid USER mode: private"),
         ("UTSMode", json!("x"), "invalid UTS mode: x"),
         ("IpcMode", json!("x"), "invalid IPC mode: x"),
         ("PidMode", json!("x"), "invalid PID mode: x"),
-        ("CgroupnsMode", json!("x"), "invalid cgroup namespace mode: x"),
+        (
+            "CgroupnsMode",
+            json!("x"),
+            "invalid cgroup namespace mode: x",
+        ),
         ("ShmSize", json!(-1), "SHM size can not be less than 0"),
-        ("OomScoreAdj", json!(2000), "Invalid value 2000, range for oom score adj is [-1000, 1000]"),
+        (
+            "OomScoreAdj",
+            json!(2000),
+            "Invalid value 2000, range for oom score adj is [-1000, 1000]",
+        ),
         ("VolumeDriver", json!("nfs"), ""),
-        ("LogConfig", json!({ "Type": "syslog" }), "HostConfig.LogConfig.Type"),
-        ("Memory", json!("1g"), "invalid JSON: json: cannot unmarshal string into Go struct field CreateRequest.HostConfig.Memory of type int64"),
-        ("Binds", json!("x"), "invalid JSON: json: cannot unmarshal string into Go struct field CreateRequest.HostConfig.Binds of type []string"),
-        ("RestartPolicy", json!({ "Name": "maybe" }), "invalid restart policy: unknown policy 'maybe'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"),
-        ("RestartPolicy", json!({ "Name": "always", "MaximumRetryCount": 2 }), "invalid restart policy: maximum retry count can only be used with 'on-failure'"),
-        ("Mounts", json!([{ "Type": "image", "Source": "x", "Target": "/y" }]), "image mounts are not supported"),
-        ("Mounts", json!([{ "Type": "bind", "Source": "/nosuch", "Target": "/y" }]), "invalid mount config for type \"bind\": bind source path does not exist: /nosuch"),
-        ("Mounts", json!([{ "Type": "volume", "Target": "/y", "BindOptions": {} }]), "BindOptions must not be specified on mount type \"volume\""),
+        (
+            "LogConfig",
+            json!({ "Type": "syslog" }),
+            "HostConfig.LogConfig.Type",
+        ),
+        (
+            "Memory",
+            json!("1g"),
+            "invalid JSON: json: cannot unmarshal string into Go struct field CreateRequest.HostConfig.Memory of type int64",
+        ),
+        (
+            "Binds",
+            json!("x"),
+            "invalid JSON: json: cannot unmarshal string into Go struct field CreateRequest.HostConfig.Binds of type []string",
+        ),
+        (
+            "RestartPolicy",
+            json!({ "Name": "maybe" }),
+            "invalid restart policy: unknown policy 'maybe'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
+        ),
+        (
+            "RestartPolicy",
+            json!({ "Name": "always", "MaximumRetryCount": 2 }),
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+        ),
+        (
+            "Mounts",
+            json!([{ "Type": "image", "Source": "x", "Target": "/y" }]),
+            "image mounts are not supported",
+        ),
+        (
+            "Mounts",
+            json!([{ "Type": "bind", "Source": "/nosuch", "Target": "/y" }]),
+            "invalid mount config for type \"bind\": bind source path does not exist: /nosuch",
+        ),
+        (
+            "Mounts",
+            json!([{ "Type": "volume", "Target": "/y", "BindOptions": {} }]),
+            "BindOptions must not be specified on mount type \"volume\"",
+        ),
     ] {
         let document = match field {
-            "VolumeDriver" => json!({ "Image": "busybox", "Volumes": { "/v": {} }, "HostConfig": { "VolumeDriver": value } }),
+            "VolumeDriver" => {
+                json!({ "Image": "busybox", "Volumes": { "/v": {} }, "HostConfig": { "VolumeDriver": value } })
+            }
             _ => host(field, value),
         };
         let found = refusal(document);
@@ -259,9 +363,18 @@ fn what_cannot_be_honoured_is_refused_by_name() {
 #[test]
 fn a_request_must_say_something() {
     let words = |document: Option<Value>| Create::read("", document).unwrap_err().message;
-    assert_eq!(words(None), "invalid JSON: got EOF while reading request body");
-    assert_eq!(words(Some(json!({}))), "config cannot be empty in order to create a container");
-    assert_eq!(words(Some(json!({ "HostConfig": {} }))), "config cannot be empty in order to create a container");
+    assert_eq!(
+        words(None),
+        "invalid JSON: got EOF while reading request body"
+    );
+    assert_eq!(
+        words(Some(json!({}))),
+        "config cannot be empty in order to create a container"
+    );
+    assert_eq!(
+        words(Some(json!({ "HostConfig": {} }))),
+        "config cannot be empty in order to create a container"
+    );
     assert!(words(Some(json!([]))).contains("cannot unmarshal array"));
 }
 
@@ -289,8 +402,11 @@ fn mounts_of_all_forms_come_together_and_none_twice() {
         },
     });
     let translated = translate(document).unwrap();
-    let targets: Vec<_> =
-        translated.new.spec.containers[0].mounts.iter().map(|mount| mount.target.as_str()).collect();
+    let targets: Vec<_> = translated.new.spec.containers[0]
+        .mounts
+        .iter()
+        .map(|mount| mount.target.as_str())
+        .collect();
     assert_eq!(targets, ["/anonymous", "/data", "/srv", "/tmp"]);
     assert_eq!(translated.volumes[0].name, "v1");
     let twice = host("Binds", json!(["/srv:/a", "/srv:/a/"]));
@@ -303,17 +419,29 @@ fn older_versions_mean_what_they_meant() {
     let document = json!({ "Image": "busybox", "HostConfig": {
         "AutoRemove": true, "ConsoleSize": [24, 80], "Annotations": { "a": "b" },
     }, "Tty": true });
-    let new = translate_for(&dock, Version::MAX, document.clone()).unwrap().new.spec;
+    let new = translate_for(&dock, Version::MAX, document.clone())
+        .unwrap()
+        .new
+        .spec;
     assert!(new.auto_remove && new.containers[0].terminal_size.is_some());
-    let old = translate_for(&dock, Version::new(1, 24), document).unwrap().new.spec;
+    let old = translate_for(&dock, Version::new(1, 24), document)
+        .unwrap()
+        .new
+        .spec;
     assert!(!old.auto_remove && old.containers[0].terminal_size.is_none());
     assert_eq!(old.namespaces.ipc, NamespaceMode::Shareable);
 }
 
 #[test]
 fn a_container_wide_mac_moves_to_its_network() {
-    let document = json!({ "Image": "busybox", "MacAddress": "02:00:00:00:00:01", "HostConfig": {} });
+    let document =
+        json!({ "Image": "busybox", "MacAddress": "02:00:00:00:00:01", "HostConfig": {} });
     let translated = translate(document).unwrap();
-    assert_eq!(translated.new.spec.attachments[0].mac.as_deref(), Some("02:00:00:00:00:01"));
-    assert!(translated.warnings[0].starts_with("The container-wide MacAddress field is now deprecated"));
+    assert_eq!(
+        translated.new.spec.attachments[0].mac.as_deref(),
+        Some("02:00:00:00:00:01")
+    );
+    assert!(
+        translated.warnings[0].starts_with("The container-wide MacAddress field is now deprecated")
+    );
 }

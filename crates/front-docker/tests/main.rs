@@ -1,0 +1,13 @@
+//! The API from the outside: requests on a socket, over a whole cloud with the simulated engine.
+
+mod container;
+mod event;
+mod exec;
+mod house;
+mod image;
+mod network;
+/// The binary's own way from streams to an engine.
+#[path = "../../longshore/src/nodes.rs"]
+mod nodes;
+mod system;
+mod volume;
