@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use oci_spec::runtime::Spec;
-use rustix::fs::{self, CWD, FileType, Mode, OFlags};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
@@ -122,13 +122,19 @@ impl Create {
     ) -> Result<OwnedFd, OciError> {
         let (master, io) = streams(launch, self.console_socket.as_deref())?;
         let (go_read, go) = pipe_with(PipeFlags::CLOEXEC).map_err(OciError::host("make a pipe"))?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fifo = fs::open(directory, flags, Mode::empty())
-            .map_err(OciError::host("open the container's directory"))?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fifo = directory.join(FIFO);
+        if let Some(owner) = root_of(launch) {
+            let owner = Some(fs::Uid::from_raw(owner));
+            fs::chownat(CWD, &fifo, owner, None, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(OciError::host("give the start FIFO to the container"))?;
+        }
+        let fifo =
+            fs::open(&fifo, flags, Mode::empty()).map_err(OciError::host("open the start FIFO"))?;
         let stages = Stages {
             purpose: Purpose::CommandLine,
             created: Some(go_read),
-            fifo: Some((fifo, FIFO.to_owned())),
+            fifo: Some(fifo),
             state: record.state(Status::Creating).to_string(),
             pivot: !self.no_pivot,
             inherited: self.preserve_fds,
@@ -259,6 +265,15 @@ impl Run {
         }
         started.and(code)
     }
+}
+
+/// The host's id of the container's root, in a user namespace.
+fn root_of(launch: &Launch) -> Option<u32> {
+    let mappings = launch.spec.linux().as_ref()?.uid_mappings().as_ref()?;
+    mappings
+        .iter()
+        .find(|mapping| mapping.container_id() == 0)
+        .map(|mapping| mapping.host_id())
 }
 
 /// Size of the terminal that a process asks for; 0 by 0 leaves it to be set later.

@@ -4,7 +4,7 @@
 //! host's files; every step on the container's own goes through `rooted`.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 use oci_spec::runtime::{Hook, Linux, Process};
@@ -88,6 +88,14 @@ impl Birth<'_> {
             sysctl::set(self.proc, name, value).map_err(|error| StartError::invalid(&error))?;
         }
         let labels = Labels::open(self.proc, self.process)?;
+        // For the start FIFO: a filter may know nothing of the call that looks up safely.
+        let descriptors = self
+            .proc
+            .open_file(
+                Path::new("self/fd"),
+                fs::OFlags::PATH | fs::OFlags::DIRECTORY,
+            )
+            .map_err(|error| StartError::internal(&error))?;
         reporter.ended("namespaces");
 
         let sources = match self.sources.take() {
@@ -112,13 +120,13 @@ impl Birth<'_> {
         let hooks = spec_hooks.and_then(|hooks| hooks.start_container().as_deref());
         if self.stages.fifo.is_some() && hooks.is_some() {
             // These hooks have the runtime's privileges, so they run before any are given up.
-            self.wait_ready(reporter)?;
+            self.wait_ready(&descriptors, reporter)?;
             self.run_hooks(hooks, "startContainer")?;
             let prepared = self.program.prepare(&labels, reporter)?;
             return self.program.execute(&prepared, reporter);
         }
         let prepared = self.program.prepare(&labels, reporter)?;
-        self.wait_ready(reporter)?;
+        self.wait_ready(&descriptors, reporter)?;
         self.program.execute(&prepared, reporter)
     }
 
@@ -260,16 +268,20 @@ impl Birth<'_> {
     }
 
     /// Tells the parent that the program can run, and waits until someone says so.
-    fn wait_ready(&self, reporter: &mut Reporter) -> Result<(), StartError> {
-        let Some((directory, name)) = &self.stages.fifo else {
+    fn wait_ready(&self, descriptors: &OwnedFd, reporter: &mut Reporter) -> Result<(), StartError> {
+        let Some(fifo) = &self.stages.fifo else {
             return Ok(());
         };
         reporter.flush();
         reporter.send(&Record::Waits(Stage::Ready));
         // Blocks until it is opened for reading; what comes now is that reader's to know.
-        let flags = fs::OFlags::WRONLY | fs::OFlags::CLOEXEC;
-        let fifo = fs::openat(directory, name.as_str(), flags, Mode::empty())
-            .map_err(step("wait for the start"))?;
+        let fifo = fs::openat(
+            descriptors,
+            fifo.as_raw_fd().to_string(),
+            fs::OFlags::WRONLY | fs::OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(step("wait for the start"))?;
         reporter.switch(fifo);
         Ok(())
     }

@@ -83,9 +83,9 @@ pub(crate) struct Stages {
     pub(crate) purpose: Purpose,
     /// Read by the child once everything is made: a byte says go on, the end says give up.
     pub(crate) created: Option<OwnedFd>,
-    /// A FIFO, by directory and name, that the child opens for writing before it executes the
-    /// program; it goes on when somebody opens it for reading.
-    pub(crate) fifo: Option<(OwnedFd, String)>,
+    /// A handle on a FIFO that the child opens for writing before it executes the program; it goes
+    /// on when somebody opens it for reading. Of the container's root, in a user namespace.
+    pub(crate) fifo: Option<OwnedFd>,
     /// The container's state in JSON with `"pid":0`, for hooks that the child runs.
     pub(crate) state: String,
     /// The root is pivoted to, rather than changed to.
