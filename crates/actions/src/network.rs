@@ -87,7 +87,7 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewNetwork) -> Result<I
     }
     let mut meta = Meta::new(new.name, caller.project.clone(), cloud.now());
     meta.labels = new.labels;
-    meta.finalizers.push(instance::NODE_FINALIZER.to_owned());
+    meta.finalizers.push(model::meta::NODE_FINALIZER.to_owned());
     let network = Network { meta, spec };
     let id = network.meta.id;
     let mut transaction = cloud.store.transaction();

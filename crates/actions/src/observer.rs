@@ -93,6 +93,36 @@ impl Observer {
         observer
     }
 
+    /// Tells of the execs that nodes see end.
+    pub(crate) fn follow_execs(
+        self: &Arc<Self>,
+        store: store::Store,
+        mut happenings: broadcast::Receiver<(Id, String, Option<i32>)>,
+    ) {
+        let weak = Arc::downgrade(self);
+        drop(tokio::spawn(async move {
+            loop {
+                let (id, exec, exit_code) = match happenings.recv().await {
+                    Ok(happening) => happening,
+                    Err(broadcast::error::RecvError::Lagged(_)) => continue,
+                    Err(broadcast::error::RecvError::Closed) => return,
+                };
+                let Some(observer) = weak.upgrade() else {
+                    return;
+                };
+                let (Some(instance), Some(exit_code)) = (store.get::<Instance>(id), exit_code) else {
+                    continue;
+                };
+                let mut event = instance_event(&instance.value, Action::ExecDied);
+                event.attributes.insert("execID".to_owned(), exec);
+                event
+                    .attributes
+                    .insert("exitCode".to_owned(), exit_code.to_string());
+                observer.tell(event);
+            }
+        }));
+    }
+
     /// Registers a wait for changes of `id`, which lasts until it is dropped.
     pub(crate) fn waiter(&self, id: Id) -> Arc<Waiter> {
         let mut waiters = lock(&self.waiters);

@@ -46,7 +46,7 @@ pub async fn create(
     }
     let mut meta = Meta::new(name.clone(), caller.project.clone(), cloud.now());
     meta.labels = new.labels;
-    meta.finalizers.push(instance::NODE_FINALIZER.to_owned());
+    meta.finalizers.push(model::meta::NODE_FINALIZER.to_owned());
     let spec = VolumeSpec {
         anonymous,
         options: new.options.clone(),

@@ -11,7 +11,7 @@ use model::volume::{Volume, VolumeSpec};
 use model::{Id, Kind, Meta};
 use rand::seq::IndexedRandom;
 
-use super::NODE_FINALIZER;
+use model::meta::NODE_FINALIZER;
 use crate::observer::{instance_event, volume_event};
 use crate::{ActionError, Caller, Cloud, ErrorKind, network};
 use model::event::Action;
@@ -84,10 +84,8 @@ pub async fn create(
         meta.labels.clone_from(&labels);
         meta.finalizers.push(NODE_FINALIZER.to_owned());
         let id = meta.id;
-        if spec.hostname.is_empty()
-            && !matches!(spec.network, NetworkMode::Host | NetworkMode::Instance(_))
-        {
-            spec.hostname = id.simple().chars().take(12).collect();
+        if spec.hostname.is_empty() {
+            name_host(cloud, id, &mut spec);
         }
         let mut instance = Instance {
             meta,
@@ -266,6 +264,23 @@ fn attach_default_network(
         network::validate_attachment(&found, attachment)?;
     }
     Ok(())
+}
+
+/// Gives a sandbox without a host name the one that its network has: its own, another
+/// instance's, or none where it is the node's.
+fn name_host(cloud: &Cloud, id: Id, spec: &mut InstanceSpec) {
+    match spec.network {
+        NetworkMode::Attached | NetworkMode::None => {
+            spec.hostname = id.simple().chars().take(12).collect();
+        }
+        NetworkMode::Instance(other) => {
+            if let Some(other) = cloud.store.get::<Instance>(other) {
+                spec.hostname.clone_from(&other.value.spec.hostname);
+                spec.domainname.clone_from(&other.value.spec.domainname);
+            }
+        }
+        NetworkMode::Host => {}
+    }
 }
 
 /// The volumes to make with an instance: anonymous ones get a name, missing ones are made.

@@ -21,9 +21,6 @@ pub use wait::{WaitFor, wait};
 
 use crate::{ActionError, Caller, Cloud, ErrorKind, is_visible};
 
-/// Clears up on the node before an instance's records go.
-pub(crate) const NODE_FINALIZER: &str = "node";
-
 /// All records of one instance, as they are at one moment.
 #[derive(Clone, Debug)]
 pub struct View {

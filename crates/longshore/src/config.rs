@@ -1,0 +1,225 @@
+//! What the daemon is told: flags first, then the environment, then the configuration file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use model::network::Cidr;
+use serde::Deserialize;
+
+/// Where everything is kept unless told otherwise.
+const DEFAULT_DATA_DIR: &str = "/var/lib/longshore";
+/// Where HTTP is served unless told otherwise.
+const DEFAULT_LISTEN: &str = "127.0.0.1:7070";
+/// What names on the host begin with unless told otherwise.
+const DEFAULT_BRIDGE_PREFIX: &str = "ls";
+/// Network namespaces held ready unless told otherwise.
+const DEFAULT_NETWORK_POOL: usize = 16;
+/// A bridge is called by the prefix and eight digits, and the kernel takes 15 characters.
+const LONGEST_BRIDGE_PREFIX: usize = 6;
+
+/// Where everything is kept.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DataDir {
+    /// Where everything is kept [default: /var/lib/longshore]
+    #[arg(long, value_name = "DIR", env = "LONGSHORE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl DataDir {
+    /// The directory, absolute.
+    pub(crate) fn path(&self) -> PathBuf {
+        absolute(
+            self.data_dir
+                .as_deref()
+                .unwrap_or(Path::new(DEFAULT_DATA_DIR)),
+        )
+    }
+}
+
+/// Flags of `longshore up`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    data_dir: DataDir,
+    /// Where HTTP is served [default: 127.0.0.1:7070]
+    #[arg(long, value_name = "ADDR:PORT", env = "LONGSHORE_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// A file with these settings, in TOML; flags win
+    #[arg(long, value_name = "FILE", env = "LONGSHORE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where records are kept: `embedded` [default: embedded]
+    #[arg(long, value_name = "STORE", env = "LONGSHORE_STORE")]
+    store: Option<String>,
+    /// What bridges, interfaces and firewall tables on this machine are called by [default: ls]
+    #[arg(long, value_name = "NAME", env = "LONGSHORE_BRIDGE_PREFIX")]
+    bridge_prefix: Option<String>,
+    /// Address range of the default network [default: the first free one of 172.17.0.0/16 and up]
+    #[arg(long, value_name = "CIDR", env = "LONGSHORE_DEFAULT_NETWORK")]
+    default_network: Option<Cidr>,
+}
+
+/// The configuration file. Keys are the flags' names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    data_dir: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    store: Option<String>,
+    bridge_prefix: Option<String>,
+    default_network: Option<Cidr>,
+    network_pool: Option<usize>,
+}
+
+/// Everything the daemon is told.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Where everything is kept; absolute.
+    pub(crate) data_dir: PathBuf,
+    /// Where HTTP is served.
+    pub(crate) listen: SocketAddr,
+    /// What names on the host begin with.
+    pub(crate) bridge_prefix: String,
+    /// Address range of the default network; `None` takes a free one.
+    pub(crate) default_network: Option<Cidr>,
+    /// Network namespaces held ready.
+    pub(crate) network_pool: usize,
+}
+
+impl Options {
+    /// Puts flags, environment and file together.
+    ///
+    /// # Errors
+    /// When the file cannot be read or a setting is wrong; the message says which.
+    pub(crate) fn resolve(&self) -> Result<Config> {
+        let file = self
+            .config
+            .as_deref()
+            .map(File::read)
+            .transpose()?
+            .unwrap_or_default();
+        let store = self
+            .store
+            .clone()
+            .or(file.store)
+            .unwrap_or_else(|| "embedded".to_owned());
+        if store.starts_with("etcd://") {
+            bail!(
+                "--store {store}: etcd is not supported yet; leave the flag out to use the embedded store"
+            );
+        }
+        ensure!(
+            store == "embedded",
+            "--store {store}: there is no such store; the embedded one is called `embedded`"
+        );
+        let data_dir = self.data_dir.data_dir.clone().or(file.data_dir);
+        let config = Config {
+            data_dir: absolute(data_dir.as_deref().unwrap_or(Path::new(DEFAULT_DATA_DIR))),
+            listen: match self.listen.or(file.listen) {
+                Some(listen) => listen,
+                None => DEFAULT_LISTEN.parse().context("the default address")?,
+            },
+            bridge_prefix: self
+                .bridge_prefix
+                .clone()
+                .or(file.bridge_prefix)
+                .unwrap_or_else(|| DEFAULT_BRIDGE_PREFIX.to_owned()),
+            default_network: self.default_network.or(file.default_network),
+            network_pool: file.network_pool.unwrap_or(DEFAULT_NETWORK_POOL),
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("understand {}", path.display()))
+    }
+}
+
+impl Config {
+    fn check(&self) -> Result<()> {
+        let prefix = &self.bridge_prefix;
+        let is_name = !prefix.is_empty()
+            && prefix.len() <= LONGEST_BRIDGE_PREFIX
+            && prefix.starts_with(|c: char| c.is_ascii_lowercase())
+            && prefix
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        ensure!(
+            is_name,
+            "--bridge-prefix {prefix:?}: use one to {LONGEST_BRIDGE_PREFIX} lower-case letters and digits, a letter first"
+        );
+        ensure!(
+            self.listen.ip().is_loopback(),
+            "--listen {}: TLS is not supported yet, and plain HTTP is served on loopback addresses only",
+            self.listen
+        );
+        Ok(())
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Up {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn resolve(args: &[&str]) -> Result<Config> {
+        Up::parse_from([&["up"], args].concat()).options.resolve()
+    }
+
+    #[test]
+    fn what_is_left_out_has_a_default() {
+        let config = resolve(&[]).unwrap();
+        assert_eq!(config.data_dir, Path::new("/var/lib/longshore"));
+        assert_eq!(config.listen.to_string(), "127.0.0.1:7070");
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_unknown_keys_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("longshore.toml");
+        std::fs::write(&path, "listen = '127.0.0.1:1'\nbridge-prefix = 'fromfile'").unwrap();
+        let file = path.to_str().unwrap();
+        let error = resolve(&["--config", file]).unwrap_err();
+        assert!(
+            error.to_string().contains("--bridge-prefix \"fromfile\""),
+            "{error:#}"
+        );
+        let config = resolve(&["--config", file, "--bridge-prefix", "mine"]).unwrap();
+        assert_eq!(
+            (config.listen.port(), config.bridge_prefix.as_str()),
+            (1, "mine")
+        );
+        std::fs::write(&path, "listne = '127.0.0.1:1'").unwrap();
+        let error = resolve(&["--config", file]).unwrap_err();
+        assert!(format!("{error:#}").contains("listne"), "{error:#}");
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_refused_by_name() {
+        for (args, words) in [
+            (["--listen", "192.0.2.1:7070"], "TLS"),
+            (["--store", "etcd://127.0.0.1:2379"], "etcd"),
+            (["--store", "paper"], "no such store"),
+            (["--bridge-prefix", "Ls"], "--bridge-prefix"),
+        ] {
+            let error = resolve(&args).unwrap_err();
+            assert!(error.to_string().contains(words), "{error:#}");
+        }
+    }
+}

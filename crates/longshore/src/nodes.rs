@@ -1,0 +1,159 @@
+//! Leads the streams of the public APIs to the engine of this machine, the only node there is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actions::nodes::{Archive, ExtractOptions, HostPaths, Input, LogLines, Nodes, Output};
+use async_trait::async_trait;
+use engine::{Engine, Happening};
+use model::Id;
+use model::container::TerminalSize;
+use model::instance::Failure;
+use model::stream::{Change, ExecSpec, ExecStatus, LogOptions, PathStat, Processes, Stats};
+use model::volume::Volume;
+use tokio::sync::broadcast;
+
+/// Exec happenings kept for a slow listener.
+const EXECS_KEPT: usize = 1024;
+
+/// The node that this process is.
+pub(crate) struct ThisNode {
+    engine: Arc<dyn Engine>,
+}
+
+impl ThisNode {
+    pub(crate) fn new(engine: Arc<dyn Engine>) -> Self {
+        Self { engine }
+    }
+}
+
+#[async_trait]
+impl Nodes for ThisNode {
+    async fn signal(&self, id: Id, signal: &str) -> Result<(), Failure> {
+        self.engine.signal(id, signal).await
+    }
+
+    async fn attach(
+        &self,
+        id: Id,
+        stdin: bool,
+        output: bool,
+    ) -> Result<(Output, Option<Input>), Failure> {
+        self.engine.attach(id, stdin, output).await
+    }
+
+    async fn resize(&self, id: Id, size: TerminalSize) -> Result<(), Failure> {
+        self.engine.resize(id, size).await
+    }
+
+    async fn exec_create(&self, id: Id, spec: &ExecSpec) -> Result<String, Failure> {
+        self.engine.exec_create(id, spec).await
+    }
+
+    async fn exec_start(
+        &self,
+        exec: &str,
+        detach: bool,
+        size: Option<TerminalSize>,
+    ) -> Result<(Output, Option<Input>), Failure> {
+        self.engine.exec_start(exec, detach, size).await
+    }
+
+    async fn exec_resize(&self, exec: &str, size: TerminalSize) -> Result<(), Failure> {
+        self.engine.exec_resize(exec, size).await
+    }
+
+    async fn exec_status(&self, exec: &str) -> Result<(Id, ExecStatus), Failure> {
+        self.engine.exec_status(exec).await
+    }
+
+    async fn execs(&self, id: Id) -> Vec<String> {
+        self.engine.execs(id).await
+    }
+
+    async fn logs(&self, id: Id, options: &LogOptions) -> Result<LogLines, Failure> {
+        self.engine.logs(id, options).await
+    }
+
+    async fn stats(&self, id: Id) -> Result<Stats, Failure> {
+        self.engine.stats(id).await
+    }
+
+    async fn processes(&self, id: Id, ps_args: &[String]) -> Result<Processes, Failure> {
+        self.engine.processes(id, ps_args).await
+    }
+
+    async fn stat_path(&self, id: Id, path: &str) -> Result<PathStat, Failure> {
+        self.engine.stat_path(id, path).await
+    }
+
+    async fn read_archive(&self, id: Id, path: &str) -> Result<(PathStat, Archive), Failure> {
+        self.engine.read_archive(id, path).await
+    }
+
+    async fn write_archive(
+        &self,
+        id: Id,
+        path: &str,
+        archive: Archive,
+        options: ExtractOptions,
+    ) -> Result<(), Failure> {
+        let options = engine::ExtractOptions {
+            no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
+            copy_owners: options.copy_owners,
+        };
+        self.engine.write_archive(id, path, archive, options).await
+    }
+
+    async fn changes(&self, id: Id) -> Result<Vec<Change>, Failure> {
+        self.engine.changes(id).await
+    }
+
+    async fn export(&self, id: Id) -> Result<Archive, Failure> {
+        self.engine.export(id).await
+    }
+
+    async fn writable_size(&self, id: Id) -> Result<u64, Failure> {
+        self.engine.writable_size(id).await
+    }
+
+    async fn volume_path(&self, volume: &Volume) -> Result<PathBuf, Failure> {
+        self.engine.ensure_volume(volume).await
+    }
+
+    fn paths(&self, id: Id) -> HostPaths {
+        let engine::HostPaths {
+            log,
+            upper,
+            resolv_conf,
+            hostname,
+            hosts,
+        } = self.engine.paths(id);
+        HostPaths {
+            log,
+            upper,
+            resolv_conf,
+            hostname,
+            hosts,
+        }
+    }
+
+    fn exec_happenings(&self) -> broadcast::Receiver<(Id, String, Option<i32>)> {
+        let (sender, receiver) = broadcast::channel(EXECS_KEPT);
+        let mut happenings = self.engine.happenings();
+        drop(tokio::spawn(async move {
+            loop {
+                match happenings.recv().await {
+                    Ok(Happening::Exec(id, exec, exit_code)) => {
+                        if sender.send((id, exec, exit_code)).is_err() {
+                            return;
+                        }
+                    }
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
+        }));
+        receiver
+    }
+}

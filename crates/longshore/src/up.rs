@@ -1,0 +1,160 @@
+//! `longshore up`: wires the crates together, serves, and stops without stopping containers.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use actions::Cloud;
+use agent::{Agent, Announcement};
+use anyhow::{Context, Result};
+use edge::metrics::Metrics;
+use edge::server::{Listener, serve};
+use controllers::Strategy;
+use engine::host::{Host, HostConfig};
+use model::Project;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Options};
+use crate::lock::Lock;
+use crate::nodes::ThisNode;
+
+/// The Docker socket's permissions: its group may use it.
+const DOCKER_SOCKET_MODE: u32 = 0o660;
+/// Where the bridge prefix is written down, so that `down` finds what is the daemon's.
+const BRIDGE_PREFIX_FILE: &str = "bridge-prefix";
+/// Threads that serve. More would only make the idle daemon larger.
+const MOST_WORKERS: usize = 8;
+
+/// Runs the cloud until SIGTERM or SIGINT.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let config = options.resolve()?;
+    crate::logging::start();
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("make the data directory {}", config.data_dir.display()))?;
+    let _lock = Lock::take(&config.data_dir)?;
+    let workers = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .clamp(2, MOST_WORKERS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(serve_until_told(&config));
+    // A thread that waits for a slow disk does not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve_until_told(config: &Config) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    record_bridge_prefix(config)?;
+
+    let images =
+        image::Store::open(&config.data_dir.join("images")).context("open the image store")?;
+    let store = store::Store::embedded(&config.data_dir.join("store"))
+        .await
+        .context("open the store")?;
+    let host = Host::open(HostConfig {
+        data_dir: config.data_dir.clone(),
+        keeper_program: std::env::current_exe().context("find our own program")?,
+        bridge_prefix: config.bridge_prefix.clone(),
+        network_pool: config.network_pool,
+        images: images.clone(),
+    });
+    let host = Arc::new(host.await.context("open the engine")?);
+    let cloud = Cloud::new(store.clone(), images, Arc::new(ThisNode::new(host.clone())));
+    let controllers = controllers::spawn_all(&store, Strategy::default());
+    let agent = Agent::start(store, host.clone(), announcement(config)?).await.context("start the agent")?;
+    actions::network::ensure_predefined(&cloud, config.default_network)
+        .await
+        .context("make the predefined networks")?;
+    actions::image::collect(&cloud).context("free what removed images left")?;
+
+    let metrics = Metrics::default();
+    crate::metrics::register(&metrics, &host);
+    let shutdown = CancellationToken::new();
+    let docker = front_docker::router(
+        cloud.clone(),
+        front_docker::Settings {
+            data_dir: config.data_dir.clone(),
+            metrics: metrics.clone(),
+        },
+    );
+    let docker_socket =
+        Listener::unix(&config.data_dir.join("docker.sock"), DOCKER_SOCKET_MODE).await?;
+    let http = edge::health::router(health(&host)).merge(metrics.router());
+    let http = edge::observe::observe(http, metrics);
+    let tcp = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("listen on {}", config.listen))?;
+    let servers = [
+        tokio::spawn(serve(docker_socket, docker, shutdown.clone())),
+        tokio::spawn(serve(Listener::Tcp(tcp), http, shutdown.clone())),
+    ];
+    announce(config);
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping; containers go on");
+    shutdown.cancel();
+    for server in servers {
+        server.await?;
+    }
+    agent.shut_down().await;
+    controllers.shut_down().await;
+    Ok(())
+}
+
+/// What this node is, for its record.
+fn announcement(config: &Config) -> Result<Announcement> {
+    let mut spec = agent::machine::read().context("look at this machine")?;
+    spec.cgroup_version = engine::facts::cgroup_version();
+    spec.occupied = engine::facts::occupied_ranges(&config.bridge_prefix);
+    Ok(Announcement {
+        id: agent::identity::of(&config.data_dir).context("find out which node this is")?,
+        name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        spec,
+    })
+}
+
+/// Without its keeper the daemon can start nothing.
+fn health(host: &Arc<Host>) -> edge::health::Check {
+    let host = Arc::downgrade(host);
+    Arc::new(move || match host.upgrade() {
+        Some(host) if host.has_keeper() => Ok(()),
+        Some(_) => Err("the keeper does not answer".to_owned()),
+        None => Err("the daemon is stopping".to_owned()),
+    })
+}
+
+/// The one line on standard output, which tells that everything answers.
+fn announce(config: &Config) {
+    tracing::info!(data_dir = %config.data_dir.display(), listen = %config.listen, "ready");
+    #[expect(
+        clippy::print_stdout,
+        reason = "whoever started us waits for this line"
+    )]
+    {
+        println!("ready: http://{}", config.listen);
+    }
+}
+
+fn record_bridge_prefix(config: &Config) -> Result<()> {
+    let path = config.data_dir.join(BRIDGE_PREFIX_FILE);
+    std::fs::write(&path, &config.bridge_prefix)
+        .with_context(|| format!("write {}", path.display()))
+}
+
+/// The bridge prefix of the last daemon of a data directory; `None` where none ever ran.
+pub(crate) fn recorded_bridge_prefix(data_dir: &Path) -> Result<Option<String>> {
+    let path = data_dir.join(BRIDGE_PREFIX_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(prefix) => Ok(Some(prefix)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+    }
+}
