@@ -47,13 +47,26 @@ impl<'a> Around<'a> {
     }
 }
 
+/// Something that a request refers to is missing: that is a wrong request.
+///
+/// QUIRK(docker 28): to a 404 the client answers by pulling the image and asking again, whatever
+/// was missing; see `a_program_that_cannot_be_run_is_named` of the client tests.
+fn about_the_request(error: ApiError) -> ApiError {
+    match error.status {
+        StatusCode::NOT_FOUND => ApiError::invalid(error.message),
+        _ => error,
+    }
+}
+
 impl Surroundings for Around<'_> {
     fn network(&self, term: &str) -> Result<Arc<Network>, ApiError> {
-        crate::network::lookup::find(self.at, term)
+        crate::network::lookup::find(self.at, term).map_err(about_the_request)
     }
 
     fn instance(&self, term: &str) -> Result<Arc<Instance>, ApiError> {
-        find(self.at, term).map(|view| view.instance)
+        find(self.at, term)
+            .map(|view| view.instance)
+            .map_err(about_the_request)
     }
 
     /// There is one node, and it is this machine.
