@@ -34,6 +34,9 @@ const TURN_CONTROLS: usize = 64;
 /// A log that was not written for so long is closed until it is.
 const LOG_IDLE: Duration = Duration::from_secs(10);
 
+/// How long clients may take to hear that the keeper ends.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// The state of the keeper.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -66,6 +69,8 @@ pub(super) enum Leaving {
     WhenIdle,
     /// Everything is killed; these want to know when that is done.
     Now(Vec<Caller>),
+    /// Everything is done; clients are given until then to hear it.
+    Farewell(Instant),
 }
 
 /// What is to be done at a time.
@@ -79,6 +84,8 @@ pub(super) enum Timer {
     Removals,
     /// There may be descriptors again.
     Accept,
+    /// Clients had time to hear the last answer.
+    Farewell,
 }
 
 impl Server {
@@ -257,6 +264,8 @@ impl Server {
                 Timer::IdleLogs => self.close_idle_logs(),
                 Timer::Removals => self.try_removals(),
                 Timer::Accept => self.accept_again(),
+                // It has woken the loop, which looks at the time.
+                Timer::Farewell => {}
             }
         }
     }
@@ -290,10 +299,15 @@ impl Server {
             return false;
         }
         if let Leaving::Now(callers) = leaving {
-            for caller in std::mem::take(callers) {
+            let callers = std::mem::take(callers);
+            self.leaving = Some(Leaving::Farewell(Instant::now() + FAREWELL));
+            for caller in callers {
                 self.answer(caller, Answer::Done);
             }
+            self.set_timer(FAREWELL, Timer::Farewell);
         }
-        true
+        // Clients may still have to read a thousand exits before that answer.
+        let is_heard = self.clients.values().all(|client| client.outbox.is_empty());
+        is_heard || matches!(self.leaving, Some(Leaving::Farewell(until)) if until <= Instant::now())
     }
 }

@@ -171,7 +171,7 @@ impl Server {
     /// Executes another program in place. Comes back only if that fails.
     pub(super) fn hand_over(&mut self, caller: Caller, exe: &Path) {
         let refusal = match self.leaving {
-            Some(Leaving::Now(_)) => Refusal::ShuttingDown,
+            Some(Leaving::Now(_) | Leaving::Farewell(_)) => Refusal::ShuttingDown,
             _ => {
                 let Err(error) = self.try_hand_over(caller, exe);
                 Refusal::Failed {
