@@ -65,7 +65,7 @@ impl<'spec> Mappings<'spec> {
         let child = fork(flags, None, || {
             loop {
                 rustix::thread::sched_yield();
-                let _pause = rustix::event::pause();
+                rustix::event::pause();
             }
         })
         .map_err(IdMapError::Namespace)?;

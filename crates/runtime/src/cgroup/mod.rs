@@ -318,10 +318,10 @@ impl Cgroup {
                 }
                 answer => answer?,
             }
-            if setting.controller != "memory" || setting.file == "memory.memsw.limit_in_bytes" {
-                if let Some(waiting) = waiting.take() {
-                    self.set(waiting)?;
-                }
+            if (setting.controller != "memory" || setting.file == "memory.memsw.limit_in_bytes")
+                && let Some(waiting) = waiting.take()
+            {
+                self.set(waiting)?;
             }
         }
         waiting.map_or(Ok(()), |waiting| self.set(waiting))
@@ -390,8 +390,8 @@ impl Cgroup {
     /// Makes the version 2 directories on the way, with the controllers that a container may need.
     fn make_v2(&self, mount: &Path) -> Result<(), CgroupError> {
         let mut directory = mount.to_owned();
-        let mut parts = self.path.iter().peekable();
-        while let Some(part) = parts.next() {
+        let parts = self.path.iter().peekable();
+        for part in parts {
             if self.host.is_unified() {
                 enable_controllers(&directory)?;
             }

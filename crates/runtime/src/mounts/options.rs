@@ -73,7 +73,7 @@ impl Change {
             "noatime" => self.access_time(libc::MOUNT_ATTR_NOATIME),
             "strictatime" => self.access_time(libc::MOUNT_ATTR_STRICTATIME),
             "relatime" | "atime" | "norelatime" | "nostrictatime" => {
-                self.access_time(libc::MOUNT_ATTR_RELATIME)
+                self.access_time(libc::MOUNT_ATTR_RELATIME);
             }
             _ => return false,
         }

@@ -63,7 +63,7 @@ impl Update {
     pub(super) fn carry_out(&self, root: &Path) -> Result<(), OciError> {
         let record = Record::load(root, &self.id)?;
         let resources = match &self.resources {
-            None => self.from_options()?,
+            None => self.of_options()?,
             Some(path) => {
                 let content = if path.as_os_str() == "-" {
                     std::io::read_to_string(std::io::stdin())
@@ -83,7 +83,7 @@ impl Update {
         Ok(record.cgroup()?.update(&resources)?)
     }
 
-    fn from_options(&self) -> Result<LinuxResources, OciError> {
+    fn of_options(&self) -> Result<LinuxResources, OciError> {
         let document = serde_json::json!({
             "memory": {"limit": self.memory, "reservation": self.memory_reservation, "swap": self.memory_swap},
             "cpu": {

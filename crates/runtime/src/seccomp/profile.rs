@@ -62,7 +62,6 @@ pub(super) struct Condition {
 
 /// How an argument is compared, as a 64-bit number without sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub(super) enum Operator {
     Equal,
     NotEqual,

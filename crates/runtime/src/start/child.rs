@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
-use oci_spec::runtime::{Hook, Linux, Process};
+use oci_spec::runtime::{Hook, Linux, LinuxPersonalityDomain, Process};
 use rooted::Root;
 use rustix::fs::{self, Mode};
 use rustix::io::Errno;
@@ -26,6 +26,10 @@ use crate::namespaces::Namespaces;
 use crate::procfs::Proc;
 use crate::sys::fork::exit_now;
 use crate::{console, masked, root, sys, sysctl};
+
+/// From `linux/personality.h`.
+const PER_LINUX: u64 = 0;
+const PER_LINUX32: u64 = 8;
 
 /// What the parent found out, and hands over by the copy of its memory.
 #[derive(Debug)]
@@ -86,6 +90,13 @@ impl Birth<'_> {
         self.name()?;
         for (name, value) in self.linux.sysctl().iter().flatten() {
             sysctl::set(self.proc, name, value).map_err(|error| StartError::invalid(&error))?;
+        }
+        if let Some(personality) = self.linux.personality() {
+            let domain = match personality.domain() {
+                LinuxPersonalityDomain::PerLinux => PER_LINUX,
+                LinuxPersonalityDomain::PerLinux32 => PER_LINUX32,
+            };
+            sys::identity::set_personality(domain).map_err(step("set linux.personality"))?;
         }
         let labels = Labels::open(self.proc, self.process)?;
         // For the start FIFO: a filter may know nothing of the call that looks up safely.

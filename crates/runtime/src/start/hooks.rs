@@ -60,7 +60,7 @@ pub(crate) fn run(hook: &Hook, stage: &'static str, state: &str) -> Result<(), H
     let mut child = command.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
         // A hook that does not read its input is not at fault.
-        let _ = stdin.write_all(state.as_bytes());
+        let _written = stdin.write_all(state.as_bytes());
     }
     if let Some(seconds) = hook
         .timeout()

@@ -334,7 +334,7 @@ fn born(
         }
         Joined::Namespace(namespace) => {
             move_into_link_name_space(namespace, Some(LinkNameSpaceType::ProcessID))
-                .map_err(refused("join process namespace"))?
+                .map_err(refused("join process namespace"))?;
         }
     }
     let child = fork(namespaces, cgroup, life);

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{IOPriorityClass, Process};
 use rooted::Root;
 use rustix::fs::{self, FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
@@ -145,6 +145,16 @@ impl Program<'_> {
         // Before a filter that may know nothing of such a call; what is opened later closes itself.
         sys::descriptors::close_on_exec_from(3 + self.inherited)
             .map_err(step("close descriptors"))?;
+        if let Some(wanted) = self.process.io_priority() {
+            let class = match wanted.class() {
+                IOPriorityClass::IoprioClassRt => 1,
+                IOPriorityClass::IoprioClassBe => 2,
+                IOPriorityClass::IoprioClassIdle => 3,
+            };
+            let level = i32::try_from(wanted.priority()).unwrap_or(-1);
+            sys::identity::set_io_priority(class << 13 | level)
+                .map_err(step("set process.ioPriority"))?;
+        }
         give_streams(identity.uid)?;
         labels.apply(self.process)?;
         let no_new_privileges = self.process.no_new_privileges().unwrap_or(false);

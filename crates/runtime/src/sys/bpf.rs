@@ -2,7 +2,6 @@
 
 #![allow(unsafe_code, reason = "wraps system calls")]
 
-use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;

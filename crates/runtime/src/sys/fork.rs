@@ -3,7 +3,6 @@
 #![allow(unsafe_code, reason = "wraps system calls")]
 
 use std::convert::Infallible;
-use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
