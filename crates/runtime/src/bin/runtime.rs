@@ -9,6 +9,7 @@ use clap::Parser;
 
 /// Containers of one host, without the cloud.
 #[derive(Parser)]
+#[expect(clippy::large_enum_variant, reason = "made once")]
 enum Arguments {
     /// Keep containers.
     Keeper {
