@@ -88,7 +88,7 @@ impl Daemon {
             binary: binary.to_owned(),
             dir,
             listen: format!("127.0.0.1:{}", 20_000 + unique),
-            prefix: format!("lt{unique}"),
+            prefix: format!("t{unique:04x}"),
             child: None,
         };
         daemon.up()?;

@@ -10,7 +10,6 @@ use edge::metrics::Metrics;
 use edge::server::{Listener, serve};
 use controllers::Strategy;
 use engine::host::{Host, HostConfig};
-use model::Project;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
