@@ -4,7 +4,7 @@
 //! `docker ps` prints is a prefix of ours.
 
 use model::Id;
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 
 /// Digits of an identifier that are the identity itself.
 const OWN_DIGITS: usize = 32;
@@ -18,8 +18,8 @@ pub(crate) const SHORT_DIGITS: usize = 12;
 /// The identifier of an object.
 pub(crate) fn docker_id(id: Id) -> String {
     let mut text = id.simple();
-    let digest = Sha256::digest(text.as_bytes());
-    text.push_str(&hex::encode(&digest[..16]));
+    let hash = digest(&SHA256, text.as_bytes());
+    text.push_str(&hex::encode(&hash.as_ref()[..16]));
     text
 }
 

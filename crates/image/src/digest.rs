@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ring::digest::{Context, SHA256, digest};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 /// The SHA-256 of some content; its text is `sha256:` and 64 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,7 +18,7 @@ pub struct DigestError(pub(crate) String);
 impl Digest {
     /// The digest of `content`.
     pub(crate) fn of(content: &[u8]) -> Self {
-        Self(Sha256::digest(content).into())
+        Self(sized(digest(&SHA256, content)))
     }
 
     /// The 64 hex digits.
@@ -72,9 +72,21 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+/// The bytes of a SHA-256, whose length the library tells at run time only.
+fn sized(digest: ring::digest::Digest) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.as_ref());
+    bytes
+}
+
 /// Hashes piece by piece.
-#[derive(Default)]
-pub(crate) struct Hasher(Sha256);
+pub(crate) struct Hasher(Context);
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
 
 impl Hasher {
     /// Adds a piece.
@@ -84,7 +96,7 @@ impl Hasher {
 
     /// The digest of everything added.
     pub(crate) fn finish(self) -> Digest {
-        Digest(self.0.finalize().into())
+        Digest(sized(self.0.finish()))
     }
 }
 

@@ -47,8 +47,11 @@ fn broken(what: impl Into<String>, remedy: impl Into<String>) -> Finding {
     }
 }
 
-/// Every check, by what it looks at.
-const CHECKS: &[(&str, fn() -> Finding)] = &[
+/// What is looked at, and how.
+type Check = (&'static str, fn() -> Finding);
+
+/// Every check.
+const CHECKS: &[Check] = &[
     ("user", user),
     ("kernel", kernel),
     ("capabilities", privileges),
@@ -70,7 +73,7 @@ pub(crate) fn run() -> ExitCode {
         match check() {
             Finding::Good(what) => println!("ok       {name}: {what}"),
             Finding::Lacking { what, remedy } => {
-                println!("missing  {name}: {what}\n         {remedy}")
+                println!("missing  {name}: {what}\n         {remedy}");
             }
             Finding::Broken { what, remedy } => {
                 is_fit = false;

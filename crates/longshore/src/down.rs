@@ -24,7 +24,10 @@ pub(crate) fn run(data_dir: &Path) -> Result<()> {
     let Some(bridge_prefix) = crate::up::recorded_bridge_prefix(data_dir)? else {
         return Ok(());
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         // Takes over whatever there is, so that all of it is known and can be ended.
         let config = HostConfig {

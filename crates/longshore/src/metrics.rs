@@ -90,13 +90,24 @@ fn encode_histogram(
 ) -> Result<(), std::fmt::Error> {
     let bounds = BUCKET_SECONDS.iter().copied().chain([f64::MAX]);
     let buckets: Vec<(f64, u64)> = bounds.zip(histogram.buckets).collect();
-    encoder.encode_histogram::<[(&str, &str); 0]>(histogram.sum_seconds, histogram.count, &buckets, None)
+    encoder.encode_histogram::<[(&str, &str); 0]>(
+        histogram.sum_seconds,
+        histogram.count,
+        &buckets,
+        None,
+    )
 }
 
 /// Resident memory of this process, in bytes; 0 where `/proc` does not tell.
 fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    let kilobytes = line.split_whitespace().next().and_then(|value| value.parse::<u64>().ok());
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap_or_default();
+    let kilobytes = line
+        .split_whitespace()
+        .next()
+        .and_then(|value| value.parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use actions::Cloud;
 use agent::{Agent, Announcement};
 use anyhow::{Context, Result};
+use controllers::Strategy;
 use edge::metrics::Metrics;
 use edge::server::{Listener, serve};
-use controllers::Strategy;
 use engine::host::{Host, HostConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -65,7 +65,9 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     let host = Arc::new(host.await.context("open the engine")?);
     let cloud = Cloud::new(store.clone(), images, Arc::new(ThisNode::new(host.clone())));
     let controllers = controllers::spawn_all(&store, Strategy::default());
-    let agent = Agent::start(store, host.clone(), announcement(config)?).await.context("start the agent")?;
+    let agent = Agent::start(store, host.clone(), announcement(config)?)
+        .await
+        .context("start the agent")?;
     actions::network::ensure_predefined(&cloud, config.default_network)
         .await
         .context("make the predefined networks")?;
@@ -115,7 +117,10 @@ fn announcement(config: &Config) -> Result<Announcement> {
     spec.occupied = engine::facts::occupied_ranges(&config.bridge_prefix);
     Ok(Announcement {
         id: agent::identity::of(&config.data_dir).context("find out which node this is")?,
-        name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        name: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
         spec,
     })
 }

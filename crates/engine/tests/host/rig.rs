@@ -178,10 +178,7 @@ async fn open(data: &Path, images: &image::Store, prefix: &str) -> Host {
 /// `docker save` of an image with busybox, users, and a directory that belongs to one of them.
 fn busybox_archive() -> Vec<u8> {
     let layer = layer();
-    let digest = |bytes: &[u8]| {
-        use sha2::Digest as _;
-        hex::encode(sha2::Sha256::digest(bytes))
-    };
+    let digest = |bytes: &[u8]| hex::encode(ring::digest::digest(&ring::digest::SHA256, bytes));
     let config = serde_json::to_vec(&serde_json::json!({
         "architecture": "amd64",
         "os": "linux",
