@@ -15,9 +15,23 @@ fn main() {
         return;
     };
     let mut command = Command::new(rustc);
-    command.args(["--edition=2024", "--crate-name=init", "--crate-type=bin"]).arg("--target").arg(target);
-    command.args(["-Cpanic=abort", "-Copt-level=s", "-Crelocation-model=static", "-Cstrip=symbols"]);
-    for argument in ["-nostartfiles", "-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,-z,noseparate-code"] {
+    command
+        .args(["--edition=2024", "--crate-name=init", "--crate-type=bin"])
+        .arg("--target")
+        .arg(target);
+    command.args([
+        "-Cpanic=abort",
+        "-Copt-level=s",
+        "-Crelocation-model=static",
+        "-Cstrip=symbols",
+    ]);
+    for argument in [
+        "-nostartfiles",
+        "-nostdlib",
+        "-static",
+        "-Wl,--build-id=none",
+        "-Wl,-z,noseparate-code",
+    ] {
         command.arg(format!("-Clink-arg={argument}"));
     }
     command.arg("-o").arg(out.join("init")).arg(SOURCE);
@@ -28,7 +42,14 @@ fn main() {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "it is how cargo speaks to a build script")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is how cargo speaks to a build script"
+)]
 fn settings() -> Option<(PathBuf, std::ffi::OsString, PathBuf)> {
-    Some((var_os("RUSTC")?.into(), var_os("TARGET")?, var_os("OUT_DIR")?.into()))
+    Some((
+        var_os("RUSTC")?.into(),
+        var_os("TARGET")?,
+        var_os("OUT_DIR")?.into(),
+    ))
 }

@@ -9,7 +9,11 @@ use model::network::Cidr;
 /// Which cgroup hierarchy limits are set in: 1 or 2.
 #[must_use]
 pub fn cgroup_version() -> u8 {
-    if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() { 2 } else { 1 }
+    if std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        2
+    } else {
+        1
+    }
 }
 
 /// IPv4 ranges to which this machine has a route by an interface that is not ours.
@@ -53,7 +57,10 @@ mod tests {
                      eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
                      docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n\
                      ls0\t000012AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
-        let found: Vec<String> = ranges(table, "ls").iter().map(ToString::to_string).collect();
+        let found: Vec<String> = ranges(table, "ls")
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(found, ["172.17.0.0/16"]);
     }
 }

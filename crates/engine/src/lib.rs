@@ -8,9 +8,9 @@ mod adoption;
 mod archive;
 mod attachment;
 mod changes;
-pub mod facts;
 pub mod directory;
 mod exec;
+pub mod facts;
 mod failure;
 mod health;
 pub mod host;
@@ -139,7 +139,12 @@ pub trait Engine: Send + Sync + 'static {
     async fn update(&self, instance: &Instance) -> Result<(), Failure>;
 
     /// Adds an interface to a running instance.
-    async fn connect(&self, instance: &Instance, endpoint: &Endpoint, network: &Network) -> Result<(), Failure>;
+    async fn connect(
+        &self,
+        instance: &Instance,
+        endpoint: &Endpoint,
+        network: &Network,
+    ) -> Result<(), Failure>;
 
     /// Takes an interface from a running instance.
     async fn disconnect(&self, id: Id, network: Id) -> Result<(), Failure>;
@@ -169,7 +174,12 @@ pub trait Engine: Send + Sync + 'static {
     async fn signal(&self, id: Id, signal: &str) -> Result<(), Failure>;
 
     /// Streams of a running instance, or of one about to start. With a terminal all is `Stdout`.
-    async fn attach(&self, id: Id, stdin: bool, output: bool) -> Result<(Output, Option<Input>), Failure>;
+    async fn attach(
+        &self,
+        id: Id,
+        stdin: bool,
+        output: bool,
+    ) -> Result<(Output, Option<Input>), Failure>;
 
     /// Sets the terminal's size.
     async fn resize(&self, id: Id, size: TerminalSize) -> Result<(), Failure>;
@@ -178,7 +188,12 @@ pub trait Engine: Send + Sync + 'static {
     async fn exec_create(&self, id: Id, spec: &ExecSpec) -> Result<String, Failure>;
 
     /// Runs a prepared process. Without streams it runs on by itself.
-    async fn exec_start(&self, exec: &str, detach: bool, size: Option<TerminalSize>) -> Result<(Output, Option<Input>), Failure>;
+    async fn exec_start(
+        &self,
+        exec: &str,
+        detach: bool,
+        size: Option<TerminalSize>,
+    ) -> Result<(Output, Option<Input>), Failure>;
 
     /// Sets the size of an exec's terminal.
     async fn exec_resize(&self, exec: &str, size: TerminalSize) -> Result<(), Failure>;
@@ -190,7 +205,11 @@ pub trait Engine: Send + Sync + 'static {
     async fn execs(&self, id: Id) -> Vec<String>;
 
     /// Lines of the log, in batches, in the order written.
-    async fn logs(&self, id: Id, options: &LogOptions) -> Result<mpsc::Receiver<Result<Vec<LogLine>, Failure>>, Failure>;
+    async fn logs(
+        &self,
+        id: Id,
+        options: &LogOptions,
+    ) -> Result<mpsc::Receiver<Result<Vec<LogLine>, Failure>>, Failure>;
 
     /// What it uses now.
     async fn stats(&self, id: Id) -> Result<Stats, Failure>;
@@ -205,7 +224,13 @@ pub trait Engine: Send + Sync + 'static {
     async fn read_archive(&self, id: Id, path: &str) -> Result<(PathStat, Archive), Failure>;
 
     /// Extracts a tar archive (plain, gzip or zstd) into the directory at a path.
-    async fn write_archive(&self, id: Id, path: &str, archive: Archive, options: ExtractOptions) -> Result<(), Failure>;
+    async fn write_archive(
+        &self,
+        id: Id,
+        path: &str,
+        archive: Archive,
+        options: ExtractOptions,
+    ) -> Result<(), Failure>;
 
     /// How its root file system differs from its image.
     async fn changes(&self, id: Id) -> Result<Vec<Change>, Failure>;

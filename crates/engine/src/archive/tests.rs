@@ -1,3 +1,5 @@
+//! Archives read and written as `docker cp` does, in scratch directories.
+
 use super::*;
 use std::io::{Cursor, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};

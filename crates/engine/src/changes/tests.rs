@@ -1,3 +1,5 @@
+//! What is told of files that were added, changed and deleted.
+
 use super::*;
 use crate::root::{Layers, of_layers};
 use std::os::fd::AsRawFd as _;

@@ -1,3 +1,5 @@
+//! Headers of every kind of tar, made byte by byte.
+
 use super::*;
 
 fn all(bytes: &[u8]) -> Result<Vec<Entry>, ArchiveError> {

@@ -308,6 +308,7 @@ impl Server {
         }
         // Clients may still have to read a thousand exits before that answer.
         let is_heard = self.clients.values().all(|client| client.outbox.is_empty());
-        is_heard || matches!(self.leaving, Some(Leaving::Farewell(until)) if until <= Instant::now())
+        is_heard
+            || matches!(self.leaving, Some(Leaving::Farewell(until)) if until <= Instant::now())
     }
 }

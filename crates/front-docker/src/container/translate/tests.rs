@@ -1,3 +1,5 @@
+//! Create requests as the client sends them, and the instances that they become.
+
 use super::*;
 use model::Meta;
 use model::Project;
