@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest as hash};
 
 fn main() {
     let arguments: Vec<String> = std::env::args()
@@ -72,7 +72,7 @@ fn make_archive(scratch: &Path) -> PathBuf {
             .unwrap();
     }
     let layer = layer.into_inner().unwrap();
-    let diff_id = hex::encode(Sha256::digest(&layer));
+    let diff_id = hex::encode(hash(&SHA256, &layer));
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(&layer).unwrap();
     let packed = encoder.finish().unwrap();

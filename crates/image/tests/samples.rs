@@ -2,8 +2,8 @@
 
 use std::io::{Cursor, Write};
 
+use ring::digest::{SHA256, digest as hash};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 /// A tar being written.
 pub(crate) struct Tar(tar::Builder<Vec<u8>>);
@@ -122,11 +122,11 @@ pub(crate) fn header(
 }
 
 pub(crate) fn digest(content: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(content)))
+    format!("sha256:{}", hex::encode(hash(&SHA256, content)))
 }
 
 pub(crate) fn hex_of(content: &[u8]) -> String {
-    hex::encode(Sha256::digest(content))
+    hex::encode(hash(&SHA256, content))
 }
 
 pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {

@@ -91,7 +91,7 @@ pub(super) fn parse(mut content: &[u8]) -> Result<Records, ArchiveError> {
             b"uid" => records.uid = Some(id(value, "user id")?),
             b"gid" => records.gid = Some(id(value, "group id")?),
             b"mtime" => {
-                records.mtime = Some(time(value).ok_or(ArchiveError::Header("modification time"))?)
+                records.mtime = Some(time(value).ok_or(ArchiveError::Header("modification time"))?);
             }
             _ => {}
         }
