@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jiff::Timestamp;
@@ -31,6 +32,8 @@ pub(crate) struct Waiter {
     changed: Notify,
     /// The newest status seen, which outlives the object itself.
     last: Mutex<Option<Arc<InstanceStatus>>>,
+    /// The object is gone, and `last` was all there was to see of it.
+    gone: AtomicBool,
 }
 
 impl Waiter {
@@ -49,6 +52,11 @@ impl Waiter {
     /// The newest status seen since the wait began.
     pub(crate) fn last(&self) -> Option<Arc<InstanceStatus>> {
         lock(&self.last).clone()
+    }
+
+    /// Whether the object is gone, and [`Self::last`] was all there was to see of it.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 }
 
@@ -85,7 +93,7 @@ impl Observer {
                     store::Notice::Changed(change) => follower.follow(&observer, &change),
                     store::Notice::Resync => {
                         follower = Follower::new(&store);
-                        observer.wake_all();
+                        observer.wake_all(&follower);
                     }
                 }
             }
@@ -110,7 +118,8 @@ impl Observer {
                 let Some(observer) = weak.upgrade() else {
                     return;
                 };
-                let (Some(instance), Some(exit_code)) = (store.get::<Instance>(id), exit_code) else {
+                let (Some(instance), Some(exit_code)) = (store.get::<Instance>(id), exit_code)
+                else {
                     continue;
                 };
                 let mut event = instance_event(&instance.value, Action::ExecDied);
@@ -135,6 +144,7 @@ impl Observer {
         let waiter = Arc::new(Waiter {
             changed: Notify::new(),
             last: Mutex::new(None),
+            gone: AtomicBool::new(false),
         });
         waiters.insert(id, Arc::downgrade(&waiter));
         waiter
@@ -166,8 +176,21 @@ impl Observer {
         }
     }
 
-    fn wake_all(&self) {
-        for waiter in lock(&self.waiters).values().filter_map(Weak::upgrade) {
+    /// Notes that an object is gone, before those who wait for it are woken.
+    fn note_gone(&self, id: Id) {
+        if let Some(waiter) = lock(&self.waiters).get(&id).and_then(Weak::upgrade) {
+            waiter.gone.store(true, Ordering::Release);
+        }
+    }
+
+    fn wake_all(&self, follower: &Follower) {
+        for (id, waiter) in lock(&self.waiters).iter() {
+            let Some(waiter) = waiter.upgrade() else {
+                continue;
+            };
+            if !follower.seen.contains_key(id) {
+                waiter.gone.store(true, Ordering::Release);
+            }
             waiter.changed.notify_waiters();
         }
     }
@@ -201,6 +224,9 @@ impl Follower {
         match (change.kind, change.part) {
             (Kind::Instance, Part::Desired) => {
                 self.instance_changed(observer, change);
+                if change.deleted {
+                    observer.note_gone(change.id);
+                }
                 observer.wake(change.id, None);
             }
             (Kind::Instance, Part::Observed) => {
@@ -211,18 +237,18 @@ impl Follower {
                 observer.wake(change.id, status.as_ref());
             }
             (Kind::Network, Part::Desired) => {
-                if let Some(network) = change.value::<Network>() {
-                    if change.deleted {
-                        observer.tell(network_event(&network, Action::Deleted));
-                    }
+                if change.deleted
+                    && let Some(network) = change.value::<Network>()
+                {
+                    observer.tell(network_event(&network, Action::Deleted));
                 }
                 observer.wake(change.id, None);
             }
             (Kind::Volume, Part::Desired) => {
-                if let Some(volume) = change.value::<Volume>() {
-                    if change.deleted {
-                        observer.tell(volume_event(&volume, Action::Deleted));
-                    }
+                if change.deleted
+                    && let Some(volume) = change.value::<Volume>()
+                {
+                    observer.tell(volume_event(&volume, Action::Deleted));
                 }
                 observer.wake(change.id, None);
             }

@@ -34,25 +34,44 @@ pub async fn start(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Vec<String>
         }
         Phase::Created | Phase::Exited | Phase::Dead => {}
     }
-    refuse_removal_in_progress(&view)?;
-    begin_run(cloud, id).await?;
-    Ok(Vec::new())
+    refuse_removal_in_progress(&view.instance)?;
+    match begin_run(cloud, id).await? {
+        Begun::Ours => Ok(Vec::new()),
+        Begun::Already => Err(ActionError::new(ErrorKind::NotModified, "it runs already")),
+    }
 }
 
-/// Asks for a new run and waits until it began, or failed to.
-async fn begin_run(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
+/// Who asked for the run that began.
+#[derive(Clone, Copy)]
+enum Begun {
+    /// This caller.
+    Ours,
+    /// Someone else, whose start was under way.
+    Already,
+}
+
+/// Asks for a new run, unless one is about to begin, and waits until it began, or failed to.
+async fn begin_run(cloud: &Cloud, id: Id) -> Result<Begun, ActionError> {
     let waiter = cloud.observer.waiter(id);
-    let (epoch, ticket) = change_intent(cloud, id, |instance| {
+    let ((epoch, who), ticket) = change_intent(cloud, id, |instance| {
+        refuse_removal_in_progress(instance)?;
+        let seen = cloud.store.get::<InstanceStatus>(id);
         let run = &mut instance.spec.run;
+        if run.started && run.epoch > seen.map_or(0, |status| status.value.run.epoch) {
+            return Ok((run.epoch, Begun::Already));
+        }
         run.started = true;
         run.epoch += 1;
         run.paused = false;
         run.stop = None;
         run.stopped_by_user = false;
-        Ok(run.epoch)
+        Ok((run.epoch, Begun::Ours))
     })
     .await?;
     let begun = waiter.until(|| {
+        // Looked at before the status, which is then no older: what ran and was removed at once
+        // did begin.
+        let removal = removal_of(cloud, id, waiter.is_gone());
         let Some(status) = newest(cloud, id, waiter.last()) else {
             return Some(Err(missing(id)));
         };
@@ -66,13 +85,15 @@ async fn begin_run(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
         if let Some(failure) = status.error.as_ref().filter(|_| status.run.epoch == epoch) {
             return Some(Err(failure.clone().into()));
         }
-        let placement = cloud.store.get::<Placement>(id)?.value;
-        if placement.epoch == epoch {
-            if let Some(reason) = &placement.reason {
-                return Some(Err(reason.clone().into()));
-            }
+        if let Some(removal) = removal {
+            return Some(Err(removal));
         }
-        None
+        let placement = cloud.store.get::<Placement>(id)?.value;
+        let reason = placement
+            .reason
+            .as_ref()
+            .filter(|_| placement.epoch == epoch)?;
+        Some(Err(reason.clone().into()))
     });
     // The flush to disk goes on while the node starts it.
     let (begun, flushed) = tokio::join!(within(NODE_ANSWERS_WITHIN, begun), durable(ticket));
@@ -82,7 +103,15 @@ async fn begin_run(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
         }
         return Err(error);
     }
-    flushed
+    flushed.map(|()| who)
+}
+
+/// Why a run that did not begin never will, where the instance is gone or going.
+fn removal_of(cloud: &Cloud, id: Id, is_gone: bool) -> Option<ActionError> {
+    match cloud.store.get::<Instance>(id) {
+        Some(found) => refuse_removal_in_progress(&found.value).err(),
+        None => is_gone.then(|| missing(id)),
+    }
 }
 
 /// Takes back a start that failed, so that nothing tries it again behind the user's back.
@@ -175,7 +204,7 @@ pub async fn restart(
     how: StopRequest,
 ) -> Result<(), ActionError> {
     let view = get(cloud, caller, id)?;
-    refuse_removal_in_progress(&view)?;
+    refuse_removal_in_progress(&view.instance)?;
     if view.is_up() || view.is_restarting() {
         end_run(cloud, &view, how).await?;
     }
@@ -372,8 +401,8 @@ pub(crate) async fn within<T>(
     })
 }
 
-fn refuse_removal_in_progress(view: &View) -> Result<(), ActionError> {
-    if view.instance.meta.deleted_at.is_none() {
+fn refuse_removal_in_progress(instance: &Instance) -> Result<(), ActionError> {
+    if instance.meta.deleted_at.is_none() {
         return Ok(());
     }
     Err(ActionError::new(
