@@ -16,6 +16,8 @@ use crate::{ActionError, Caller, Cloud, ErrorKind, durable, instance, is_visible
 
 /// How long a node may take to remove a volume's files.
 const NODE_ANSWERS_WITHIN: Duration = Duration::from_secs(300);
+/// Most bytes of a volume's name, which is the name of a directory on the node.
+const LONGEST_NAME: usize = 255;
 
 /// What to make.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +43,14 @@ pub async fn create(
     let name = new
         .name
         .unwrap_or_else(|| format!("{}{}", Id::random().simple(), Id::random().simple()));
+    if name.len() > LONGEST_NAME {
+        return Err(ActionError::new(
+            ErrorKind::Invalid,
+            format!(
+                "create {name}: volume name is too long, at most {LONGEST_NAME} bytes are allowed"
+            ),
+        ));
+    }
     if let Ok(known) = get(cloud, caller, &name) {
         return alike(known, &new.options);
     }

@@ -13,6 +13,8 @@ use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 use tokio_util::io::{ReaderStream, StreamReader};
 
+use crate::document::Document;
+
 /// Bytes read from a file or pipe for one chunk of a streamed answer.
 const CHUNK: usize = 64 * 1024;
 
@@ -65,7 +67,7 @@ pub async fn read(body: Body, limit: usize) -> Result<Bytes, ReadError> {
 ///
 /// [`JsonError::Shape`], with the path of the first value that does not fit.
 pub fn shape<T: DeserializeOwned>(document: serde_json::Value) -> Result<T, JsonError> {
-    serde_path_to_error::deserialize(document).map_err(|error| JsonError::Shape {
+    serde_path_to_error::deserialize(Document(document)).map_err(|error| JsonError::Shape {
         path: error.path().to_string(),
         source: error.into_inner(),
     })
@@ -123,6 +125,14 @@ mod tests {
                 .count,
             3
         );
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        for document in [serde_json::json!([[3]]), serde_json::json!({"inner": [3]})] {
+            let error = shape::<Outer>(document).unwrap_err();
+            assert!(error.to_string().contains("invalid type: sequence"));
+        }
     }
 
     #[tokio::test]

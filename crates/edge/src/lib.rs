@@ -4,6 +4,7 @@
 //! binary binds the sockets. Nothing here knows what is served: it must not use `model`.
 
 pub mod body;
+mod document;
 pub mod health;
 pub mod hijack;
 pub mod metrics;

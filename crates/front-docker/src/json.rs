@@ -55,7 +55,7 @@ pub(crate) async fn document(request: Request) -> Result<Option<Value>, ApiError
             "invalid JSON: got EOF while reading request body",
         ));
     }
-    let mut document = serde_json::from_slice(&bytes).map_err(|error| {
+    let mut document: Value = serde_json::from_slice(&bytes).map_err(|error| {
         ApiError::invalid(if error.to_string().starts_with("trailing characters") {
             "unexpected content after JSON".to_owned()
         } else if error.is_eof() {
@@ -64,6 +64,9 @@ pub(crate) async fn document(request: Request) -> Result<Option<Value>, ApiError
             format!("invalid JSON: {error}")
         })
     })?;
+    if document == Value::Null {
+        document = Value::Object(serde_json::Map::new());
+    }
     prune(&mut document);
     Ok(Some(document))
 }
@@ -109,7 +112,7 @@ fn unmarshal_words(shape: &str, path: &str, words: &str) -> String {
         "u64" => "uint64",
         "u32" => "uint32",
         "u16" => "uint16",
-        other => other,
+        other => other.strip_prefix("struct ").unwrap_or(other),
     };
     format!("json: cannot unmarshal {kind} into Go struct field {field} of type {wanted}")
 }
@@ -229,6 +232,11 @@ mod tests {
                 JSON,
                 r#"{"Image":7}"#,
                 "invalid JSON: json: cannot unmarshal number into Go struct field CreateRequest.Image of type string",
+            ),
+            (
+                JSON,
+                r#"{"HostConfig":[]}"#,
+                "invalid JSON: json: cannot unmarshal array into Go struct field CreateRequest.HostConfig of type Host",
             ),
             (JSON, "{", "invalid JSON: unexpected EOF"),
             (JSON, "{} {}", "unexpected content after JSON"),
