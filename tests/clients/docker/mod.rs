@@ -1,5 +1,6 @@
 //! The `docker` command line, a file a subject.
 
+mod bad_requests;
 mod copy;
 mod errors;
 mod events;
