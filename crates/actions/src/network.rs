@@ -162,7 +162,7 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<Arc<Network>> {
         .map(|(_, found)| found.value)
         .filter(|network| is_visible(caller, &network.meta.project))
         .collect();
-    networks.sort_by(|a, b| a.meta.created_at.cmp(&b.meta.created_at));
+    networks.sort_by_key(|network| network.meta.created_at);
     networks
 }
 
@@ -507,12 +507,12 @@ fn with_gateway(
             "invalid network config:\ninvalid gateway {address}: parent subnet {cidr} does not contain it"
         )));
     }
-    if let Some(allocation) = &allocation {
-        if !cidr.contains(allocation.address()) || allocation.prefix() < cidr.prefix() {
-            return Err(invalid(format!(
-                "invalid network config:\ninvalid ip-range {allocation}: parent subnet {cidr} does not contain it"
-            )));
-        }
+    if let Some(allocation) = &allocation
+        && (!cidr.contains(allocation.address()) || allocation.prefix() < cidr.prefix())
+    {
+        return Err(invalid(format!(
+            "invalid network config:\ninvalid ip-range {allocation}: parent subnet {cidr} does not contain it"
+        )));
     }
     Ok(Subnet {
         cidr,

@@ -162,14 +162,14 @@ async fn lists_are_filtered_as_dockerd_filters_them() {
             .get(&format!("/containers/json?{query}&filters={filters}"))
             .await;
         assert_eq!(answer.status, 200, "{answer:?}");
-        let names = answer
-            .json()
+        let shown = answer.json();
+        let name = |shown: &Value| shown["Names"][0].as_str().unwrap().to_owned();
+        shown
             .as_array()
             .unwrap()
             .iter()
-            .map(|shown| shown["Names"][0].as_str().unwrap().to_owned())
-            .collect::<Vec<_>>();
-        names
+            .map(name)
+            .collect::<Vec<_>>()
     };
     assert_eq!(list("", nothing()).await, ["/web"]);
     assert_eq!(list("all=1", nothing()).await, ["/idle", "/done", "/web"]);

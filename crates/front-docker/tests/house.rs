@@ -28,7 +28,6 @@ pub(crate) const IMAGE: &str = "demo:1";
 pub(crate) struct House {
     directory: tempfile::TempDir,
     shutdown: CancellationToken,
-    pub(crate) engine: Simulated,
     _agent: Agent,
     _controllers: Controllers,
 }
@@ -83,12 +82,11 @@ impl House {
         let directory = tempfile::tempdir().unwrap();
         let images = image::Store::open(&directory.path().join("images")).unwrap();
         let store = store::Store::memory();
-        let engine = Simulated::new();
-        let shared = Arc::new(engine.clone());
+        let engine = Arc::new(Simulated::new());
         let cloud = Cloud::new(
             store.clone(),
             images,
-            Arc::new(ThisNode::new(shared.clone())),
+            Arc::new(ThisNode::new(engine.clone())),
         );
         let controllers = controllers::spawn_all(&store, Strategy::default());
         let spec = NodeSpec {
@@ -106,7 +104,7 @@ impl House {
             name: "node".to_owned(),
             spec,
         };
-        let agent = Agent::start(store, shared, announcement).await.unwrap();
+        let agent = Agent::start(store, engine, announcement).await.unwrap();
         actions::network::ensure_predefined(&cloud, None)
             .await
             .unwrap();
@@ -126,7 +124,6 @@ impl House {
         let house = Self {
             directory,
             shutdown,
-            engine,
             _agent: agent,
             _controllers: controllers,
         };

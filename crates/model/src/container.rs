@@ -19,7 +19,9 @@ pub struct ContainerSpec {
     pub image_id: String,
     /// Arguments, the program first, with the image's entrypoint and command already merged in.
     pub args: Vec<String>,
-    /// `NAME=value`, the image's first, later ones win.
+    /// How many of `args` are the entrypoint; the others are the command.
+    pub entrypoint_args: usize,
+    /// `NAME=value`: what the request names, then what the image adds.
     pub env: Vec<String>,
     /// Working directory inside the container; made when missing.
     pub working_dir: String,
@@ -53,7 +55,7 @@ pub struct ContainerSpec {
     pub resources: Resources,
     /// Privileges.
     pub security: Security,
-    /// How its health is found out; `None` has no check.
+    /// How its health is found out; `None`, or one without arguments, has no check.
     pub health_check: Option<HealthCheck>,
     /// Where its output is kept.
     pub log: LogConfig,

@@ -1,20 +1,20 @@
-//! Makes an instance: merges what the image brings, names it, and writes it down whole, with the
-//! volumes that it needs.
+//! Makes an instance: has the image's defaults filled in, names it, and writes it down whole, with
+//! the volumes that it needs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use model::container::{ContainerSpec, HealthCheck, Mount, MountSource};
-use model::image::Image;
+use model::container::MountSource;
 use model::instance::{Attachment, Instance, InstanceSpec, NetworkMode};
 use model::meta::Owner;
 use model::volume::{Volume, VolumeSpec};
 use model::{Id, Kind, Meta};
 use rand::seq::IndexedRandom;
 
-use model::meta::NODE_FINALIZER;
+use super::defaults;
 use crate::observer::{instance_event, volume_event};
 use crate::{ActionError, Caller, Cloud, ErrorKind, network};
 use model::event::Action;
+use model::meta::NODE_FINALIZER;
 
 /// Bytes of one protocol's origin document.
 const MAX_ORIGIN_BYTES: usize = 1 << 20;
@@ -28,11 +28,14 @@ pub struct NewInstance {
     pub name: Option<String>,
     /// Its labels, beside the image's.
     pub labels: BTreeMap<String, String>,
-    /// The sandbox and its container. Arguments are taken from the fields below.
+    /// The sandbox and its container. Arguments are taken from the fields below; what else the
+    /// container leaves empty is the image's.
+    ///
+    /// A health check without arguments takes the image's; one that is all empty switches it off.
     pub spec: InstanceSpec,
-    /// The program and its first arguments; `None` is the image's.
+    /// The program and its first arguments; `None` is the image's, an empty list is none.
     pub entrypoint: Option<Vec<String>>,
-    /// The further arguments; `None` is the image's, unless an entrypoint is given.
+    /// The further arguments; `None` is the image's, unless the entrypoint is the request's own.
     pub command: Option<Vec<String>>,
 }
 
@@ -57,7 +60,7 @@ pub async fn create(
 ) -> Result<Created, ActionError> {
     let NewInstance {
         name,
-        labels,
+        mut labels,
         mut spec,
         entrypoint,
         command,
@@ -69,7 +72,9 @@ pub async fn create(
         ));
     };
     let image = crate::image::get(cloud, caller, &container.image)?;
-    let labels = merge_image(container, &image, labels, entrypoint, command)?;
+    container.image_id.clone_from(&image.id);
+    defaults::arguments(container, entrypoint, command, &image.defaults)?;
+    defaults::fill_in(container, &mut labels, &image.defaults);
     attach_default_network(cloud, caller, &mut spec)?;
 
     let now = cloud.now();
@@ -126,117 +131,6 @@ fn validate(spec: &InstanceSpec) -> Result<(), ActionError> {
         }
     }
     Ok(())
-}
-
-/// Fills in what the image brings and the request leaves open. Answers the merged labels.
-///
-/// The rules are those that Docker and Kubernetes share: an entrypoint of the request drops the
-/// image's command; variables, labels and volumes of the request win by name.
-fn merge_image(
-    container: &mut ContainerSpec,
-    image: &Image,
-    mut labels: BTreeMap<String, String>,
-    entrypoint: Option<Vec<String>>,
-    command: Option<Vec<String>>,
-) -> Result<BTreeMap<String, String>, ActionError> {
-    let defaults = &image.defaults;
-    container.image_id.clone_from(&image.id);
-
-    let command = match (&entrypoint, command) {
-        (_, Some(command)) if !command.is_empty() => command,
-        (Some(_), _) => Vec::new(),
-        (None, _) => defaults.command.clone(),
-    };
-    let mut args = entrypoint.unwrap_or_else(|| defaults.entrypoint.clone());
-    // An entrypoint of one empty string takes the image's away and leaves the command.
-    if args.as_slice() == [""] {
-        args.clear();
-    }
-    args.extend(command);
-    if args.is_empty() {
-        return Err(invalid("no command specified"));
-    }
-    container.args = args;
-
-    let given: HashSet<String> = container
-        .env
-        .iter()
-        .map(|entry| variable(entry).to_owned())
-        .collect();
-    let missing = defaults
-        .env
-        .iter()
-        .filter(|entry| !given.contains(variable(entry)))
-        .cloned();
-    container.env.extend(missing.collect::<Vec<_>>());
-
-    for (key, value) in &defaults.labels {
-        labels.entry(key.clone()).or_insert_with(|| value.clone());
-    }
-    if container.user.is_empty() {
-        container.user.clone_from(&defaults.user);
-    }
-    if container.working_dir.is_empty() {
-        container.working_dir.clone_from(&defaults.working_dir);
-    }
-    if container.stop_signal.is_none() {
-        container.stop_signal.clone_from(&defaults.stop_signal);
-    }
-    merge_health_check(container, image);
-    for target in &defaults.volumes {
-        let is_taken = container
-            .mounts
-            .iter()
-            .any(|mount| mount.target.trim_end_matches('/') == target.trim_end_matches('/'));
-        if !is_taken {
-            container.mounts.push(Mount {
-                target: target.clone(),
-                source: MountSource::Volume {
-                    name: String::new(),
-                    anonymous: true,
-                    no_copy: false,
-                    subpath: String::new(),
-                },
-                read_only: false,
-            });
-        }
-    }
-    Ok(labels)
-}
-
-/// Takes the image's check where the request has none, and its times where the request's are zero.
-fn merge_health_check(container: &mut ContainerSpec, image: &Image) {
-    let Some(from_image) = &image.defaults.health_check else {
-        return;
-    };
-    let Some(check) = &mut container.health_check else {
-        container.health_check = Some(from_image.clone());
-        return;
-    };
-    // A check without anything switches the image's off.
-    if *check == HealthCheck::default() {
-        return;
-    }
-    if check.args.is_empty() {
-        check.args.clone_from(&from_image.args);
-    }
-    for (own, inherited) in [
-        (&mut check.interval_ns, from_image.interval_ns),
-        (&mut check.timeout_ns, from_image.timeout_ns),
-        (&mut check.start_period_ns, from_image.start_period_ns),
-        (&mut check.start_interval_ns, from_image.start_interval_ns),
-    ] {
-        if *own == 0 {
-            *own = inherited;
-        }
-    }
-    if check.retries == 0 {
-        check.retries = from_image.retries;
-    }
-}
-
-fn variable(entry: &str) -> &str {
-    entry.split_once('=').map_or(entry, |(name, _)| name)
 }
 
 /// Puts an instance that names no network on the default one, and checks those that it names.
@@ -396,96 +290,6 @@ fn made_up_name() -> String {
     format!("{quality}_{thing}_{:03x}", rand::random_range(0..0x1000))
 }
 
-fn invalid(message: impl Into<String>) -> ActionError {
+pub(super) fn invalid(message: impl Into<String>) -> ActionError {
     ActionError::new(ErrorKind::Invalid, message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use model::image::Defaults;
-
-    fn image() -> Image {
-        Image {
-            id: "sha256:1".to_owned(),
-            defaults: Defaults {
-                entrypoint: vec!["/entry".to_owned()],
-                command: vec!["serve".to_owned()],
-                env: vec!["PATH=/bin".to_owned(), "MODE=image".to_owned()],
-                volumes: vec!["/data".to_owned()],
-                labels: BTreeMap::from([("who".to_owned(), "image".to_owned())]),
-                user: "app".to_owned(),
-                ..Defaults::default()
-            },
-            tags: Vec::new(),
-            digests: Vec::new(),
-            parent: None,
-            created_at: None,
-            tagged_at: None,
-            size_bytes: 0,
-            layers: Vec::new(),
-            history: Vec::new(),
-            architecture: String::new(),
-            variant: String::new(),
-            os: String::new(),
-            author: String::new(),
-            comment: String::new(),
-        }
-    }
-
-    fn merged(entrypoint: Option<&[&str]>, command: Option<&[&str]>) -> Vec<String> {
-        let owned = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
-        let mut container = ContainerSpec::default();
-        merge_image(
-            &mut container,
-            &image(),
-            BTreeMap::new(),
-            entrypoint.map(owned),
-            command.map(owned),
-        )
-        .unwrap();
-        container.args
-    }
-
-    #[test]
-    fn arguments_follow_the_rules_that_docker_and_kubernetes_share() {
-        assert_eq!(merged(None, None), ["/entry", "serve"]);
-        assert_eq!(merged(None, Some(&["x"])), ["/entry", "x"]);
-        assert_eq!(merged(Some(&["/sh"]), None), ["/sh"]);
-        assert_eq!(
-            merged(Some(&["/sh"]), Some(&["-c", "y"])),
-            ["/sh", "-c", "y"]
-        );
-        assert_eq!(merged(Some(&[""]), Some(&["z"])), ["z"]);
-    }
-
-    #[test]
-    fn nothing_to_run_is_refused() {
-        let mut bare = image();
-        bare.defaults = Defaults::default();
-        let error = merge_image(
-            &mut ContainerSpec::default(),
-            &bare,
-            BTreeMap::new(),
-            None,
-            None,
-        )
-        .unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Invalid);
-        assert_eq!(error.message, "no command specified");
-    }
-
-    #[test]
-    fn what_the_request_says_wins_by_name() {
-        let mut container = ContainerSpec {
-            env: vec!["MODE=mine".to_owned()],
-            ..ContainerSpec::default()
-        };
-        let labels = BTreeMap::from([("who".to_owned(), "me".to_owned())]);
-        let labels = merge_image(&mut container, &image(), labels, None, None).unwrap();
-        assert_eq!(container.env, ["MODE=mine", "PATH=/bin"]);
-        assert_eq!(labels["who"], "me");
-        assert_eq!(container.user, "app");
-        assert_eq!(container.mounts.len(), 1);
-    }
 }

@@ -5,9 +5,11 @@
 
 mod change;
 mod create;
+mod defaults;
 mod run;
 mod wait;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use model::Id;
@@ -78,7 +80,7 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<View> {
         .filter(|(_, found)| is_visible(caller, &found.value.meta.project))
         .map(|(id, found)| view(cloud, id, found.value))
         .collect();
-    views.sort_by(|a, b| b.instance.meta.created_at.cmp(&a.instance.meta.created_at));
+    views.sort_by_key(|view| Reverse(view.instance.meta.created_at));
     views
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::list::known_networks;
 use super::lookup::find;
 use super::show::{self, MountPoint, Networks};
+use super::translate;
 use super::wire::{Config, HostConfig, Origin, PortMap};
 use crate::error::ApiError;
 use crate::front::At;
@@ -134,7 +135,7 @@ pub(crate) async fn inspect(at: At, Path(name): Path<String>) -> Result<Response
     let view = find(&at, &name)?;
     let id = view.instance.meta.id;
     let Origin {
-        mut config,
+        config,
         host_config,
     } = Origin::of(&view.instance.spec);
     let container = view
@@ -148,9 +149,11 @@ pub(crate) async fn inspect(at: At, Path(name): Path<String>) -> Result<Response
     let paths = stream::host_paths(&at.cloud, &at.caller, id)?;
     let execs = exec::list(&at.cloud, &at.caller, id).await?;
 
-    config.hostname = hostname(&view);
-    config.labels.clone_from(&view.instance.meta.labels);
-    config.image.clone_from(&container.image);
+    let config = Config {
+        hostname: hostname(&view),
+        labels: view.instance.meta.labels.clone(),
+        ..translate::config::shown(config, &container)
+    };
     let (size_rw, size_root_fs) = if at.form.is_true("size") {
         let writable = stream::writable_size(&at.cloud, &at.caller, id).await?;
         let image = image::get(&at.cloud, &at.caller, &container.image_id)
@@ -252,7 +255,7 @@ fn network_settings(at: &At, view: &View, config: &Config, known: &Networks) -> 
     if !at.version.has(45) {
         let own = [short(view.instance.meta.id), config.hostname.clone()];
         for (name, endpoint) in &mut networks {
-            if super::translate::network::is_user_defined(name) {
+            if translate::network::is_user_defined(name) {
                 let aliases = endpoint.aliases.get_or_insert_default();
                 for alias in &own {
                     if !aliases.contains(alias) {
@@ -263,7 +266,7 @@ fn network_settings(at: &At, view: &View, config: &Config, known: &Networks) -> 
         }
     }
     let default = networks
-        .get(super::translate::network::DEFAULT)
+        .get(translate::network::DEFAULT)
         .cloned()
         .unwrap_or_default();
     let is_up = view.is_up();

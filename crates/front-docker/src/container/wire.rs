@@ -365,7 +365,7 @@ impl Shape for Update {
     const NAME: &'static str = "UpdateConfig";
 }
 
-/// The origin document of an instance: what Docker alone knows of it, as inspect shows it.
+/// The origin document of an instance: what was asked for, which is how Docker shows it.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Origin {

@@ -5,7 +5,7 @@ use model::image::{Defaults, Image};
 use serde_json::{Map, Value, json};
 
 use super::wire::{GraphDriver, Inspect, Metadata, RootFs, Step, Summary};
-use crate::container::translate::image::merge;
+use crate::container::translate::config::{declare, shown_health_check};
 use crate::container::wire::Config;
 use crate::time::rfc3339;
 use crate::version::Version;
@@ -86,9 +86,21 @@ pub(crate) fn inspect(image: &Image, version: Version) -> Inspect {
 /// What containers start with. From version 1.50 on only what an image can say, and of that only
 /// what it does say.
 fn config(defaults: &Defaults, version: Version) -> Value {
-    let mut config = Config::default();
-    merge(&mut config, defaults);
-    config.on_build = Some(defaults.on_build.clone()).filter(|steps| !steps.is_empty());
+    let list = |list: &[String]| Some(list.to_vec()).filter(|list| !list.is_empty());
+    let mut config = Config {
+        user: defaults.user.clone(),
+        env: list(&defaults.env),
+        entrypoint: list(&defaults.entrypoint),
+        cmd: list(&defaults.command),
+        working_dir: defaults.working_dir.clone(),
+        labels: defaults.labels.clone(),
+        stop_signal: defaults.stop_signal.clone().unwrap_or_default(),
+        healthcheck: shown_health_check(None, defaults.health_check.as_ref()),
+        shell: list(&defaults.shell),
+        on_build: list(&defaults.on_build),
+        ..Config::default()
+    };
+    declare(&mut config, defaults);
     let mut document = serde_json::to_value(config).unwrap_or_default();
     if version.has(50)
         && let Value::Object(fields) = &mut document

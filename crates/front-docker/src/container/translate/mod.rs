@@ -6,7 +6,7 @@
 //!
 //! Source: moby, `runconfig/`, `daemon/container.go`, `daemon/create.go`.
 
-pub(crate) mod image;
+pub(crate) mod config;
 mod log;
 pub(crate) mod mounts;
 pub(crate) mod network;
@@ -407,36 +407,20 @@ pub(crate) fn to_model(
         mut host,
         networking,
     } = create;
-    let labels = config.labels.clone();
-    let (volumes_asked_for, env) = (config.volumes.clone(), config.env.clone());
-    image::merge(&mut config, &image.defaults);
-    if config.entrypoint.as_deref() == Some(&[String::new()]) {
-        config.entrypoint = None;
-    }
-
+    let (mounts, volumes) = mounts::to_model(&config, &host, version, around)?;
+    config::declare(&mut config, &image.defaults);
     let (mode, attachments) = network::attachments(&config, &host, &networking, around)?;
     let published_ports = network::published(&config, &host, mode, &mut warnings)?;
     let namespaces = namespaces(&mut host, around)?;
     if let NetworkMode::Instance(id) = mode {
         host.network_mode = format!("container:{}", docker_id(id));
     }
-    let (mounts, volumes) = mounts::to_model(
-        &Config {
-            volumes: volumes_asked_for,
-            ..Config::default()
-        },
-        &host,
-        version,
-        around,
-    )?;
     let [rows, columns] = host
         .console_size
         .map(|cells| u16::try_from(cells).unwrap_or(u16::MAX));
     let container = ContainerSpec {
         image: config.image.clone(),
-        image_id: image.id.clone(),
-        args: Vec::new(),
-        env: env.unwrap_or_default(),
+        env: config.env.clone().unwrap_or_default(),
         working_dir: config.working_dir.clone(),
         user: config.user.clone(),
         tty: config.tty,
@@ -454,8 +438,9 @@ pub(crate) fn to_model(
         sysctls: host.sysctls.clone().unwrap_or_default(),
         resources: resources::to_model(&host.resources),
         security: security::to_model(&host)?,
-        health_check: image::health_check(&config),
+        health_check: config::health_check(&config),
         log: log::to_model(&host.log_config)?,
+        ..ContainerSpec::default()
     };
     let spec = InstanceSpec {
         hostname: config.hostname.clone(),
@@ -472,7 +457,8 @@ pub(crate) fn to_model(
         containers: vec![container],
         ..InstanceSpec::default()
     };
-    let (entrypoint, command) = (config.entrypoint.clone(), config.cmd.clone());
+    let labels = config.labels.clone();
+    let (entrypoint, command) = config::arguments(&config);
     let origin = Origin {
         config,
         host_config: host,
@@ -485,9 +471,8 @@ pub(crate) fn to_model(
             origin: BTreeMap::from([(Origin::KEY.to_owned(), origin)]),
             ..spec
         },
-        // Merged above, by Docker's own rules: nothing is left for the image to fill in.
-        entrypoint: Some(entrypoint.unwrap_or_default()),
-        command: Some(command.unwrap_or_default()),
+        entrypoint,
+        command,
     };
     Ok(Translated {
         new,
