@@ -101,6 +101,10 @@ impl From<store::CommitError> for ActionError {
             store::CommitError::NotFound { kind, id, .. } => {
                 (ErrorKind::NotFound, format!("no such {kind}: {id}"))
             }
+            store::CommitError::Full(_) => (
+                ErrorKind::Internal,
+                "no space left on device: the change could not be written".to_owned(),
+            ),
             store::CommitError::Unencodable { .. } | store::CommitError::Backend(_) => (
                 ErrorKind::Internal,
                 "the change could not be written; see the daemon's log".to_owned(),

@@ -18,7 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,6 +27,11 @@ use crate::hijack::{Connection, Slot};
 
 /// How long requests may still run once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// How long a client that still sends after its answer is heard out, at most...
+const LINGER: Duration = Duration::from_secs(10);
+/// ...and how long it may be silent.
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// How long accepting pauses when the process is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -131,6 +136,20 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
+/// Ends our side, then hears out a client that is still sending: closed at once, it would see its
+/// write fail instead of the answer that refuses what it sends.
+async fn linger(stream: &mut Box<dyn Io>) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut chunk = vec![0; 8 * 1024];
+    let until = tokio::time::Instant::now() + LINGER;
+    while let Ok(read) = tokio::time::timeout(SILENCE, stream.read(&mut chunk)).await {
+        if read? == 0 || tokio::time::Instant::now() > until {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Serves one connection until either side ends it, or a handler takes it over.
 pub async fn serve_connection(stream: Box<dyn Io>, router: Router, shutdown: CancellationToken) {
     let slot = Slot::default();
@@ -166,7 +185,7 @@ pub async fn serve_connection(stream: Box<dyn Io>, router: Router, shutdown: Can
                     drop(handler.send(Connection::new(parts.read_buf, stream)));
                 }
                 None => {
-                    if let Err(error) = stream.shutdown().await {
+                    if let Err(error) = linger(&mut stream).await {
                         tracing::trace!(%error, "closing a connection");
                     }
                 }

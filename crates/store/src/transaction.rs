@@ -192,7 +192,10 @@ pub enum CommitError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// The backend cannot write: the disk is full or broken, or the store is closing.
+    /// There is no room for it; what is there can be read, and written again once there is.
+    #[error("no space left on device: write to the store")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The backend cannot write: the disk is broken, or the store is closing.
     #[error("write to the store")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

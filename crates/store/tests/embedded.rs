@@ -184,7 +184,7 @@ async fn child_fills_its_disk() {
         }
         assert!(written.len() < 1_000, "a disk of 512 KiB takes no 2 MB");
     };
-    assert!(matches!(refused, CommitError::Backend(_)), "{refused}");
+    assert!(matches!(refused, CommitError::Full(_)), "{refused}");
     assert!(written.len() > 10, "it was full at once");
 
     // What was acknowledged is there after the daemon's death, and can be deleted to make room.

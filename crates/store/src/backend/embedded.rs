@@ -221,7 +221,10 @@ impl Writer {
         self.unflushed = true;
         write(&mut self.connection, revision, &writes).map_err(|error| {
             tracing::error!(%error, "the store cannot be written");
-            CommitError::Backend(Box::new(error))
+            match error.sqlite_error_code() {
+                Some(ErrorCode::DiskFull) => CommitError::Full(Box::new(error)),
+                _ => CommitError::Backend(Box::new(error)),
+            }
         })?;
         self.unfolded += 1;
         self.flusher.written(revision.0);
