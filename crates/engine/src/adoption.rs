@@ -150,6 +150,7 @@ async fn reconnect(inner: &Arc<Inner>) -> Receiver<KeeperEvent> {
 
 /// Makes up for events that were missed.
 async fn compare(inner: &Arc<Inner>) {
+    let execs = inner.execs.running();
     let processes = match inner.keeper().list().await {
         Ok(processes) => processes,
         Err(error) => {
@@ -174,6 +175,15 @@ async fn compare(inner: &Arc<Inner>) {
         .iter()
         .map(|process| process.key.container.as_str())
         .collect();
+    let known_execs: HashSet<&str> = processes
+        .iter()
+        .filter_map(|process| process.key.exec.as_deref())
+        .collect();
+    for (id, exec) in execs {
+        if !known_execs.contains(exec.as_str()) {
+            inner.exec_ended(id, &exec, LOST_CODE);
+        }
+    }
     for live in inner.runs.all() {
         // A keeper that died took its children along; only a start that is under way is not there yet.
         if live.pid().is_some() && !known.contains(live.id.simple().as_str()) {

@@ -28,7 +28,7 @@ const HEAD_BYTES: usize = 5;
 /// Whether the end of an attachment's input is the end of the process's input.
 pub(crate) type EndsInput = Box<dyn Fn() -> bool + Send + Sync>;
 
-/// Channels for these descriptors.
+/// Channels for these descriptors. After the last piece, the output ends when `end` is done.
 ///
 /// # Errors
 /// When the descriptors cannot be waited for.
@@ -37,11 +37,18 @@ pub(crate) fn channels(
     keeper: &Client,
     key: &ProcessKey,
     ends_input: EndsInput,
+    end: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<(Output, Option<Input>)> {
     let (sender, output) = mpsc::channel(PIECES_WAITING);
     if let Some(descriptor) = attached.output {
         let descriptor = registered(descriptor, Interest::READABLE)?;
-        tokio::spawn(pass_on(descriptor, sender));
+        tokio::spawn(async move {
+            pass_on(descriptor, &sender).await;
+            tokio::select! {
+                () = end => {}
+                () = sender.closed() => {}
+            }
+        });
     }
     let input = match attached.stdin {
         None => None,
@@ -64,7 +71,7 @@ fn registered(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<Own
 }
 
 /// Reads pieces until the pipe ends or nobody listens.
-async fn pass_on(descriptor: AsyncFd<OwnedFd>, sender: mpsc::Sender<(Stream, Bytes)>) {
+async fn pass_on(descriptor: AsyncFd<OwnedFd>, sender: &mpsc::Sender<(Stream, Bytes)>) {
     let mut buffer = BytesMut::new();
     loop {
         while let Some(piece) = take_piece(&mut buffer) {
@@ -191,7 +198,7 @@ mod tests {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
         let descriptor = registered(reader, Interest::READABLE).unwrap();
         let (sender, mut output) = mpsc::channel(1);
-        tokio::spawn(pass_on(descriptor, sender));
+        tokio::spawn(async move { pass_on(descriptor, &sender).await });
         rustix::io::write(&writer, b"\x01\0\0\0\x01a").unwrap();
         assert_eq!(
             output.recv().await,

@@ -104,7 +104,7 @@ fn measure(
             match open_directory(directory, &name) {
                 Ok(below) => {
                     bytes =
-                        bytes.saturating_add(measure(&below, &path.join(&name), depth + 1, seen)?)
+                        bytes.saturating_add(measure(&below, &path.join(&name), depth + 1, seen)?);
                 }
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(source) => {
@@ -145,7 +145,7 @@ fn compare(
             changes.push(Change {
                 path: inside.to_string_lossy().into_owned(),
                 kind,
-            })
+            });
         };
         if is_whiteout(&new) {
             // One that hides nothing is left of something made and removed again.

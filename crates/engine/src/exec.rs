@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use model::Id;
 use model::container::TerminalSize;
@@ -14,6 +16,7 @@ use oci_spec::runtime::Process;
 use runtime::keeper::{ProcessKey, ProcessState};
 use runtime::launch::{Exec, Stdio};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::failure::{failure, internal, refused};
 use crate::host::Inner;
@@ -31,10 +34,16 @@ const CANNOT_EXECUTE: i32 = 126;
 /// The exit status of a program that was not found.
 const NOT_FOUND: i32 = 127;
 
+/// How long the end of an exec's output waits for the exec's own end. The keeper tells of it within
+/// milliseconds on an idle machine; a process may also close its output and go on for long.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Every exec that is known.
 #[derive(Debug, Default)]
 pub(crate) struct Execs {
     entries: Mutex<HashMap<String, Entry>>,
+    /// Told of every one that has ended or is forgotten.
+    over: Notify,
 }
 
 #[derive(Debug)]
@@ -178,14 +187,14 @@ impl Execs {
         });
     }
 
-    /// It has ended. Answers the oldest ended ones that are now too many.
-    fn set_ended(&self, id: &str, code: i32) -> Vec<String> {
-        self.with(|entries| {
-            let Some(entry) = entries.get_mut(id) else {
-                return Vec::new();
-            };
+    /// It has ended. Answers the oldest ended ones that are now too many; `None` if
+    /// that was known already.
+    fn set_ended(&self, id: &str, code: i32) -> Option<Vec<String>> {
+        let too_many = self.with(|entries| {
+            let entry = entries.get_mut(id)?;
             let pid = match entry.stage {
-                Stage::Running(pid) | Stage::Ended(pid, _) => pid,
+                Stage::Ended(..) => return None,
+                Stage::Running(pid) => pid,
                 Stage::Prepared | Stage::Starting => 0,
             };
             entry.stage = Stage::Ended(pid, code);
@@ -203,12 +212,44 @@ impl Execs {
             for id in &oldest {
                 entries.remove(id);
             }
-            oldest
+            Some(oldest)
+        });
+        self.over.notify_waiters();
+        too_many
+    }
+
+    /// Waits until it has ended or is forgotten.
+    async fn wait_over(&self, id: &str) {
+        loop {
+            let mut over = pin!(self.over.notified());
+            // What happens from here on is not missed.
+            over.as_mut().enable();
+            let is_over = self.with(|entries| {
+                entries
+                    .get(id)
+                    .is_none_or(|entry| matches!(entry.stage, Stage::Ended(..)))
+            });
+            if is_over {
+                return;
+            }
+            over.await;
+        }
+    }
+
+    /// Those that run, and whose they are.
+    pub(crate) fn running(&self) -> Vec<(Id, String)> {
+        self.with(|entries| {
+            let running = entries
+                .iter()
+                .filter(|(_, entry)| matches!(entry.stage, Stage::Running(_)));
+            running
+                .map(|(id, entry)| (entry.instance, id.clone()))
+                .collect()
         })
     }
 
     fn take_all(&self, instance: Id) -> Vec<String> {
-        self.with(|entries| {
+        let taken = self.with(|entries| {
             let of: Vec<String> = entries
                 .iter()
                 .filter(|(_, entry)| entry.instance == instance)
@@ -218,7 +259,9 @@ impl Execs {
                 entries.remove(id);
             }
             of
-        })
+        });
+        self.over.notify_waiters();
+        taken
     }
 
     fn knows(&self, id: &str) -> bool {
@@ -282,7 +325,9 @@ impl Inner {
                 } else {
                     CANNOT_EXECUTE
                 };
-                self.execs.set_ended(exec, code);
+                if let Some(too_many) = self.execs.set_ended(exec, code) {
+                    self.forget_later(id, too_many);
+                }
                 Err(error)
             }
         }
@@ -312,9 +357,10 @@ impl Inner {
         Ok((spawned.pid, streams))
     }
 
-    /// Streams of a process to be; nothing it prints is lost.
+    /// Streams of a process to be; nothing it prints is lost. Who has seen the end of its output
+    /// asks for its exit status next, so that is known by then.
     pub(crate) async fn exec_streams(
-        &self,
+        self: &Arc<Self>,
         live: &Live,
         exec: &str,
         spec: &ExecSpec,
@@ -326,7 +372,13 @@ impl Inner {
             .await
             .map_err(|error| internal(&error))?;
         let tty = spec.tty;
-        attachment::channels(attached, &keeper, &key, Box::new(move || !tty))
+        let (host, exec) = (Arc::downgrade(self), exec.to_owned());
+        let end = async move {
+            let Some(host) = host.upgrade() else { return };
+            // One that closes its output and goes on does not hold up its reader for ever.
+            drop(tokio::time::timeout(END_PATIENCE, host.execs.wait_over(&exec)).await);
+        };
+        attachment::channels(attached, &keeper, &key, Box::new(move || !tty), end)
             .map_err(|error| internal(&error))
     }
 
@@ -425,7 +477,9 @@ impl Inner {
             self.probes.ended(exec, code);
             return;
         }
-        let too_many = self.execs.set_ended(exec, code);
+        let Some(too_many) = self.execs.set_ended(exec, code) else {
+            return;
+        };
         self.happened(Happening::Exec(id, exec.to_owned(), Some(code)));
         self.forget_later(id, too_many);
     }
@@ -518,6 +572,26 @@ mod tests {
             (status.running, status.pid, status.exit_code),
             (false, 42, Some(0))
         );
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_end_hears_of_it() {
+        let execs = Execs::default();
+        let owner = Id::random();
+        let (ending, forgotten) = (execs.prepare(owner, spec()), execs.prepare(owner, spec()));
+        execs.begin(&ending).unwrap();
+        execs.set_running(&ending, 42);
+        assert_eq!(execs.running(), [(owner, ending.clone())]);
+        let ((), too_many) = tokio::join!(execs.wait_over(&ending), async {
+            execs.set_ended(&ending, 137)
+        });
+        assert_eq!(too_many, Some(Vec::new()));
+        // The first to say how it ended is right.
+        assert_eq!(execs.set_ended(&ending, 255), None);
+        assert_eq!(execs.status(&ending).unwrap().1.exit_code, Some(137));
+        let ((), taken) =
+            tokio::join!(execs.wait_over(&forgotten), async { execs.take_all(owner) });
+        assert_eq!(taken.len(), 2);
     }
 
     #[test]

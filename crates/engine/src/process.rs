@@ -231,7 +231,8 @@ impl Inner {
             let live = host.upgrade().and_then(|host| host.runs.get(id));
             live.is_some_and(|live| live.note.stdin_once && !live.note.tty)
         };
-        attachment::channels(attached, &keeper, &key, Box::new(ends_input))
+        let end = std::future::ready(());
+        attachment::channels(attached, &keeper, &key, Box::new(ends_input), end)
             .map_err(|error| internal(&error))
     }
 

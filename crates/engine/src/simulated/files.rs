@@ -193,7 +193,7 @@ impl Tree {
             walked.push(part);
             match self.resolved(&walked, true) {
                 Some(path) if !self.entries.contains_key(&path) => {
-                    self.insert(path, Content::Directory, 0o755, now)
+                    self.insert(path, Content::Directory, 0o755, now);
                 }
                 _ => {}
             }
