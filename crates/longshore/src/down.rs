@@ -2,16 +2,19 @@
 //! this machine but their files.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use engine::host::{Host, HostConfig};
-use rustix::process::{Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::lock::Lock;
 
 /// How long the daemon may take to end its open requests.
-const DAEMON_ENDS_WITHIN: Duration = Duration::from_secs(20);
+const DAEMON_ENDS_WITHIN: Timespec = Timespec {
+    tv_sec: 20,
+    tv_nsec: 0,
+};
 
 /// Ends everything; a data directory in which nothing runs is fine.
 pub(crate) fn run(data_dir: &Path) -> Result<()> {
@@ -46,17 +49,14 @@ fn end_daemon(data_dir: &Path) -> Result<()> {
     let Some(pid) = Lock::holder(data_dir)? else {
         return Ok(());
     };
-    kill_process(pid, Signal::TERM)
-        .with_context(|| format!("stop the daemon, process {}", pid.as_raw_nonzero()))?;
-    let deadline = Instant::now() + DAEMON_ENDS_WITHIN;
-    while Lock::holder(data_dir)?.is_some() {
-        if Instant::now() > deadline {
-            bail!(
-                "the daemon, process {}, does not end; its log may say why",
-                pid.as_raw_nonzero()
-            );
-        }
-        std::thread::sleep(Duration::from_millis(5));
+    let number = pid.as_raw_nonzero();
+    let stop = || format!("stop the daemon, process {number}");
+    let process = pidfd_open(pid, PidfdFlags::empty()).with_context(stop)?;
+    kill_process(pid, Signal::TERM).with_context(stop)?;
+    // Its end, not the lock's: it has the image store open a moment longer.
+    let mut ended = [PollFd::new(&process, PollFlags::IN)];
+    if poll(&mut ended, Some(&DAEMON_ENDS_WITHIN)).with_context(stop)? == 0 {
+        bail!("the daemon, process {number}, does not end; its log may say why");
     }
     Ok(())
 }
