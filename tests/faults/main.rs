@@ -1,4 +1,5 @@
 //! The daemon killed, stopped and taken down: what must survive, and what must not be left.
 
 mod crash;
+mod disk_full;
 mod down;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
+use crate::disk::Disk;
 use crate::docker::Docker;
 use crate::leftovers::Snapshot;
 use crate::setting;
@@ -40,6 +41,8 @@ impl Kind {
 pub struct Daemon {
     kind: Kind,
     binary: PathBuf,
+    // Unmounted before the directory around it is removed.
+    disk: Option<Disk>,
     dir: TempDir,
     listen: String,
     prefix: String,
@@ -76,23 +79,44 @@ impl Daemon {
         Self::start_as(Kind::Longshore, binary)
     }
 
+    /// Starts our daemon with its data directory on a small file system, which goes with it.
+    ///
+    /// # Errors
+    /// When it cannot be mounted, or the daemon does not answer in time.
+    pub fn start_on(kind: Kind, bytes: u64) -> Result<Self> {
+        let binary = if kind == Kind::Longshore {
+            binary()?
+        } else {
+            PathBuf::new()
+        };
+        let mut daemon = Self::new(kind, &binary)?;
+        daemon.disk = Some(Disk::mount(&daemon.data_dir(), bytes)?);
+        daemon.up()?;
+        Ok(daemon)
+    }
+
     fn start_as(kind: Kind, binary: &Path) -> Result<Self> {
+        let mut daemon = Self::new(kind, binary)?;
+        daemon.up()?;
+        Ok(daemon)
+    }
+
+    fn new(kind: Kind, binary: &Path) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let unique = (std::process::id() % 3000) * 8 + number % 8;
         let dir = tempfile::Builder::new()
             .prefix("longshore-test-")
             .tempdir()?;
-        let mut daemon = Self {
+        Ok(Self {
             kind,
             binary: binary.to_owned(),
             dir,
             listen: format!("127.0.0.1:{}", 20_000 + unique),
             prefix: format!("t{unique:04x}"),
             child: None,
-        };
-        daemon.up()?;
-        Ok(daemon)
+            disk: None,
+        })
     }
 
     /// Starts the process, which must not run, and waits until it answers.

@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod daemon;
+pub mod disk;
 pub mod docker;
 pub mod image;
 pub mod leftovers;
