@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 
 use tests::daemon::{Daemon, Kind};
 use tests::docker::{Answer, Docker};
@@ -15,14 +14,11 @@ const DISK: u64 = 96 * 1024 * 1024;
 /// What the system says of a full disk, in words that each daemon has somewhere in its message.
 const FULL: [&str; 2] = ["no space left on device", "the disk is full"];
 
-/// Writes until nothing more fits. Answers the file, whose removal makes room.
-fn fill(dir: &Path) -> PathBuf {
-    let path = dir.join("filler");
-    let mut file = File::create(&path).unwrap();
+/// Writes until nothing more fits.
+fn fill(mut file: File) {
     for size in [1 << 20, 4096, 1] {
         while file.write_all(&vec![0; size]).is_ok() {}
     }
-    path
 }
 
 #[track_caller]
@@ -43,7 +39,7 @@ fn listed(docker: &Docker) -> [String; 3] {
 
 #[test]
 fn a_full_disk_is_told_and_outlived() {
-    let mut daemon = Daemon::start_on(Kind::wanted(), DISK).unwrap();
+    let mut daemon = Daemon::start_on(Kind::Longshore, DISK).unwrap();
     let docker = daemon.docker();
     import_busybox(&docker).unwrap();
     docker
@@ -63,7 +59,8 @@ fn a_full_disk_is_told_and_outlived() {
     docker.run(&["save", "-o", saved, "busybox"]).ok();
     let before = listed(&docker);
 
-    let filler = fill(&daemon.data_dir());
+    let filler = daemon.data_dir().join("filler");
+    fill(File::create(&filler).unwrap());
     is_refused(&docker.run_with_input(&["import", "-", "full"], &busybox_rootfs().unwrap()));
     // Everything that must be remembered fails until something is freed, however small it is.
     let mut refused = 0;
