@@ -164,6 +164,9 @@ pub(crate) fn container_in_stages(
             .map_err(refused("load the init program"))?,
     };
     let proc = Proc::open().map_err(|error| StartError::internal(&error))?;
+    let (status, report) = pipe()?;
+    let mut reporter = Reporter::new(report);
+    reporter.ended("plan");
     let mappings = if namespaces.new_user() {
         let mappings = Mappings::new(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref());
         Some(mappings.map_err(|error| StartError::invalid(&error))?)
@@ -178,6 +181,7 @@ pub(crate) fn container_in_stages(
         };
         StartError::caused(kind, &error)
     })?;
+    reporter.ended("limits");
     let (mut sources, mut mapped, mut release) = (None, None, None);
     if let Some(mappings) = mappings {
         let users = mappings
@@ -202,7 +206,6 @@ pub(crate) fn container_in_stages(
         let (read, write) = pipe()?;
         (mapped, release) = (Some(read), Some(write));
     }
-    let (status, report) = pipe()?;
     let birth = child::Birth {
         launch,
         linux,
@@ -222,7 +225,7 @@ pub(crate) fn container_in_stages(
         .as_ref()
         .map(|fd| Joined::Namespace(fd.as_fd()));
     let child = born(&proc, pid_namespace, namespaces.new, &entry, move || {
-        child::live(birth, Reporter::new(report))
+        child::live(birth, reporter)
     })?;
     if let (Some(mappings), Some(release)) = (mappings, release) {
         mappings
