@@ -1,5 +1,11 @@
 //! The server over a real socket: hijacked connections, headers before bodies, clients that leave.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 use std::time::Duration;
 
 use axum::Router;

@@ -42,7 +42,7 @@ impl Parser {
     fn known_shape(&mut self, record: &[u8]) -> Option<LogLine> {
         let rest = record.strip_prefix(BEGIN)?.strip_suffix(b"\"}")?;
         let (rest, time) = rest.split_at(memchr::memrchr(b'"', rest)?);
-        let rest = rest.strip_suffix(&TIME[..])?;
+        let rest = rest.strip_suffix(TIME)?;
         let (text, stream) = match rest.strip_suffix(STDOUT) {
             Some(text) => (text, Stream::Stdout),
             None => (rest.strip_suffix(STDERR)?, Stream::Stderr),
@@ -133,7 +133,7 @@ mod tests {
         for record in [
             format!(r#"{{"log":"x","stream":"stdout","attrs":{{"tag":"a"}},"time":"{time}"}}"#),
             format!(r#"{{"time":"{time}", "stream":"stdout", "log":"x"}}"#),
-            format!(r#"{{"log":"x","stream":"stdout","time":"2026-01-02T04:04:05+01:00"}}"#),
+            r#"{"log":"x","stream":"stdout","time":"2026-01-02T04:04:05+01:00"}"#.to_owned(),
         ] {
             let line = parse(&record).unwrap_or_else(|| panic!("{record}"));
             assert_eq!(
