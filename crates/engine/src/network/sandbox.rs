@@ -124,13 +124,11 @@ impl Inner {
         first: Pair,
         bridges: &[Bridge],
     ) -> Result<(), NetworkError> {
-        // Loopback only: the pair is not wanted.
+        // Loopback only. The pair goes at once: nothing may see it inside.
         if live.record.interfaces.is_empty() {
-            self.reaper.hand_over(Remains {
-                interfaces: vec![first.outer.index],
-                namespace: None,
-            });
-            return Ok(());
+            let mut batch = Batch::default();
+            batch.delete_link(&first.outer.name);
+            return self.host().run(batch);
         }
         let mut pairs = vec![first];
         for at in 0..live.record.interfaces.len() {
