@@ -110,7 +110,11 @@ impl Inner {
 
     fn thaw(&self, live: &Live) -> Result<(), Failure> {
         match live.state() {
-            State::Paused => self.freeze(live, false),
+            // One that was killed while frozen may be gone already, with its cgroup.
+            State::Paused => match self.freeze(live, false) {
+                Err(_) if live.started().is_none_or(|(pid, _)| !is_there(pid)) => Ok(()),
+                answer => answer,
+            },
             State::Running | State::Exited(_) => Ok(()),
         }
     }
@@ -285,4 +289,9 @@ impl Inner {
             }
         }
     }
+}
+
+/// Whether a process of the host exists, reaped or not yet.
+fn is_there(pid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
 }
