@@ -19,6 +19,10 @@ use crate::start::status;
 
 /// How long output is waited for after its process has ended, when somebody else holds the pipe.
 const DRAIN: Duration = Duration::from_secs(2);
+/// Pause before the count of the killed is looked at again.
+const OOM_PAUSE: Duration = Duration::from_millis(10);
+/// Looks at that count after a signal that it does not account for: a second of them.
+const OOM_LOOKS: u8 = 100;
 /// Pause before a cgroup that is still busy is tried again.
 const REMOVAL_PAUSE: Duration = Duration::from_millis(20);
 /// Tries before it is left alone. The kernel needs milliseconds.
@@ -95,6 +99,7 @@ impl Server {
             return;
         };
         let caller = starting.caller;
+        let is_watched = process.is_watched();
         let mut reader = status::Reader::default();
         reader.feed(&starting.report);
         match reader.finish() {
@@ -106,6 +111,10 @@ impl Server {
                     phases,
                 };
                 self.answer(caller, Answer::Spawned(spawned));
+                // Memory may have run out before it was watched.
+                if is_watched {
+                    self.look_for_oom_kills(number);
+                }
             }
             Err(error) => {
                 // It is about to exit by itself; then it is answered, and nothing is left.
@@ -127,11 +136,32 @@ impl Server {
             // What it says does not matter, only that it is read.
             _ = rustix::io::read(watch, &mut [0; 64]);
         }
+        // Version 1 signals before it kills, so that the kill may not be counted yet.
+        let is_looking = std::mem::replace(&mut cgroup.oom_looks, OOM_LOOKS) > 0;
+        if !is_looking {
+            self.look_for_oom_kills(number);
+        }
+    }
+
+    /// Tells of kills that nobody was told of, or looks again.
+    pub(super) fn look_for_oom_kills(&mut self, number: u32) {
+        let Some(process) = self.processes.get_mut(&number) else {
+            return;
+        };
+        let Some(cgroup) = &mut process.cgroup else {
+            return;
+        };
         if cgroup.new_oom_kills() > 0 {
+            cgroup.oom_looks = 0;
             let event = KeeperEvent::Oom {
                 key: process.key.clone(),
             };
             self.tell_everyone(&Notice::Event(event));
+            return;
+        }
+        cgroup.oom_looks = cgroup.oom_looks.saturating_sub(1);
+        if cgroup.oom_looks > 0 {
+            self.set_timer(OOM_PAUSE, Timer::Oom(number));
         }
     }
 
@@ -165,7 +195,7 @@ impl Server {
     }
 
     fn ended(&mut self, number: u32, code: i32) {
-        self.on_oom(number);
+        self.look_for_oom_kills(number);
         let Some(process) = self.processes.get_mut(&number) else {
             return;
         };

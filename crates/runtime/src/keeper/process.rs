@@ -47,6 +47,8 @@ pub(super) struct Group {
     pub(super) watch: Option<OwnedFd>,
     /// Processes killed for want of memory, as far as everyone was told.
     pub(super) oom_kills: u64,
+    /// How often that count is looked at again, after a signal that it does not account for.
+    pub(super) oom_looks: u8,
 }
 
 impl Group {
@@ -70,6 +72,7 @@ impl Group {
             path,
             watch,
             oom_kills,
+            oom_looks: 0,
         }
     }
 
@@ -138,6 +141,13 @@ impl Process {
             self.stage,
             Stage::Starting(_) | Stage::Failed(..) | Stage::Running | Stage::Draining(_)
         )
+    }
+
+    /// Whether someone waits for its memory to run out.
+    pub(super) fn is_watched(&self) -> bool {
+        self.cgroup
+            .as_ref()
+            .is_some_and(|cgroup| cgroup.watch.is_some())
     }
 
     /// As clients see it; `None` while it is none of their business.

@@ -80,6 +80,8 @@ pub(super) enum Timer {
     Drained(u32),
     /// Logs may be idle.
     IdleLogs,
+    /// A process may have been killed for want of memory.
+    Oom(u32),
     /// Cgroups may be gone.
     Removals,
     /// There may be descriptors again.
@@ -262,6 +264,7 @@ impl Server {
             match timer {
                 Timer::Drained(number) => self.drained(number),
                 Timer::IdleLogs => self.close_idle_logs(),
+                Timer::Oom(number) => self.look_for_oom_kills(number),
                 Timer::Removals => self.try_removals(),
                 Timer::Accept => self.accept_again(),
                 // It has woken the loop, which looks at the time.
