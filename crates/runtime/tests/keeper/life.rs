@@ -201,7 +201,10 @@ async fn what_makes_no_sense_is_refused() {
 #[tokio::test]
 async fn running_out_of_memory_is_told_when_it_happens_and_with_the_exit() {
     let scene = Scene::new().await;
-    let mut launch = scene.launch("box", "dd if=/dev/zero of=/dev/null bs=64M; read line; exit 3");
+    let mut launch = scene.launch(
+        "box",
+        "dd if=/dev/zero of=/dev/null bs=64M; read line; exit 3",
+    );
     let memory = LinuxMemoryBuilder::default()
         .limit(16 << 20)
         .build()
