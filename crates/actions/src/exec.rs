@@ -82,6 +82,18 @@ pub async fn start(
     Ok(streams)
 }
 
+/// A client let go of an exec's streams, which ends nothing else.
+pub fn detached(cloud: &Cloud, caller: &Caller, id: Id, exec: &str) {
+    // An instance that is gone has nothing to tell of.
+    if let Ok(view) = instance::get(cloud, caller, id) {
+        let mut event = instance_event(&view.instance, Action::ExecDetached);
+        event
+            .attributes
+            .insert("execID".to_owned(), exec.to_owned());
+        cloud.observer.tell(event);
+    }
+}
+
 /// Sets the size of an exec's terminal.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::event::Action;
 use model::instance::{Attachment, Instance, NetworkMode};
-use model::network::{Cidr, Driver, Network, NetworkSpec, Subnet};
+use model::network::{Cidr, Driver, Network, NetworkSpec, NetworkStatus, Subnet};
 use model::node::Node;
 use model::{Id, Meta, Project};
 
@@ -48,12 +48,40 @@ pub struct NewSubnet {
     pub reserved: BTreeMap<String, IpAddr>,
 }
 
-/// Makes a network.
+/// Makes a network, and waits until its node has made it.
 ///
 /// # Errors
-/// [`ErrorKind::AlreadyExists`] when the name is taken, [`ErrorKind::Conflict`] when a range
-/// overlaps another network's, [`ErrorKind::Invalid`] when an address lies outside its range.
+/// [`ErrorKind::AlreadyExists`] when the name is taken, [`ErrorKind::Forbidden`] when a range
+/// overlaps another network's, [`ErrorKind::Invalid`] when an address lies outside its range, and
+/// what the node says; nothing is kept then.
 pub async fn create(cloud: &Cloud, caller: &Caller, new: NewNetwork) -> Result<Id, ActionError> {
+    let network = planned(cloud, caller, new)?;
+    let id = network.meta.id;
+    let waiter = cloud.observer.waiter(id);
+    let mut transaction = cloud.store.transaction();
+    transaction.insert(id, network.clone());
+    let committed = cloud.commit(transaction).await?;
+    let made = waiter.until(|| {
+        let status = cloud.store.get::<NetworkStatus>(id)?;
+        Some(status.value.error.clone().map_or(Ok(()), Err))
+    });
+    let (made, flushed) = tokio::join!(
+        instance::within(NODE_ANSWERS_WITHIN, made),
+        durable(committed.durable)
+    );
+    if let Err(error) = made.and_then(|made| made.map_err(ActionError::from)) {
+        delete(cloud, id).await?;
+        return Err(error);
+    }
+    flushed?;
+    cloud
+        .observer
+        .tell(network_event(&network, Action::Created));
+    Ok(id)
+}
+
+/// The network to make, with its ranges chosen.
+fn planned(cloud: &Cloud, caller: &Caller, new: NewNetwork) -> Result<Network, ActionError> {
     let mut spec = new.spec;
     spec.subnets = Vec::new();
     for subnet in new.subnets {
@@ -88,18 +116,11 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewNetwork) -> Result<I
     let mut meta = Meta::new(new.name, caller.project.clone(), cloud.now());
     meta.labels = new.labels;
     meta.finalizers.push(model::meta::NODE_FINALIZER.to_owned());
-    let network = Network { meta, spec };
-    let id = network.meta.id;
-    let mut transaction = cloud.store.transaction();
-    transaction.insert(id, network.clone());
-    cloud.commit_durably(transaction).await?;
-    cloud
-        .observer
-        .tell(network_event(&network, Action::Created));
-    Ok(id)
+    Ok(Network { meta, spec })
 }
 
-/// Makes the networks that every installation has, unless they exist.
+/// Makes the networks that every installation has, unless they exist. What the node makes of them
+/// is not waited for: an installation without its default network can still be looked at.
 ///
 /// # Errors
 /// When the store fails or no range is free.
@@ -147,7 +168,10 @@ pub async fn ensure_predefined(
             ipv6: false,
             subnets: subnets.into_iter().collect(),
         };
-        create(cloud, &caller, new).await?;
+        let network = planned(cloud, &caller, new)?;
+        let mut transaction = cloud.store.transaction();
+        transaction.insert(network.meta.id, network);
+        cloud.commit_durably(transaction).await?;
     }
     Ok(())
 }
@@ -248,11 +272,16 @@ pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
             ),
         ));
     }
+    delete(cloud, id).await
+}
+
+/// Has a network removed by its node, and waits until it is gone; a missing one is no error.
+async fn delete(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
     let waiter = cloud.observer.waiter(id);
     let now = cloud.now();
-    let found = cloud.store.get::<Network>(id).ok_or_else(|| {
-        ActionError::new(ErrorKind::NotFound, format!("network {name} not found"))
-    })?;
+    let Some(found) = cloud.store.get::<Network>(id) else {
+        return Ok(());
+    };
     let mut marked = Network::clone(&found.value);
     marked.meta.deleted_at.get_or_insert(now);
     let mut transaction = cloud.store.transaction();

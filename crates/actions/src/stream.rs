@@ -28,6 +28,16 @@ pub async fn attach(
     Ok(streams)
 }
 
+/// A client let go of its streams, which ends nothing else.
+pub fn detached(cloud: &Cloud, caller: &Caller, id: Id) {
+    // An instance that is gone has nothing to tell of.
+    if let Ok(view) = instance::get(cloud, caller, id) {
+        cloud
+            .observer
+            .tell(instance_event(&view.instance, Action::Detached));
+    }
+}
+
 /// Sets the size of its terminal.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::container::MountSource;
 use model::event::Action;
-use model::volume::{Volume, VolumeSpec};
+use model::volume::{Volume, VolumeSpec, VolumeStatus};
 use model::{Id, Meta};
 
 use crate::instance::View;
@@ -30,10 +30,12 @@ pub struct NewVolume {
     pub options: BTreeMap<String, String>,
 }
 
-/// Makes a volume, or answers the one of that name where it is made alike.
+/// Makes a volume, or answers the one of that name where it is made alike. Waits until its node
+/// has made it.
 ///
 /// # Errors
-/// [`ErrorKind::Conflict`] when one of that name has other options.
+/// [`ErrorKind::Conflict`] when one of that name has other options, and what the node says; nothing
+/// is kept then.
 pub async fn create(
     cloud: &Cloud,
     caller: &Caller,
@@ -43,14 +45,7 @@ pub async fn create(
     let name = new
         .name
         .unwrap_or_else(|| format!("{}{}", Id::random().simple(), Id::random().simple()));
-    if name.len() > LONGEST_NAME {
-        return Err(ActionError::new(
-            ErrorKind::Invalid,
-            format!(
-                "create {name}: volume name is too long, at most {LONGEST_NAME} bytes are allowed"
-            ),
-        ));
-    }
+    check_name(&name)?;
     if let Ok(known) = get(cloud, caller, &name) {
         return alike(known, &new.options);
     }
@@ -63,19 +58,44 @@ pub async fn create(
         origin: BTreeMap::new(),
     };
     let volume = Volume { meta, spec };
+    let id = volume.meta.id;
+    let waiter = cloud.observer.waiter(id);
     let mut transaction = cloud.store.transaction();
-    transaction.insert(volume.meta.id, volume.clone());
-    match cloud.commit_durably(transaction).await {
-        Ok(()) => {
-            cloud.observer.tell(volume_event(&volume, Action::Created));
-            Ok(Arc::new(volume))
-        }
+    transaction.insert(id, volume.clone());
+    let committed = match cloud.commit(transaction).await {
+        Ok(committed) => committed,
         // Somebody else made it meanwhile.
         Err(error) if error.kind == ErrorKind::AlreadyExists => {
-            alike(get(cloud, caller, &name)?, &new.options)
+            return alike(get(cloud, caller, &name)?, &new.options);
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
+    };
+    let made = waiter.until(|| {
+        let status = cloud.store.get::<VolumeStatus>(id)?;
+        Some(status.value.error.clone().map_or(Ok(()), Err))
+    });
+    let (made, flushed) = tokio::join!(
+        instance::within(NODE_ANSWERS_WITHIN, made),
+        durable(committed.durable)
+    );
+    if let Err(error) = made.and_then(|made| made.map_err(ActionError::from)) {
+        delete(cloud, id).await?;
+        return Err(error);
     }
+    flushed?;
+    cloud.observer.tell(volume_event(&volume, Action::Created));
+    Ok(Arc::new(volume))
+}
+
+/// Refuses a name that no directory can have.
+pub(crate) fn check_name(name: &str) -> Result<(), ActionError> {
+    if name.len() <= LONGEST_NAME {
+        return Ok(());
+    }
+    Err(ActionError::new(
+        ErrorKind::Invalid,
+        format!("create {name}: volume name is too long, at most {LONGEST_NAME} bytes are allowed"),
+    ))
 }
 
 fn alike(
@@ -174,7 +194,15 @@ pub async fn remove(
             format!("remove {name}: volume is in use - [{}]", users.join(", ")),
         ));
     }
+    delete(cloud, id).await
+}
+
+/// Has a volume removed by its node, and waits until it is gone; a missing one is no error.
+async fn delete(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
     let waiter = cloud.observer.waiter(id);
+    let Some(found) = cloud.store.get::<Volume>(id) else {
+        return Ok(());
+    };
     let mut marked = Volume::clone(&found.value);
     marked.meta.deleted_at.get_or_insert(cloud.now());
     let mut transaction = cloud.store.transaction();

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use engine::Engine;
 use model::instance::Failure;
 use model::meta::NODE_FINALIZER;
-use model::network::{Driver, Network};
+use model::network::{Driver, Network, NetworkStatus};
 use model::{Id, Kind};
 use store::runner::Next;
-use store::{Change, Store};
+use store::{Change, CommitError, Part, Store};
 
 use crate::ReconcileError;
 
@@ -52,6 +52,20 @@ impl Reconciler {
             ensured,
         }
     }
+
+    /// Writes down what came of making it, unless that is known.
+    async fn note(&self, id: Id, error: Option<&Failure>) -> Result<(), CommitError> {
+        let status = NetworkStatus {
+            error: error.cloned(),
+        };
+        let known = self.store.get::<NetworkStatus>(id);
+        if known.is_some_and(|known| *known.value == status) {
+            return Ok(());
+        }
+        let mut batch = self.store.transaction();
+        batch.put(id, status);
+        self.store.commit(batch).await.map(drop)
+    }
 }
 
 impl store::runner::Reconciler for Reconciler {
@@ -68,7 +82,8 @@ impl store::runner::Reconciler for Reconciler {
     }
 
     fn concerns(&self, change: &Change) -> Vec<Id> {
-        if change.kind == Kind::Network && !change.deleted {
+        // The status is written here.
+        if change.kind == Kind::Network && change.part == Part::Desired && !change.deleted {
             vec![change.id]
         } else {
             Vec::new()
@@ -81,8 +96,9 @@ impl store::runner::Reconciler for Reconciler {
         };
         let network = &found.value;
         if network.meta.deleted_at.is_none() {
-            let ensured = self.ensured.ensure(&*self.engine, network).await;
-            ensured.map_err(ReconcileError::engine("make a network on this node"))?;
+            let made = self.ensured.ensure(&*self.engine, network).await;
+            self.note(id, made.as_ref().err()).await?;
+            made.map_err(ReconcileError::engine("make a network on this node"))?;
             return Ok(Next::Change);
         }
         if !network
@@ -104,7 +120,9 @@ impl store::runner::Reconciler for Reconciler {
             .retain(|finalizer| finalizer != NODE_FINALIZER);
         let mut batch = self.store.transaction();
         if rest.meta.finalizers.is_empty() {
-            batch.delete::<Network>(id, Some(found.revision));
+            batch
+                .delete::<Network>(id, Some(found.revision))
+                .delete::<NetworkStatus>(id, None);
         } else {
             batch.update(id, found.revision, rest);
         }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use engine::Engine;
 use model::container::MountSource;
-use model::instance::Instance;
+use model::instance::{Failure, Instance};
 use model::meta::NODE_FINALIZER;
-use model::volume::Volume;
+use model::volume::{Volume, VolumeStatus};
 use model::{Id, Kind};
 use store::runner::Next;
-use store::{Change, Part, Store};
+use store::{Change, CommitError, Part, Store};
 
 use crate::ReconcileError;
 
@@ -30,6 +30,20 @@ impl Reconciler {
             found.value.meta.project == volume.meta.project
                 && volume_names(&found.value).any(|name| *name == volume.meta.name)
         })
+    }
+
+    /// Writes down what came of making it, unless that is known.
+    async fn note(&self, id: Id, error: Option<&Failure>) -> Result<(), CommitError> {
+        let status = VolumeStatus {
+            error: error.cloned(),
+        };
+        let known = self.store.get::<VolumeStatus>(id);
+        if known.is_some_and(|known| *known.value == status) {
+            return Ok(());
+        }
+        let mut batch = self.store.transaction();
+        batch.put(id, status);
+        self.store.commit(batch).await.map(drop)
     }
 }
 
@@ -61,7 +75,8 @@ impl store::runner::Reconciler for Reconciler {
 
     fn concerns(&self, change: &Change) -> Vec<Id> {
         match (change.kind, change.part, change.deleted) {
-            (Kind::Volume, _, false) => vec![change.id],
+            // The status is written here.
+            (Kind::Volume, Part::Desired, false) => vec![change.id],
             // Its volumes may have waited for its end.
             (Kind::Instance, Part::Desired, true) => change
                 .value::<Instance>()
@@ -84,6 +99,7 @@ impl store::runner::Reconciler for Reconciler {
         let volume = &found.value;
         if volume.meta.deleted_at.is_none() {
             let made = self.engine.ensure_volume(volume).await;
+            self.note(id, made.as_ref().err()).await?;
             made.map_err(ReconcileError::engine("make a volume on this node"))?;
             return Ok(Next::Change);
         }
@@ -103,7 +119,9 @@ impl store::runner::Reconciler for Reconciler {
             .retain(|finalizer| finalizer != NODE_FINALIZER);
         let mut batch = self.store.transaction();
         if rest.meta.finalizers.is_empty() {
-            batch.delete::<Volume>(id, Some(found.revision));
+            batch
+                .delete::<Volume>(id, Some(found.revision))
+                .delete::<VolumeStatus>(id, None);
         } else {
             batch.update(id, found.revision, rest);
         }

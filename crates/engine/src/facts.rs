@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use model::network::Cidr;
 
+use crate::spec::capability;
+
 /// Which cgroup hierarchy limits are set in: 1 or 2.
 #[must_use]
 pub fn cgroup_version() -> u8 {
@@ -14,6 +16,16 @@ pub fn cgroup_version() -> u8 {
     } else {
         1
     }
+}
+
+/// Capabilities that root does not have on this machine, by kernel name.
+#[must_use]
+pub fn missing_capabilities() -> Vec<String> {
+    let own = capability::of_this_host();
+    let missing = capability::ALL
+        .into_iter()
+        .filter(|capability| !own.contains(capability));
+    missing.map(capability::name).collect()
 }
 
 /// IPv4 ranges to which this machine has a route by an interface that is not ours.

@@ -369,11 +369,15 @@ impl Engine for Host {
     }
 
     async fn stat_path(&self, id: Id, path: &str) -> Result<PathStat, Failure> {
+        let _turn = self.inner.turn_unless_running(id).await;
         crate::archive::stat(self.inner.view(id)?, path).await
     }
 
     async fn read_archive(&self, id: Id, path: &str) -> Result<(PathStat, Archive), Failure> {
-        crate::archive::read(self.inner.view(id)?, path).await
+        let turn = self.inner.turn_unless_running(id).await;
+        let view = self.inner.view(id)?;
+        drop(turn);
+        crate::archive::read(view, path).await
     }
 
     async fn write_archive(
@@ -383,6 +387,7 @@ impl Engine for Host {
         archive: Archive,
         options: ExtractOptions,
     ) -> Result<(), Failure> {
+        let _turn = self.inner.turn_unless_running(id).await;
         crate::archive::write(self.inner.view(id)?, path, archive, options).await
     }
 

@@ -14,6 +14,7 @@ use rooted::{Root, RootedError};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::HostPaths;
 use crate::archive::{MountPoint, View};
@@ -213,6 +214,15 @@ impl Inner {
                 format!("No such container: {}", id.simple()),
             )
         })
+    }
+
+    /// The turn of an instance that does not run, so that it is not started while something is
+    /// written below its layers; none where a process has them.
+    pub(crate) async fn turn_unless_running(&self, id: Id) -> Option<OwnedMutexGuard<()>> {
+        if self.runs.running(id).is_some() {
+            return None;
+        }
+        Some(self.runs.turn(id).await)
     }
 
     /// An instance's root as it is copied to and from: of a running one with its mounts, of another

@@ -64,8 +64,6 @@ pub struct Started {
     pub endpoints: Vec<Endpoint>,
     /// Ports of the node in use now.
     pub ports: Vec<BoundPort>,
-    /// What was asked for and left out because this node cannot do it.
-    pub warnings: Vec<String>,
 }
 
 /// What a node finds when its agent starts.

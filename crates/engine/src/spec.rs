@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 
 use model::container::{ContainerSpec, LogConfig};
 use model::instance::{Instance, NamespaceMode, NetworkMode};
-use model::security::{Seccomp, Security, UserNamespace};
+use model::security::{MASKED_PATHS, READ_ONLY_PATHS, Seccomp, Security, UserNamespace};
 use oci_spec::runtime::{
     Capabilities, Linux, LinuxCapabilities, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace,
     LinuxNamespaceBuilder, LinuxNamespaceType, Process, Root, Spec, User,
@@ -24,29 +24,6 @@ use runtime::launch::{Launch, LogTarget, Rootfs, Stdio};
 
 use crate::directory::InstanceDirectory;
 
-/// Paths hidden from a container. Source: moby, `daemon/pkg/oci/defaults.go`.
-const MASKED: [&str; 12] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-/// Paths that a container can only read. Source: as [`MASKED`].
-const READ_ONLY: [&str; 5] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
 /// Version of the specification that is followed.
 const OCI_VERSION: &str = "1.3.0";
 
@@ -284,7 +261,7 @@ fn linux(
         None if security.privileged => Vec::new(),
         None => default.to_vec(),
     };
-    let read_only = READ_ONLY.map(str::to_owned);
+    let read_only = READ_ONLY_PATHS.map(str::to_owned);
     let mappings = id_mappings(&security.user_namespace);
     let mut linux = Linux::default();
     linux
@@ -360,7 +337,7 @@ fn id_mappings(user_namespace: &UserNamespace) -> Option<Vec<LinuxIdMapping>> {
 fn default_masked() -> &'static [String] {
     static MASKED_HERE: OnceLock<Vec<String>> = OnceLock::new();
     MASKED_HERE.get_or_init(|| {
-        let mut masked: Vec<String> = MASKED.map(str::to_owned).into();
+        let mut masked: Vec<String> = MASKED_PATHS.map(str::to_owned).into();
         // Timing side channels (moby advisory GHSA-6fw5-f8r9-fgfm).
         for cpu in possible_cpus() {
             let path = format!("/sys/devices/system/cpu/cpu{cpu}/thermal_throttle");

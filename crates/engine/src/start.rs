@@ -14,7 +14,6 @@ use model::Id;
 use model::container::ContainerSpec;
 use model::instance::{Endpoint, Failure, FailureKind, Instance, NamespaceMode, NetworkMode, Run};
 use model::network::Network;
-use oci_spec::runtime::Capabilities;
 use runtime::cgroup::Cgroup;
 use runtime::launch::{Launch, StartError, StartErrorKind};
 
@@ -113,7 +112,6 @@ impl Inner {
                     at,
                     endpoints,
                     ports,
-                    warnings: warnings(container),
                 })
             }
             Err(error) => {
@@ -180,7 +178,6 @@ impl Inner {
             at,
             endpoints,
             ports,
-            warnings: Vec::new(),
         })
     }
 
@@ -401,29 +398,6 @@ fn share_memory(
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
     rustix::mount::mount("shm", &path, "tmpfs", flags, options.as_c_str())
         .map_err(|errno| failed(errno.into()))
-}
-
-/// Capabilities that were asked for and that this host itself does not have.
-fn warnings(container: &ContainerSpec) -> Vec<String> {
-    if !capability::takes_what_there_is(&container.security) {
-        return Vec::new();
-    }
-    let Ok(granted) = capability::granted(&container.security) else {
-        return Vec::new();
-    };
-    let missing: Capabilities = granted
-        .difference(capability::of_this_host())
-        .copied()
-        .collect();
-    let mut names: Vec<String> = missing.into_iter().map(capability::name).collect();
-    names.sort();
-    if names.is_empty() {
-        return Vec::new();
-    }
-    vec![format!(
-        "This node itself lacks {}; the container runs without.",
-        names.join(", ")
-    )]
 }
 
 /// Why the keeper could not start a process, as a failure.

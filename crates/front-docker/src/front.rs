@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use edge::observe::RequestId;
 use http::request::Parts;
 use model::Project;
+use serde::de::DeserializeOwned;
 
 use crate::Settings;
 use crate::error::ApiError;
@@ -28,6 +29,20 @@ pub(crate) struct At {
     pub(crate) caller: Caller,
     pub(crate) version: Version,
     pub(crate) form: Form,
+}
+
+/// Parts of the path, as [`axum::extract::Path`], refused in this API's envelope.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        axum::extract::Path::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Path(value)| Self(value))
+            .map_err(|rejection| ApiError::invalid(rejection.body_text()))
+    }
 }
 
 impl FromRequestParts<Front> for At {

@@ -73,11 +73,16 @@ pub(crate) async fn document(request: Request) -> Result<Option<Value>, ApiError
 
 /// Gives a document its shape.
 pub(crate) fn shape<T: Shape>(document: Value) -> Result<T, ApiError> {
+    shape_of(T::NAME, document)
+}
+
+/// As [`shape`], where the shape is part of a document of another name.
+pub(crate) fn shape_of<T: DeserializeOwned>(name: &str, document: Value) -> Result<T, ApiError> {
     edge::body::shape(document).map_err(|error| match error {
         JsonError::Syntax(error) => ApiError::invalid(format!("invalid JSON: {error}")),
         JsonError::Shape { path, source } => ApiError::invalid(format!(
             "invalid JSON: {}",
-            unmarshal_words(T::NAME, &path, &source.to_string())
+            unmarshal_words(name, &path, &source.to_string())
         )),
     })
 }

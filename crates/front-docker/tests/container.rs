@@ -465,3 +465,38 @@ async fn pruning_removes_what_does_not_run() {
     let pruned = house.post("/containers/prune", Value::Null).await.json();
     assert_eq!(pruned["ContainersDeleted"], json!([idle]));
 }
+
+#[tokio::test]
+async fn what_is_wrong_is_named_in_the_envelope() {
+    let house = House::new().await;
+    house.create("idle", &["true"], nothing()).await;
+    let ports =
+        |port: &str| json!({ "HostConfig": { "PortBindings": { port: [{}] } }, "Image": IMAGE });
+    let volume =
+        json!({ "Image": IMAGE, "HostConfig": { "Binds": [format!("{}:/x", "v".repeat(256))] } });
+    for (path, document, words) in [
+        (
+            "/containers/idle/update",
+            json!({ "Memory": "1g" }),
+            "invalid JSON: json: cannot unmarshal string into Go struct field UpdateConfig.Memory of type int64",
+        ),
+        (
+            "/containers/create",
+            ports("99999/tcp"),
+            "invalid port specification: \"99999\"",
+        ),
+        (
+            "/containers/create",
+            volume,
+            "volume name is too long, at most 255 bytes are allowed",
+        ),
+        ("/containers/%FF/start", Value::Null, "UTF-8"),
+    ] {
+        let refused = house.post(path, document).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(refused.message().contains(words), "{refused:?}");
+    }
+    let shown = house.get("/containers/idle/json").await.json();
+    assert_eq!(shown["HostConfig"]["MaskedPaths"][0], "/proc/acpi");
+    assert_eq!(shown["HostConfig"]["ReadonlyPaths"][0], "/proc/bus");
+}

@@ -28,6 +28,7 @@ pub(crate) const IMAGE: &str = "demo:1";
 pub(crate) struct House {
     directory: tempfile::TempDir,
     shutdown: CancellationToken,
+    pub(crate) engine: Arc<Simulated>,
     _agent: Agent,
     _controllers: Controllers,
 }
@@ -104,7 +105,9 @@ impl House {
             name: "node".to_owned(),
             spec,
         };
-        let agent = Agent::start(store, engine, announcement).await.unwrap();
+        let agent = Agent::start(store, engine.clone(), announcement)
+            .await
+            .unwrap();
         actions::network::ensure_predefined(&cloud, None)
             .await
             .unwrap();
@@ -124,9 +127,14 @@ impl House {
         let house = Self {
             directory,
             shutdown,
+            engine,
             _agent: agent,
             _controllers: controllers,
         };
+        // The default network is made by the node in its own time.
+        while house.engine.networks().is_empty() {
+            tokio::task::yield_now().await;
+        }
         // An archive of nothing: programs of the simulated engine need no files.
         let path = "/images/create?fromSrc=-&repo=demo:1&changes=ENV%20PATH%3D/bin&changes=CMD%20%5B%22true%22%5D";
         let imported = house

@@ -1,5 +1,7 @@
 //! Networks: made, joined, left, removed.
 
+use engine::simulated::Operation;
+use model::instance::{Failure, FailureKind};
 use serde_json::{Value, json};
 
 use crate::house::House;
@@ -105,4 +107,31 @@ async fn lists_and_refusals_are_dockerds() {
     );
     let pruned = house.post("/networks/prune", Value::Null).await;
     assert_eq!(pruned.json(), json!({ "NetworksDeleted": ["n1"] }));
+}
+
+#[tokio::test]
+async fn what_the_node_cannot_make_is_refused_at_once_and_nothing_is_left() {
+    let house = House::new().await;
+    for (operation, noun) in [
+        (Operation::EnsureNetwork, "networks"),
+        (Operation::EnsureVolume, "volumes"),
+    ] {
+        let failure = Failure {
+            kind: FailureKind::Internal,
+            message: "the node is full".to_owned(),
+        };
+        house.engine.fail_next(operation, failure);
+        let refused = house
+            .post(&format!("/{noun}/create"), json!({ "Name": "late" }))
+            .await;
+        assert_eq!(
+            (refused.status, refused.message().as_str()),
+            (500, "the node is full")
+        );
+        assert_eq!(house.get(&format!("/{noun}/late")).await.status, 404);
+        let made = house
+            .post(&format!("/{noun}/create"), json!({ "Name": "late" }))
+            .await;
+        assert_eq!(made.status, 201, "{made:?}");
+    }
 }

@@ -114,6 +114,7 @@ async fn serve_until_told(config: &Config) -> Result<()> {
 fn announcement(config: &Config) -> Result<Announcement> {
     let mut spec = agent::machine::read().context("look at this machine")?;
     spec.cgroup_version = engine::facts::cgroup_version();
+    spec.missing_capabilities = engine::facts::missing_capabilities();
     spec.occupied = engine::facts::occupied_ranges(&config.bridge_prefix);
     Ok(Announcement {
         id: agent::identity::of(&config.data_dir).context("find out which node this is")?,

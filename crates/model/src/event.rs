@@ -50,6 +50,7 @@ pub enum Action {
     Died,
     Disconnected,
     ExecCreated,
+    ExecDetached,
     ExecDied,
     ExecStarted,
     Exported,

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::instance::Failure;
 use crate::meta::Meta;
 
 /// What a user asked for, with the subnets chosen. Written by `actions` only.
@@ -15,6 +16,13 @@ pub struct Network {
     pub meta: Meta,
     /// What it is.
     pub spec: NetworkSpec,
+}
+
+/// What became of a network on its node. Written by the node's agent; missing until it has tried.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    /// Why it could not be made; `None` once it is there.
+    pub error: Option<Failure>,
 }
 
 /// What a network is.

@@ -39,6 +39,8 @@ pub struct NodeSpec {
     pub cgroup_version: u8,
     /// What the kernel cannot do that users may ask for, one sentence each.
     pub warnings: Vec<String>,
+    /// Capabilities that its root does not have, by kernel name; containers run without them.
+    pub missing_capabilities: Vec<String>,
     /// Address ranges that its other interfaces and routes use.
     pub occupied: Vec<Cidr>,
     /// Identity of this boot.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::instance::Failure;
 use crate::meta::Meta;
 
 /// What a user asked for. Written by `actions` only.
@@ -14,6 +15,13 @@ pub struct Volume {
     pub meta: Meta,
     /// What it is.
     pub spec: VolumeSpec,
+}
+
+/// What became of a volume on its node. Written by the node's agent; missing until it has tried.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VolumeStatus {
+    /// Why it could not be made; `None` once it is there.
+    pub error: Option<Failure>,
 }
 
 /// What a volume is.

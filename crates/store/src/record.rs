@@ -3,9 +3,9 @@
 use std::fmt;
 
 use model::instance::{Instance, InstanceStatus, Placement, Retry};
-use model::network::Network;
+use model::network::{Network, NetworkStatus};
 use model::node::{Node, NodeStatus};
-use model::volume::Volume;
+use model::volume::{Volume, VolumeStatus};
 use model::{Kind, Project};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -86,6 +86,8 @@ desired!(Node, Node);
 derived!(Placement, Instance, Placement);
 derived!(Retry, Instance, Retry);
 derived!(InstanceStatus, Instance, Observed);
+derived!(NetworkStatus, Network, Observed);
+derived!(VolumeStatus, Volume, Observed);
 derived!(NodeStatus, Node, Observed);
 
 /// Reads records that were written as JSON.
@@ -113,13 +115,15 @@ impl Decoder {
 }
 
 /// One for every type of record.
-static DECODERS: [Decoder; 8] = [
+static DECODERS: [Decoder; 10] = [
     Decoder::of::<Instance>(),
     Decoder::of::<Placement>(),
     Decoder::of::<Retry>(),
     Decoder::of::<InstanceStatus>(),
     Decoder::of::<Network>(),
+    Decoder::of::<NetworkStatus>(),
     Decoder::of::<Volume>(),
+    Decoder::of::<VolumeStatus>(),
     Decoder::of::<Node>(),
     Decoder::of::<NodeStatus>(),
 ];

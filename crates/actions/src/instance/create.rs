@@ -1,18 +1,19 @@
 //! Makes an instance: has the image's defaults filled in, names it, and writes it down whole, with
 //! the volumes that it needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::container::MountSource;
 use model::instance::{Attachment, Instance, InstanceSpec, NetworkMode};
 use model::meta::Owner;
+use model::node::Node;
 use model::volume::{Volume, VolumeSpec};
 use model::{Id, Kind, Meta};
 use rand::seq::IndexedRandom;
 
 use super::defaults;
 use crate::observer::{instance_event, volume_event};
-use crate::{ActionError, Caller, Cloud, ErrorKind, network};
+use crate::{ActionError, Caller, Cloud, ErrorKind, network, volume};
 use model::event::Action;
 use model::meta::NODE_FINALIZER;
 
@@ -97,7 +98,7 @@ pub async fn create(
             spec: spec.clone(),
         };
         let mut transaction = cloud.store.transaction();
-        let volumes = needed_volumes(cloud, caller, &mut instance);
+        let volumes = needed_volumes(cloud, caller, &mut instance)?;
         for volume in &volumes {
             transaction.insert(volume.meta.id, volume.clone());
         }
@@ -110,16 +111,39 @@ pub async fn create(
                 cloud
                     .observer
                     .tell(instance_event(&instance, Action::Created));
-                return Ok(Created {
-                    id,
-                    warnings: Vec::new(),
-                });
+                let warnings = warnings(cloud, &instance.spec);
+                return Ok(Created { id, warnings });
             }
             Err(error) if error.kind == ErrorKind::AlreadyExists => last_error = Some(error),
             Err(error) => return Err(error),
         }
     }
     Err(last_error.unwrap_or_else(|| invalid("no free name was found; choose one")))
+}
+
+/// What will not be as asked for, whichever node it runs on.
+fn warnings(cloud: &Cloud, spec: &InstanceSpec) -> Vec<String> {
+    let nodes = cloud.store.list::<Node>();
+    let mut lacking = nodes
+        .iter()
+        .map(|(_, node)| BTreeSet::from_iter(&node.value.spec.missing_capabilities));
+    let first = lacking.next().unwrap_or_default();
+    let everywhere = lacking.fold(first, |all, node| &all & &node);
+    let wanted = everywhere.into_iter().filter(|name| {
+        spec.containers.iter().any(|container| {
+            let security = &container.security;
+            let adds_all = security.capabilities_add.iter().any(|added| added == "ALL");
+            security.privileged || (adds_all && !security.capabilities_drop.contains(name))
+        })
+    });
+    let names: Vec<&str> = wanted.map(String::as_str).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "No node has {}; the container runs without.",
+        names.join(", ")
+    )]
 }
 
 fn validate(spec: &InstanceSpec) -> Result<(), ActionError> {
@@ -178,7 +202,11 @@ fn name_host(cloud: &Cloud, id: Id, spec: &mut InstanceSpec) {
 }
 
 /// The volumes to make with an instance: anonymous ones get a name, missing ones are made.
-fn needed_volumes(cloud: &Cloud, caller: &Caller, instance: &mut Instance) -> Vec<Volume> {
+fn needed_volumes(
+    cloud: &Cloud,
+    caller: &Caller,
+    instance: &mut Instance,
+) -> Result<Vec<Volume>, ActionError> {
     let mut volumes: Vec<Volume> = Vec::new();
     let owner = Owner {
         kind: Kind::Instance,
@@ -209,6 +237,7 @@ fn needed_volumes(cloud: &Cloud, caller: &Caller, instance: &mut Instance) -> Ve
         if is_known {
             continue;
         }
+        volume::check_name(name)?;
         let mut meta = Meta::new(name.clone(), caller.project.clone(), now);
         meta.finalizers.push(NODE_FINALIZER.to_owned());
         if *anonymous {
@@ -222,7 +251,7 @@ fn needed_volumes(cloud: &Cloud, caller: &Caller, instance: &mut Instance) -> Ve
             },
         });
     }
-    volumes
+    Ok(volumes)
 }
 
 /// A name such as `brisk_harbour`, for those who do not care.

@@ -44,9 +44,6 @@ impl Reconciler {
         self.parts.boot_id.clone_into(&mut status.boot_id);
         match started {
             Ok(started) => {
-                for warning in &started.warnings {
-                    tracing::warn!(id = %records.id, warning, "started without something that was asked for");
-                }
                 status.phase = Phase::Running;
                 status.pid = started.pid;
                 status.started_at = Some(started.at);

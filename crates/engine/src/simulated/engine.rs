@@ -88,7 +88,6 @@ impl Engine for Simulated {
             at: self.world.now(),
             endpoints: endpoints.to_vec(),
             ports,
-            warnings: Vec::new(),
         };
         state.forget_execs(id);
         let body = state.body(id)?;

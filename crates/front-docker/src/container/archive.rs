@@ -1,7 +1,7 @@
 //! Files in and out: `/containers/{name}/archive`, `/export` and `/changes`.
 
 use actions::stream::{self, ExtractOptions};
-use axum::extract::{Path, Request};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::lookup::{about, find};
 use crate::error::ApiError;
-use crate::front::At;
+use crate::front::{At, Path};
 use crate::time::rfc3339;
 
 const STAT_HEADER: &str = "X-Docker-Container-Path-Stat";

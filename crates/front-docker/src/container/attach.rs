@@ -2,7 +2,7 @@
 
 use actions::instance::View;
 use actions::stream;
-use axum::extract::{Path, Request};
+use axum::extract::Request;
 use axum::response::Response;
 use model::instance::Phase;
 use model::stream::LogOptions;
@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use super::lookup::{about, find};
 use crate::error::ApiError;
-use crate::front::At;
-use crate::stream::{DetachKeys, RAW, Session, content_type, frame};
+use crate::front::{At, Path};
+use crate::stream::{DetachKeys, Ended, RAW, Session, content_type, frame};
 
 pub(crate) async fn attach(
     at: At,
@@ -96,8 +96,9 @@ pub(crate) async fn attach(
                     }
                 }
             }
-            let ended = session.run(connection).await;
-            tracing::debug!(%id, ?ended, "an attachment ended");
+            if session.run(connection).await == Ended::Detached {
+                stream::detached(&at.cloud, &at.caller, id);
+            }
         },
     )
     .map_err(|error| ApiError::invalid(format!("error attaching to container {name}: {error}")))

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use actions::instance::View;
 use actions::{exec, image, stream};
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use model::instance::{Health, NetworkMode, Phase};
+use model::security::{MASKED_PATHS, READ_ONLY_PATHS};
 use serde::Serialize;
 
 use super::list::known_networks;
@@ -15,7 +15,7 @@ use super::show::{self, MountPoint, Networks};
 use super::translate;
 use super::wire::{Config, HostConfig, Origin, PortMap};
 use crate::error::ApiError;
-use crate::front::At;
+use crate::front::{At, Path};
 use crate::id::{docker_id, short};
 use crate::network::wire::EndpointSettings;
 use crate::time::rfc3339;
@@ -136,8 +136,9 @@ pub(crate) async fn inspect(at: At, Path(name): Path<String>) -> Result<Response
     let id = view.instance.meta.id;
     let Origin {
         config,
-        host_config,
+        mut host_config,
     } = Origin::of(&view.instance.spec);
+    show_hidden_paths(&mut host_config);
     let container = view
         .instance
         .spec
@@ -201,6 +202,20 @@ pub(crate) async fn inspect(at: At, Path(name): Path<String>) -> Result<Response
         config,
     };
     Ok(axum::Json(answer).into_response())
+}
+
+/// What is hidden from a container that does not say otherwise.
+fn show_hidden_paths(host_config: &mut HostConfig) {
+    if host_config.privileged {
+        return;
+    }
+    let list = |paths: &[&str]| paths.iter().copied().map(str::to_owned).collect();
+    host_config
+        .masked_paths
+        .get_or_insert_with(|| list(&MASKED_PATHS));
+    host_config
+        .readonly_paths
+        .get_or_insert_with(|| list(&READ_ONLY_PATHS));
 }
 
 /// The name inside; one that shares another's network has none of its own.

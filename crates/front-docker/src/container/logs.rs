@@ -2,7 +2,6 @@
 
 use actions::stream;
 use axum::body::Body;
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, stream as streams};
@@ -12,7 +11,7 @@ use model::stream::{LogLine, LogOptions};
 
 use super::lookup::{about, find};
 use crate::error::ApiError;
-use crate::front::At;
+use crate::front::{At, Path};
 use crate::stream::{content_type, put_head};
 use crate::time;
 

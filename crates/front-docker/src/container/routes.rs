@@ -3,7 +3,7 @@
 use actions::instance::{self, RemoveOptions, WaitFor};
 use actions::stream;
 use axum::body::Body;
-use axum::extract::{Path, Request};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use serde_json::json;
 use super::lookup::{about, find};
 use super::{archive, attach, create, inspect, list, logs, prune, show, signal, stats, update};
 use crate::error::ApiError;
-use crate::front::At;
+use crate::front::{At, Path};
 use crate::id::docker_id;
 use crate::router::Route;
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use actions::{ActionError, ErrorKind, stream};
 use axum::body::Body;
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -17,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::lookup::{about, find};
 use crate::error::ApiError;
-use crate::front::At;
+use crate::front::{At, Path};
 use crate::id::docker_id;
 use crate::time::rfc3339;
 

@@ -1,7 +1,7 @@
 //! `POST /containers/{name}/update` and `/rename`.
 
 use actions::{ActionError, ErrorKind, instance};
-use axum::extract::{Path, Request};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use model::instance::InstanceSpec;
@@ -12,9 +12,9 @@ use super::lookup::{about, find, name_taken};
 use super::translate::{Surroundings, container_name, resources, restart_policy};
 use super::wire::{Origin, Resources, Update};
 use crate::error::ApiError;
-use crate::front::At;
+use crate::front::{At, Path};
 use crate::id::docker_id;
-use crate::json::{document, shape};
+use crate::json::{Shape, document, shape, shape_of};
 
 pub(crate) async fn update(
     at: At,
@@ -25,7 +25,7 @@ pub(crate) async fn update(
         .await?
         .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
     let update: Update = shape(document.clone())?;
-    let mut limits: Resources = shape(document)?;
+    let mut limits: Resources = shape_of(Update::NAME, document)?;
     if !at.version.has(40) {
         limits.pids_limit = None;
     }

@@ -115,6 +115,7 @@ fn action(event: &Event, attributes: &mut BTreeMap<String, String>) -> String {
                 attributes.remove("command").unwrap_or_default()
             );
         }
+        Action::ExecDetached => "exec_detach",
         Action::ExecDied => "exec_die",
         Action::Exported => "export",
         Action::HealthChanged => {

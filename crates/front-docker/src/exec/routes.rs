@@ -1,7 +1,7 @@
 //! Paths of execs.
 
 use actions::{ActionError, exec};
-use axum::extract::{FromRequest, Path, Request};
+use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
@@ -12,10 +12,10 @@ use super::translate::{from_model, terminal_size, to_model};
 use super::wire::{Create, Created, Start};
 use crate::container::lookup::{about, find};
 use crate::error::ApiError;
-use crate::front::At;
+use crate::front::{At, Path};
 use crate::json::Json;
 use crate::router::Route;
-use crate::stream::{DetachKeys, RAW, Session, content_type};
+use crate::stream::{DetachKeys, Ended, RAW, Session, content_type};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -91,8 +91,9 @@ async fn start(at: At, Path(id): Path<String>, request: Request) -> Result<Respo
                     detach_keys: tty.then_some(keys),
                     close_input: !tty,
                 };
-                let ended = session.run(connection).await;
-                tracing::debug!(exec = id, ?ended, "an exec's streams ended");
+                if session.run(connection).await == Ended::Detached {
+                    exec::detached(&at.cloud, &at.caller, container, &id);
+                }
             }
             // The answer has begun: the failure is told in the stream.
             Err(error) => {

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use actions::{image, instance};
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use http::StatusCode;
@@ -19,7 +18,7 @@ use super::{prune, translate};
 use crate::container::prune::until;
 use crate::error::ApiError;
 use crate::filters::Filters;
-use crate::front::At;
+use crate::front::{At, Path};
 use crate::router::Route;
 
 const FILTERS: [&str; 6] = ["before", "dangling", "label", "reference", "since", "until"];

@@ -1,7 +1,7 @@
 //! Images in and out as tar archives: load, save, import; and why pulling is refused.
 
 use actions::image::{self, NewImport};
-use axum::extract::{Path, Request};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::container::json_lines;
 use crate::error::ApiError;
-use crate::front::At;
+use crate::front::{At, Path};
 
 const TAR: &str = "application/x-tar";
 

@@ -1,7 +1,6 @@
 //! Paths of networks.
 
 use actions::{ErrorKind, network};
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
@@ -17,7 +16,7 @@ use crate::container::prune::{is_wanted, until};
 use crate::container::translate::network::attachment;
 use crate::error::ApiError;
 use crate::filters::Filters;
-use crate::front::At;
+use crate::front::{At, Path};
 use crate::id::docker_id;
 use crate::json::Json;
 use crate::router::Route;

@@ -1,7 +1,6 @@
 //! Paths of the daemon itself.
 
 use actions::{image, instance, stream, system, volume};
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, head, post};
 use http::header::CONTENT_LENGTH;
@@ -9,7 +8,7 @@ use serde_json::json;
 
 use super::wire;
 use crate::error::ApiError;
-use crate::front::At;
+use crate::front::{At, Path};
 use crate::image::translate::summary;
 use crate::router::Route;
 

@@ -2,7 +2,6 @@
 
 use actions::ErrorKind;
 use actions::volume::{self, NewVolume};
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
@@ -11,10 +10,10 @@ use serde_json::json;
 
 use super::wire::{self, Create};
 use crate::container::prune::{is_wanted, until};
-use crate::container::translate::mounts::{check_driver, check_volume_name};
+use crate::container::translate::mounts::volume::{check_driver, check_name};
 use crate::error::ApiError;
 use crate::filters::Filters;
-use crate::front::At;
+use crate::front::{At, Path};
 use crate::json::Json;
 use crate::router::Route;
 
@@ -101,7 +100,7 @@ async fn create(at: At, Json(create): Json<Create>) -> Result<Response, ApiError
             crate::refused::NO_SWARM,
         ));
     }
-    check_volume_name(&name)?;
+    check_name(&name)?;
     if let Some(option) = driver_opts
         .keys()
         .find(|option| !OPTIONS.contains(&option.as_str()))

@@ -295,19 +295,19 @@ fn is_mac(text: &str) -> bool {
 
 /// A container port such as `80/tcp`; without a protocol it is TCP.
 pub(crate) fn port(text: &str) -> Result<(u16, Protocol), ApiError> {
-    let invalid = || ApiError::invalid(format!("invalid port specification: {text:?}"));
+    let invalid = |what| ApiError::invalid(format!("invalid port specification: {what:?}"));
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = match protocol.to_lowercase().as_str() {
         "" | "tcp" => Protocol::Tcp,
         "udp" => Protocol::Udp,
         "sctp" => Protocol::Sctp,
-        _ => return Err(invalid()),
+        _ => return Err(invalid(text)),
     };
     let number = number
         .parse()
         .ok()
-        .filter(|number| *number > 0)
-        .ok_or_else(invalid)?;
+        .filter(|port| *port > 0)
+        .ok_or_else(|| invalid(number))?;
     Ok((number, protocol))
 }
 
