@@ -43,8 +43,14 @@ pub(crate) fn workspace() -> &'static Path {
 /// # Errors
 /// When it does not build.
 pub(crate) fn build_binary(release: bool) -> Result<PathBuf> {
-    let profile: &[&str] = if release { &["--release"] } else { &[] };
-    run(cargo(&["build", "--package", "longshore"]).args(profile))?;
+    // Tests share what the workspace's other tests were built of; what is shown or measured is
+    // built as users build it.
+    let selection: &[&str] = if release {
+        &["--package", "longshore", "--release"]
+    } else {
+        &["--workspace", "--bin", "longshore"]
+    };
+    run(cargo(&["build", "--locked"]).args(selection))?;
     let metadata = cargo_metadata::MetadataCommand::new()
         .current_dir(workspace())
         .no_deps()

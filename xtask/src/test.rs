@@ -73,5 +73,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn clients() -> Command {
-    step::cargo(&["test", "--package", "tests", "--locked"])
+    // Of the whole workspace, lest its dependencies are built a second time with fewer features.
+    step::cargo(&["test", "--workspace", "--locked"])
 }
