@@ -7,10 +7,9 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
-use crate::sys;
+use crate::{sealed, sys};
 
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 
@@ -21,17 +20,8 @@ pub(crate) struct Init(OwnedFd);
 impl Init {
     /// Loads it.
     pub(crate) fn load() -> Result<Self, Errno> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let memory = match memfd_create("init", flags | MemfdFlags::EXEC) {
-            // A kernel before 6.3 does not know the flag, and needs none.
-            Err(Errno::INVAL) => memfd_create("init", flags)?,
-            answer => answer?,
-        };
-        rustix::io::write(&memory, PROGRAM)?;
-        fcntl_add_seals(
-            &memory,
-            SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
-        )?;
+        let memory = sealed::in_memory("init", PROGRAM)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         // Out of the way of descriptors that the program inherits.
         fcntl_dupfd_cloexec(&memory, 1000).map(Self)
     }

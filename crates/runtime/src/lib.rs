@@ -19,7 +19,7 @@ pub mod overlay;
 mod procfs;
 mod rlimits;
 mod root;
-pub mod sealed;
+mod sealed;
 pub mod seccomp;
 pub mod start;
 mod sys;

@@ -4,6 +4,7 @@ mod attachment;
 mod exec;
 mod life;
 mod log;
+mod sealed;
 mod service;
 
 use std::fs::File;

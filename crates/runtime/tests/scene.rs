@@ -19,9 +19,24 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new() -> Self {
+        Self::make(|_| program()).await
+    }
+
+    /// Its keeper is a copy of the program, `longshore`, that nobody else executes.
+    pub(crate) async fn with_program_of_its_own() -> Self {
+        Self::make(|directory| {
+            let copy = directory.join("longshore");
+            std::fs::copy(program(), &copy).unwrap();
+            copy
+        })
+        .await
+    }
+
+    async fn make(program: impl FnOnce(&Path) -> PathBuf) -> Self {
         let directory = tempfile::tempdir().unwrap();
         make_rootfs(&directory.path().join("rootfs"));
-        let client = ensure(&program(), &directory.path().join("keeper"))
+        let program = program(directory.path());
+        let client = ensure(&program, &directory.path().join("keeper"))
             .await
             .unwrap();
         Self { client, directory }

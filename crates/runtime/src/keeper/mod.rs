@@ -32,6 +32,8 @@ pub use protocol::{
 pub use serve::{ServeError, resume, serve};
 pub use upgrade::{ResumeError, build};
 
+pub use crate::sealed::SealError;
+
 /// The socket in the keeper's directory.
 pub const SOCKET: &str = "socket";
 /// What the keeper itself has to say, in its directory.

@@ -13,6 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
 use super::server::Server;
 use super::upgrade::{self, ResumeError};
 use super::{LOCK, SOCKET, socket};
+use crate::sealed::{self, SealError};
 
 /// Descriptors that a keeper can have: more would only make programs slow that close them all.
 const MAX_DESCRIPTORS: u64 = 1 << 20;
@@ -29,6 +30,9 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// Containers could write to this program.
+    #[error("protect this program from containers")]
+    Seal(#[from] SealError),
     /// The program before this one left nothing that can be taken over.
     #[error("take over from the keeper before")]
     Resume(#[from] ResumeError),
@@ -38,11 +42,12 @@ pub enum ServeError {
 }
 
 /// Is the keeper of a directory until it is told to shut down. Answers at once if the directory
-/// has a keeper already.
+/// has a keeper already. Begins by executing its own program again, sealed.
 ///
 /// # Errors
 /// When it cannot begin, or the kernel fails it.
 pub fn serve(dir: &Path) -> Result<(), ServeError> {
+    sealed::run_from_sealed()?;
     let prepare = |path: &Path| {
         let path = path.to_owned();
         move |source| ServeError::Prepare { path, source }
@@ -81,9 +86,19 @@ pub fn serve(dir: &Path) -> Result<(), ServeError> {
 /// # Errors
 /// When what was left cannot be understood, or as [`serve`].
 pub fn resume(state: RawFd) -> Result<(), ServeError> {
+    let sealed = sealed::run_from_sealed();
     match upgrade::take_over(state)? {
-        Some(server) => run(server),
-        None => Ok(()),
+        Some(server) => {
+            // It could in the rehearsal. To end now would end every container.
+            if let Err(error) = sealed {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "this program is not protected from containers"
+                );
+            }
+            run(server)
+        }
+        None => Ok(sealed?),
     }
 }
 

@@ -13,7 +13,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,7 +32,7 @@ use super::protocol::{Answer, Exited, ProcessKey, Refusal};
 use super::server::{Leaving, Server};
 use super::streams::{Output, Pump, Streams};
 use crate::launch::{StartError, base64_bytes};
-use crate::sys;
+use crate::{sealed, sys};
 
 /// What a program that has understood the state writes behind it.
 const UNDERSTOOD: &[u8] = b"understood\n";
@@ -342,7 +341,10 @@ fn rehearse(exe: &Path, state: &State) -> io::Result<()> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let mut child = command.spawn()?;
     let deadline = Instant::now() + REHEARSAL;
-    while child.try_wait()?.is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
         if Instant::now() > deadline {
             child.kill()?;
             child.wait()?;
@@ -352,17 +354,17 @@ fn rehearse(exe: &Path, state: &State) -> io::Result<()> {
             ));
         }
         std::thread::sleep(REHEARSAL_PAUSE);
-    }
+    };
     let tail = i64::try_from(UNDERSTOOD.len()).unwrap_or(0);
     let mut said = Vec::new();
     file.seek(SeekFrom::End(-tail))?;
     file.read_to_end(&mut said)?;
-    if said == UNDERSTOOD {
+    if status.success() && said == UNDERSTOOD {
         return Ok(());
     }
     Err(io::Error::new(
         io::ErrorKind::InvalidData,
-        "it does not understand this keeper's state",
+        "it does not understand this keeper's state; its log may say why",
     ))
 }
 
@@ -531,14 +533,5 @@ impl StreamsState {
 /// Tells one build of this program from another, as [`super::Hello::build`] does.
 #[must_use]
 pub fn build() -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    match std::fs::metadata("/proc/self/exe") {
-        Ok(file) => format!(
-            "{version} {:x}:{:x} {}",
-            file.dev(),
-            file.ino(),
-            file.mtime()
-        ),
-        Err(_) => version.to_owned(),
-    }
+    sealed::identity()
 }
