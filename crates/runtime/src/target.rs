@@ -7,6 +7,7 @@ use rustix::fs::{self, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
+use crate::launch::{StartError, StartErrorKind};
 use crate::procfs::{Proc, ProcError};
 use crate::sys;
 
@@ -22,6 +23,17 @@ pub(crate) enum TargetError {
     /// The kernel refused.
     #[error("join the container's namespaces")]
     Join(#[source] Errno),
+}
+
+impl TargetError {
+    /// A container that ends meanwhile is no fault of the host.
+    pub(crate) fn start_error(&self) -> StartError {
+        let kind = match self {
+            Self::Gone => StartErrorKind::Invalid,
+            Self::Look(_) | Self::Join(_) => StartErrorKind::Internal,
+        };
+        StartError::caused(kind, self)
+    }
 }
 
 /// A process to be joined.

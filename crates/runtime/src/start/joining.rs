@@ -70,7 +70,7 @@ impl Birth<'_> {
         }
         self.target
             .join(namespaces)
-            .map_err(|error| StartError::internal(&error))?;
+            .map_err(|error| error.start_error())?;
         reporter.ended("namespaces");
         take_streams(&self.io)?;
         let prepared = self.program.prepare(&labels, reporter)?;

@@ -270,10 +270,10 @@ pub(crate) fn exec_inheriting(
     inherited: u32,
 ) -> Result<Spawned, StartError> {
     let proc = Proc::open().map_err(|error| StartError::internal(&error))?;
-    let target = Target::new(&proc, target).map_err(|error| StartError::invalid(&error))?;
+    let target = Target::new(&proc, target).map_err(|error| error.start_error())?;
     let joins_users = target
         .has_own_users(&proc)
-        .map_err(|error| StartError::internal(&error))?;
+        .map_err(|error| error.start_error())?;
     let cgroup = Cgroup::at(cgroups_path).map_err(|error| StartError::invalid(&error))?;
     let entry = cgroup
         .entry()
@@ -333,7 +333,7 @@ fn born(
         Joined::Process(target) => {
             target
                 .join(ThreadNameSpaceType::PROCESS_ID)
-                .map_err(|error| StartError::internal(&error))?;
+                .map_err(|error| error.start_error())?;
         }
         Joined::Namespace(namespace) => {
             move_into_link_name_space(namespace, Some(LinkNameSpaceType::ProcessID))
