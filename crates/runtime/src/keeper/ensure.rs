@@ -64,20 +64,28 @@ pub async fn ensure(exe: &Path, dir: &Path) -> Result<Client, EnsureError> {
     let deadline = Instant::now() + PATIENCE;
     let mut pause = FIRST_PAUSE;
     loop {
-        // One that has ended found another that holds the lock, or failed. The last attempt tells.
-        let is_last = Instant::now() > deadline
-            || keeper
-                .try_wait()
-                .is_ok_and(|status| status.is_some_and(|s| !s.success()));
+        let ended = keeper.try_wait().ok().flatten();
+        let has_failed = ended.is_some_and(|status| !status.success());
         match Client::connect(&socket).await {
-            Ok(client) => return Ok(client),
-            Err(source) if is_last => {
+            Ok(client) => {
+                if keeper.id() != Some(client.hello().pid) {
+                    // Somebody else's was first. Ours must not become the keeper when that one ends.
+                    drop(keeper.kill().await);
+                }
+                return Ok(client);
+            }
+            Err(source) if has_failed || Instant::now() > deadline => {
                 return Err(EnsureError::Silent {
                     log: dir.join(LOG),
                     source,
                 });
             }
             Err(_) => tokio::time::sleep(pause).await,
+        }
+        // It found another that holds the lock, which may have been about to end: a child of a
+        // keeper that was killed has it, too, until it executes its program.
+        if ended.is_some() {
+            keeper = spawn(exe, dir)?;
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
