@@ -1,7 +1,8 @@
 //! Takes over what runs when the daemon starts, and hears of what ends while it runs.
 //!
 //! The keeper knows every process and how it ended, networks know every sandbox: joined by the
-//! notes that each run has with the keeper, they make the state that an earlier daemon had.
+//! notes that each run has with the keeper, they make the state that an earlier daemon had. What
+//! neither knows is [swept](crate::sweep).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use jiff::Timestamp;
 use model::Id;
 use model::instance::Exit;
 use runtime::cgroup::Cgroup;
-use runtime::keeper::{CallError, Exited, KeeperEvent, ProcessState};
+use runtime::keeper::{CallError, Client, Exited, KeeperEvent, ProcessState};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 
 use crate::host::Inner;
 use crate::metrics::Metrics;
@@ -22,12 +24,16 @@ use crate::{Found, FoundState, Happening};
 
 /// Pause before the keeper is looked for again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
-/// The exit status of a run whose end nobody saw.
-const LOST_CODE: i32 = 255;
+/// How long starts may take that an earlier daemon asked for.
+const STARTS_END_WITHIN: Duration = Duration::from_secs(10);
+/// Pause before these are looked at again.
+const STARTS_PAUSE: Duration = Duration::from_millis(5);
+/// The exit status of a run that was killed because its keeper is gone: that of `SIGKILL`.
+const KILLED_CODE: i32 = 137;
 
 /// Finds every run again, and frees what belongs to none.
 pub(crate) async fn take_over(inner: &Arc<Inner>) -> Result<(), CallError> {
-    for process in inner.keeper().list().await? {
+    for process in settled(&inner.keeper()).await? {
         let Some(id) = id_of(&process.key.container) else {
             continue;
         };
@@ -54,8 +60,25 @@ pub(crate) async fn take_over(inner: &Arc<Inner>) -> Result<(), CallError> {
     for live in ended {
         give_back(inner, &live).await;
     }
-    sweep_networks(inner).await;
+    crate::sweep::sweep(inner).await;
     Ok(())
+}
+
+/// What the keeper keeps, once the starts are over that an earlier daemon did not see the end of.
+async fn settled(keeper: &Client) -> Result<Vec<ProcessState>, CallError> {
+    let deadline = Instant::now() + STARTS_END_WITHIN;
+    loop {
+        let (starting, settled): (Vec<_>, Vec<_>) = keeper
+            .list()
+            .await?
+            .into_iter()
+            .partition(|process| process.is_starting);
+        if starting.is_empty() || Instant::now() > deadline {
+            // Those that still start are nobody's, and are swept.
+            return Ok(settled);
+        }
+        tokio::time::sleep(STARTS_PAUSE).await;
+    }
 }
 
 fn id_of(key: &str) -> Option<Id> {
@@ -77,34 +100,6 @@ fn adopt(inner: &Arc<Inner>, id: Id, note: Note, process: &ProcessState) {
         }
     }
     inner.runs.put(&live);
-}
-
-async fn sweep_networks(inner: &Arc<Inner>) {
-    let living: HashSet<Id> = inner
-        .runs
-        .all()
-        .iter()
-        .filter(|live| live.pid().is_some())
-        .map(|live| live.id)
-        .collect();
-    for id in inner.networks.attached() {
-        if !living.contains(&id) {
-            inner.networks.detach(id).await;
-        }
-    }
-}
-
-/// Frees the cgroups of everything, after the keeper has killed everything.
-pub(crate) fn sweep(inner: &Inner) {
-    for live in inner.runs.all() {
-        inner.release(live.id, &live.note);
-    }
-    if let Err(error) = Cgroup::at(&inner.cgroup_parent).and_then(|cgroup| cgroup.remove()) {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "cgroup is left over"
-        );
-    }
 }
 
 /// Hears the keeper's events, for as long as the host is open. A keeper that is lost is found or
@@ -148,9 +143,17 @@ async fn reconnect(inner: &Arc<Inner>) -> Receiver<KeeperEvent> {
     }
 }
 
-/// Makes up for events that were missed.
+/// Makes up for events that were missed. A keeper that was killed is followed by one that knows no
+/// run: those of the old one are killed, because nobody can keep them any more.
 async fn compare(inner: &Arc<Inner>) {
+    // Before the list, or what starts after it would seem unknown to the keeper.
     let execs = inner.execs.running();
+    let lives: Vec<Arc<Live>> = inner
+        .runs
+        .all()
+        .into_iter()
+        .filter(|live| live.pid().is_some())
+        .collect();
     let processes = match inner.keeper().list().await {
         Ok(processes) => processes,
         Err(error) => {
@@ -181,19 +184,18 @@ async fn compare(inner: &Arc<Inner>) {
         .collect();
     for (id, exec) in execs {
         if !known_execs.contains(exec.as_str()) {
-            inner.exec_ended(id, &exec, LOST_CODE);
+            inner.exec_ended(id, &exec, KILLED_CODE);
         }
     }
-    for live in inner.runs.all() {
-        // A keeper that died took its children along; only a start that is under way is not there yet.
-        if live.pid().is_some() && !known.contains(live.id.simple().as_str()) {
-            tracing::error!(instance = %live.id, "the keeper no longer knows a run; it counts as killed");
-            let lost = Exited {
-                code: LOST_CODE,
+    for live in lives {
+        if !known.contains(live.id.simple().as_str()) {
+            tracing::error!(instance = %live.id, "the keeper does not know a run; it is killed");
+            let killed = Exited {
+                code: KILLED_CODE,
                 at: Timestamp::now(),
                 oom_killed: false,
             };
-            hear_exit(inner, &live.id.simple(), None, lost);
+            hear_exit(inner, &live.id.simple(), None, killed);
         }
     }
 }

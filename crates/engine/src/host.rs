@@ -207,7 +207,7 @@ impl Host {
             .shutdown()
             .await
             .map_err(|error| internal(&error))?;
-        crate::adoption::sweep(&self.inner);
+        crate::sweep::sweep_all(&self.inner);
         self.inner
             .networks
             .shutdown()

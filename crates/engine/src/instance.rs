@@ -47,6 +47,9 @@ pub(crate) struct Origin {
     pub(crate) open_stdin: bool,
     /// Its root file system cannot be written from inside.
     pub(crate) read_only_root: bool,
+    /// As [`model::instance::InstanceSpec::cgroup_parent`].
+    #[serde(default)]
+    pub(crate) cgroup_parent: String,
 }
 
 impl Origin {
@@ -59,6 +62,7 @@ impl Origin {
             user: container.user.clone(),
             open_stdin: container.open_stdin,
             read_only_root: container.read_only_root,
+            cgroup_parent: instance.spec.cgroup_parent.clone(),
         }
     }
 }

@@ -28,6 +28,7 @@ pub mod simulated;
 mod spec;
 mod start;
 mod stats;
+mod sweep;
 mod volume;
 
 use std::path::PathBuf;

@@ -194,7 +194,7 @@ impl Inner {
             crate::volume::resolve(&self.directories, &instance.meta.project, &container.mounts)
                 .map_err(|error| error.into_failure())?;
         let mut joined = self.joined(instance)?;
-        let cgroups_path = self.cgroups_path(instance)?;
+        let cgroups_path = self.cgroups_path(instance.meta.id, &instance.spec.cgroup_parent)?;
         let mut note = Note::new(instance, container, run, cgroups_path.clone());
         note.has_sandbox = matches!(
             instance.spec.network,
@@ -276,9 +276,9 @@ impl Inner {
         Ok(joined)
     }
 
-    fn cgroups_path(&self, instance: &Instance) -> Result<String, Failure> {
-        let id = instance.meta.id.simple();
-        let wanted = &instance.spec.cgroup_parent;
+    /// Where the cgroup of an instance is; `wanted` is its specification's parent, if any.
+    pub(crate) fn cgroups_path(&self, id: Id, wanted: &str) -> Result<String, Failure> {
+        let id = id.simple();
         if wanted.is_empty() {
             return Ok(format!("{}/{id}", self.cgroup_parent));
         }

@@ -14,6 +14,7 @@ mod stats;
 mod v1;
 mod v2;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -268,6 +269,24 @@ impl Cgroup {
             &self.path,
             Errno::BUSY,
         ))
+    }
+
+    /// Names of the cgroups right below it, in whichever hierarchy; a missing one has none.
+    ///
+    /// # Errors
+    /// When the kernel refuses to list them.
+    pub fn names_below(&self) -> Result<BTreeSet<String>, CgroupError> {
+        let mut names = BTreeSet::new();
+        for directory in self.directories() {
+            let below = children(&directory)
+                .map_err(|errno| CgroupError::refused("list cgroup", &directory, errno))?;
+            names.extend(
+                below
+                    .iter()
+                    .filter_map(|path| path.file_name()?.to_str().map(str::to_owned)),
+            );
+        }
+        Ok(names)
     }
 
     /// What a container sees as its own cgroup: name of the hierarchy (empty for version 2) and

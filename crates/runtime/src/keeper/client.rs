@@ -289,7 +289,7 @@ impl Client {
         .await
     }
 
-    /// Every process the keeper knows: those that run, and those that ended and were not
+    /// Every process the keeper knows: those that start or run, and those that ended and were not
     /// [forgotten](Self::forget).
     ///
     /// # Errors

@@ -152,18 +152,18 @@ impl Process {
 
     /// As clients see it; `None` while it is none of their business.
     pub(super) fn state(&self) -> Option<ProcessState> {
-        let exited = match self.stage {
-            Stage::Running | Stage::Draining(_) => None,
-            Stage::Ended(exited) => Some(exited),
-            Stage::Prepared { .. } | Stage::Starting(_) | Stage::Failed(..) | Stage::Forgotten => {
-                return None;
-            }
+        let (is_starting, exited) = match self.stage {
+            Stage::Starting(_) | Stage::Failed(..) => (true, None),
+            Stage::Running | Stage::Draining(_) => (false, None),
+            Stage::Ended(exited) => (false, Some(exited)),
+            Stage::Prepared { .. } | Stage::Forgotten => return None,
         };
         Some(ProcessState {
             key: self.key.clone(),
             pid: self.pid,
             started_at: self.started_at,
             note: serde_json::from_str(&self.note).unwrap_or_default(),
+            is_starting,
             exited,
             log_lost_bytes: self.log.as_ref().map_or(0, |log| log.lost_bytes),
         })

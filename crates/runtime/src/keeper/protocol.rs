@@ -91,6 +91,9 @@ pub struct ProcessState {
     /// [`Launch::note`] or [`Exec::note`], as given.
     #[serde(default)]
     pub note: serde_json::Value,
+    /// It is not the program yet, and may never be: then it is not listed any more.
+    #[serde(default)]
+    pub is_starting: bool,
     /// How it ended, once it has ended and its output is kept.
     #[serde(default)]
     pub exited: Option<Exited>,
