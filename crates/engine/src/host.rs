@@ -187,12 +187,23 @@ impl Host {
         &self.inner.networks
     }
 
-    /// Makes the keeper go on as another program, in place.
-    ///
-    /// # Errors
-    /// When the program cannot take over; the old one goes on then.
-    pub async fn upgrade_keeper(&self, program: &Path) -> Result<(), runtime::keeper::CallError> {
-        self.inner.keeper().upgrade(program).await
+    /// Makes a keeper of another build go on as [ours](HostConfig::keeper_program), in place. One
+    /// that cannot goes on as it is.
+    pub async fn renew_keeper(&self) {
+        let keeper = self.inner.keeper();
+        let (before, after) = (&keeper.hello().build, runtime::keeper::build());
+        if *before == after {
+            return;
+        }
+        match keeper.upgrade(&self.inner.keeper_program).await {
+            Ok(()) => tracing::info!(before, after, "the keeper goes on as another build"),
+            Err(error) => tracing::error!(
+                before,
+                after,
+                error = &error as &dyn std::error::Error,
+                "the keeper is of another build, and goes on as that"
+            ),
+        }
     }
 
     /// Kills every instance, ends the keeper and takes every network from the host.

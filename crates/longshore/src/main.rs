@@ -87,6 +87,7 @@ fn main() -> ExitCode {
 
 /// Is the keeper until it is told to end.
 fn keep(dir: Option<&Path>, resume: Option<i32>) -> anyhow::Result<()> {
+    logging::start();
     match (resume, dir) {
         (Some(state), _) => runtime::keeper::resume(state)?,
         (None, Some(dir)) => runtime::keeper::serve(dir)?,

@@ -23,7 +23,17 @@ pub(crate) fn run(data_dir: &Path) -> Result<()> {
             None => println!("daemon          not running"),
         }
         match &kept {
-            Some(containers) => println!("keeper          {containers} processes in containers"),
+            Some(Kept {
+                processes,
+                is_of_this_build,
+            }) => {
+                println!("keeper          {processes} processes in containers");
+                if !is_of_this_build {
+                    println!(
+                        "                of another build; `longshore up` upgrades it in place"
+                    );
+                }
+            }
             None => println!("keeper          not running"),
         }
     }
@@ -36,17 +46,24 @@ pub(crate) fn run(data_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How many processes the keeper keeps; `None` without a keeper.
-async fn kept(data_dir: &Path) -> Option<usize> {
+/// What the keeper keeps.
+struct Kept {
+    /// How many.
+    processes: usize,
+    /// It runs the same program file as this command.
+    is_of_this_build: bool,
+}
+
+/// What the keeper keeps; `None` without a keeper.
+async fn kept(data_dir: &Path) -> Option<Kept> {
     let socket = Directories::below(data_dir)
         .keeper()
         .join(runtime::keeper::SOCKET);
     let client = Client::connect(&socket).await.ok()?;
     let processes = client.list().await.ok()?;
-    Some(
-        processes
-            .iter()
-            .filter(|process| process.exited.is_none())
-            .count(),
-    )
+    let alive = processes.iter().filter(|process| process.exited.is_none());
+    Some(Kept {
+        processes: alive.count(),
+        is_of_this_build: client.hello().build == runtime::keeper::build(),
+    })
 }

@@ -63,6 +63,7 @@ async fn serve_until_told(config: &Config) -> Result<()> {
         images: images.clone(),
     });
     let host = Arc::new(host.await.context("open the engine")?);
+    host.renew_keeper().await;
     let cloud = Cloud::new(store.clone(), images, Arc::new(ThisNode::new(host.clone())));
     let controllers = controllers::spawn_all(&store, Strategy::default());
     let agent = Agent::start(store, host.clone(), announcement(config)?)
