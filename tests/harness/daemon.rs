@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::disk::Disk;
 use crate::docker::Docker;
-use crate::leftovers::Snapshot;
+use crate::leftovers::{self, Snapshot};
 use crate::setting;
 
 /// How long a daemon may take to answer.
@@ -105,9 +106,13 @@ impl Daemon {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let unique = (std::process::id() % 3000) * 8 + number % 8;
-        let dir = tempfile::Builder::new()
-            .prefix("longshore-test-")
-            .tempdir()?;
+        if kind == Kind::Longshore {
+            static SWEPT: Once = Once::new();
+            let mut swept = Ok(());
+            SWEPT.call_once(|| swept = leftovers::sweep(binary));
+            swept.context("take away what killed test runs left")?;
+        }
+        let dir = leftovers::scratch()?;
         Ok(Self {
             kind,
             binary: binary.to_owned(),
@@ -165,6 +170,11 @@ impl Daemon {
                 self.log_tail()
             )
         })
+    }
+
+    /// From now on runs another binary.
+    pub fn set_binary(&mut self, binary: &Path) {
+        binary.clone_into(&mut self.binary);
     }
 
     /// Kills the process at once, as a crash would.
@@ -253,6 +263,39 @@ impl Daemon {
         self.child.as_ref().map(Child::id)
     }
 
+    /// The process id of its keeper.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn keeper_pid(&self) -> Result<u32> {
+        let directory = self.data_dir().join("keeper");
+        let mark = format!("\0keeper\0--dir\0{}\0", directory.display());
+        for entry in std::fs::read_dir("/proc")? {
+            let path = entry?.path();
+            // A process may end while it is looked at.
+            let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
+            if String::from_utf8_lossy(&line).contains(&mark)
+                && let Some(pid) = path.file_name().and_then(|name| name.to_str())
+            {
+                return Ok(pid.parse()?);
+            }
+        }
+        bail!("no keeper of {} runs", directory.display())
+    }
+
+    /// What `longshore status` prints.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub fn status(&self) -> Result<String> {
+        let output = Command::new(&self.binary)
+            .arg("status")
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Address and port of its HTTP listener.
     #[must_use]
     pub fn listen(&self) -> &str {
@@ -333,7 +376,10 @@ impl Drop for Daemon {
 }
 
 /// The daemon's binary, from the environment.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// When the environment does not say.
+pub fn binary() -> Result<PathBuf> {
     setting("LONGSHORE_BIN")
         .map(PathBuf::from)
         .context("set LONGSHORE_BIN to the binary; `cargo xtask test` does")

@@ -1,9 +1,53 @@
-//! What a daemon has on this machine, to see that nothing of it is left behind.
+//! What a daemon has on this machine, to see that nothing of it is left behind; and what test runs
+//! that were killed have left behind, to take it away.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+
+/// What the name of a daemon's scratch directory begins with; the test's process id follows.
+const SCRATCH: &str = "longshore-test-";
+
+/// Makes a scratch directory that [`sweep`] finds once this process is gone.
+pub(crate) fn scratch() -> std::io::Result<tempfile::TempDir> {
+    tempfile::Builder::new()
+        .prefix(&format!("{SCRATCH}{}-", std::process::id()))
+        .tempdir()
+}
+
+/// Takes down the daemons of test runs that were killed, and removes their scratch directories.
+/// What cannot be taken down stays, for somebody to look at.
+///
+/// # Errors
+/// When directories or mounts cannot be listed, or our binary cannot be executed.
+pub(crate) fn sweep(binary: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(std::env::temp_dir())? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let owner = name.and_then(|name| name.strip_prefix(SCRATCH)?.split_once('-'));
+        let Some((owner, _)) = owner else { continue };
+        if Path::new("/proc").join(owner).exists() {
+            continue;
+        }
+        let data = path.join("data");
+        let down = Command::new(binary)
+            .arg("down")
+            .arg("--data-dir")
+            .arg(&data)
+            .output()
+            .with_context(|| format!("execute {}", binary.display()))?;
+        // A small file system that a test filled up.
+        let unmounted = Command::new("umount").arg(&data).output()?;
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+        let is_mounted = path.to_str().is_some_and(|path| mounts.contains(path));
+        if (down.status.success() || unmounted.status.success()) && !is_mounted {
+            std::fs::remove_dir_all(&path)?;
+        }
+    }
+    Ok(())
+}
 
 /// Mounts, links, cgroups, firewall tables and processes of one daemon.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,22 +104,11 @@ fn output(program: &str, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Cgroups whose name was made from this data directory. The daemon writes the name it took into
-/// its data directory.
+/// Cgroups of a data directory: those below the one that is named by its device and inode.
 fn cgroups_of(dir: &str) -> Result<Vec<String>> {
-    let Ok(name) = std::fs::read_to_string(Path::new(dir).join("data/run/cgroup")) else {
-        return Ok(Vec::new());
-    };
-    let listed = output(
-        "find",
-        &[
-            "/sys/fs/cgroup",
-            "-type",
-            "d",
-            "-path",
-            &format!("*{}*", name.trim()),
-        ],
-    )?;
+    let data = std::fs::metadata(Path::new(dir).join("data"))?;
+    let pattern = format!("*/longshore/{:x}-{:x}*", data.dev(), data.ino());
+    let listed = output("find", &["/sys/fs/cgroup", "-type", "d", "-path", &pattern])?;
     Ok(listed.lines().map(str::to_owned).collect())
 }
 
