@@ -6,7 +6,7 @@
 //! with the daemon's prefix and carries the data directory as its alias, so that two daemons do
 //! not mistake each other's; nothing else on the host is ever changed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{
@@ -17,7 +17,6 @@ use std::time::Duration;
 use model::Id;
 use model::instance::{BoundPort, Endpoint, Instance};
 use model::network::Network;
-use model::stream::InterfaceStats;
 
 mod adoption;
 mod bridge;
@@ -37,7 +36,6 @@ mod reaper;
 mod record;
 mod resolver;
 mod sandbox;
-mod stats;
 
 pub use error::{NetworkError, OpenError};
 pub use forwarding::Forwarding;
@@ -284,15 +282,6 @@ impl Networks {
             resolv_conf: files::resolv_of_node(&read("/etc/resolv.conf"), &naming.dns),
             hosts: files::hosts_of_node(&read("/etc/hosts"), &naming),
         }
-    }
-
-    /// Counters of every interface but loopback of the network namespace a process is in.
-    ///
-    /// # Errors
-    ///
-    /// The process is gone.
-    pub fn stats(&self, pid: u32) -> Result<BTreeMap<String, InterfaceStats>, NetworkError> {
-        stats::read(pid)
     }
 
     /// Removes every bridge, interface, namespace and rule of this daemon from the node.
