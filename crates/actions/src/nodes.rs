@@ -11,7 +11,8 @@ use model::Id;
 use model::container::TerminalSize;
 use model::instance::Failure;
 use model::stream::{
-    Change, ExecSpec, ExecStatus, LogLine, LogOptions, PathStat, Processes, Stats, Stream,
+    Change, ExecSpec, ExecStatus, ExtractOptions, HostPaths, LogLine, LogOptions, PathStat,
+    Processes, Stats, Stream,
 };
 use model::volume::Volume;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,30 +26,6 @@ pub type Input = Box<dyn AsyncWrite + Send + Unpin>;
 pub type Archive = Box<dyn AsyncRead + Send + Unpin>;
 /// Batches of log lines.
 pub type LogLines = mpsc::Receiver<Result<Vec<LogLine>, Failure>>;
-
-/// How an archive is extracted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ExtractOptions {
-    /// Refuse to replace a directory by a file, or a file by a directory.
-    pub no_overwrite_dir_non_dir: bool,
-    /// Set owners as the archive has them, instead of root's.
-    pub copy_owners: bool,
-}
-
-/// Paths of the host that belong to an instance.
-#[derive(Clone, Debug, Default)]
-pub struct HostPaths {
-    /// Its current log file; empty without one.
-    pub log: PathBuf,
-    /// Its writable layer.
-    pub upper: PathBuf,
-    /// Its `resolv.conf`.
-    pub resolv_conf: PathBuf,
-    /// Its `hostname`.
-    pub hostname: PathBuf,
-    /// Its `hosts`.
-    pub hosts: PathBuf,
-}
 
 /// The nodes' streams. Each method has the meaning of the engine's method of the same name.
 #[async_trait]

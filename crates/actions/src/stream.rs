@@ -3,9 +3,9 @@
 use model::Id;
 use model::container::TerminalSize;
 use model::event::Action;
-use model::stream::{Change, LogOptions, PathStat, Processes, Stats};
+use model::stream::{Change, ExtractOptions, HostPaths, LogOptions, PathStat, Processes, Stats};
 
-pub use crate::nodes::{Archive, ExtractOptions, HostPaths, Input, LogLines, Output};
+pub use crate::nodes::{Archive, Input, LogLines, Output};
 use crate::observer::instance_event;
 use crate::{ActionError, Caller, Cloud, instance};
 

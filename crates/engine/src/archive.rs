@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use image::extract::{self, ExtractError};
 use image::pipe;
 use model::instance::{Failure, FailureKind};
-use model::stream::PathStat;
+use model::stream::{ExtractOptions, PathStat};
 use rooted::{Root, RootedError};
 use runtime::user::{Databases, UserError};
 use rustix::fs::FileType;
@@ -21,8 +21,8 @@ use rustix::io::Errno;
 
 use self::pack::{PackError, Packer};
 use self::path::Spot;
+use crate::Archive;
 use crate::failure::{failure, internal, refused};
-use crate::{Archive, ExtractOptions};
 
 /// A root file system as it is copied to and from.
 #[derive(Debug)]

@@ -15,7 +15,8 @@ use model::container::TerminalSize;
 use model::instance::{Endpoint, Failure, Instance, Run, StopRequest};
 use model::network::Network;
 use model::stream::{
-    Change, ExecSpec, ExecStatus, LogLine, LogOptions, PathStat, Processes, Stats,
+    Change, ExecSpec, ExecStatus, ExtractOptions, HostPaths, LogLine, LogOptions, PathStat,
+    Processes, Stats,
 };
 use model::volume::Volume;
 use runtime::keeper::Client;
@@ -31,7 +32,7 @@ use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::network::{NetworkConfig, Networks};
 use crate::run::Runs;
 use crate::seccomp::Filters;
-use crate::{Archive, Engine, ExtractOptions, Found, Happening, HostPaths, Input, Output, Started};
+use crate::{Archive, Engine, Found, Happening, Input, Output, Started};
 
 /// Happenings that a slow listener may lag behind.
 const HAPPENINGS_KEPT: usize = 8192;

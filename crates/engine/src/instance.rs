@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use model::container::{ContainerSpec, Mount};
 use model::instance::{Exit, Failure, FailureKind, Instance, Run};
+use model::stream::HostPaths;
 use model::{Id, Project};
 use rooted::{Root, RootedError};
 use rustix::io::Errno;
@@ -16,7 +17,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::HostPaths;
 use crate::archive::{MountPoint, View};
 use crate::directory::InstanceDirectory;
 use crate::failure::{failure, internal, refused};

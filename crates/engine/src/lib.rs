@@ -41,7 +41,8 @@ use model::container::TerminalSize;
 use model::instance::{BoundPort, Endpoint, Exit, Failure, Health, Instance, Run, StopRequest};
 use model::network::Network;
 use model::stream::{
-    Change, ExecSpec, ExecStatus, LogLine, LogOptions, PathStat, Processes, Stats, Stream,
+    Change, ExecSpec, ExecStatus, ExtractOptions, HostPaths, LogLine, LogOptions, PathStat,
+    Processes, Stats, Stream,
 };
 use model::volume::Volume;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -242,29 +243,4 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Paths of the host that front ends show.
     fn paths(&self, id: Id) -> HostPaths;
-}
-
-/// How an archive is extracted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ExtractOptions {
-    /// Refuse to replace a directory by a file, or a file by a directory.
-    pub no_overwrite_dir_non_dir: bool,
-    /// Give everything to the user that the container runs as, where it names one, instead of to
-    /// whom the archive names.
-    pub copy_owners: bool,
-}
-
-/// Paths of the host that belong to an instance.
-#[derive(Clone, Debug, Default)]
-pub struct HostPaths {
-    /// Its current log file; empty without one.
-    pub log: PathBuf,
-    /// Its writable layer.
-    pub upper: PathBuf,
-    /// Its `resolv.conf`.
-    pub resolv_conf: PathBuf,
-    /// Its `hostname`.
-    pub hostname: PathBuf,
-    /// Its `hosts`.
-    pub hosts: PathBuf,
 }

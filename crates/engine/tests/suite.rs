@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{Engine, ExtractOptions, FoundState, Happening, Output};
+use engine::{Engine, FoundState, Happening, Output};
 use jiff::Timestamp;
 use model::container::ContainerSpec;
 use model::instance::{Exit, FailureKind, Instance, InstanceSpec, NetworkMode, Run, StopRequest};
-use model::stream::{ChangeKind, ExecSpec, LogLine, LogOptions, Stream};
+use model::stream::{ChangeKind, ExecSpec, ExtractOptions, LogLine, LogOptions, Stream};
 use model::{Id, Meta, Project};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::broadcast;

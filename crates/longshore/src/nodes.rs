@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use actions::nodes::{Archive, ExtractOptions, HostPaths, Input, LogLines, Nodes, Output};
+use actions::nodes::{Archive, Input, LogLines, Nodes, Output};
 use async_trait::async_trait;
 use engine::{Engine, Happening};
 use model::Id;
 use model::container::TerminalSize;
 use model::instance::Failure;
-use model::stream::{Change, ExecSpec, ExecStatus, LogOptions, PathStat, Processes, Stats};
+use model::stream::{
+    Change, ExecSpec, ExecStatus, ExtractOptions, HostPaths, LogOptions, PathStat, Processes, Stats,
+};
 use model::volume::Volume;
 use tokio::sync::broadcast;
 
@@ -98,10 +100,6 @@ impl Nodes for ThisNode {
         archive: Archive,
         options: ExtractOptions,
     ) -> Result<(), Failure> {
-        let options = engine::ExtractOptions {
-            no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
-            copy_owners: options.copy_owners,
-        };
         self.engine.write_archive(id, path, archive, options).await
     }
 
@@ -122,20 +120,7 @@ impl Nodes for ThisNode {
     }
 
     fn paths(&self, id: Id) -> HostPaths {
-        let engine::HostPaths {
-            log,
-            upper,
-            resolv_conf,
-            hostname,
-            hosts,
-        } = self.engine.paths(id);
-        HostPaths {
-            log,
-            upper,
-            resolv_conf,
-            hostname,
-            hosts,
-        }
+        self.engine.paths(id)
     }
 
     fn exec_happenings(&self) -> broadcast::Receiver<(Id, String, Option<i32>)> {

@@ -1,6 +1,7 @@
 //! What passes through a node's streams: requests and samples that are not desired state.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -172,6 +173,31 @@ pub struct PathStat {
     pub modified_at: Timestamp,
     /// Where a symbolic link leads, resolved inside the container.
     pub link_target: String,
+}
+
+/// How an archive is extracted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExtractOptions {
+    /// Refuse to replace a directory by a file, or a file by a directory.
+    pub no_overwrite_dir_non_dir: bool,
+    /// Give everything to the user that the container runs as, where it names one, instead of to
+    /// whom the archive names.
+    pub copy_owners: bool,
+}
+
+/// Paths of the host that belong to an instance.
+#[derive(Clone, Debug, Default)]
+pub struct HostPaths {
+    /// Its current log file; empty without one.
+    pub log: PathBuf,
+    /// Its writable layer.
+    pub upper: PathBuf,
+    /// Its `resolv.conf`.
+    pub resolv_conf: PathBuf,
+    /// Its `hostname`.
+    pub hostname: PathBuf,
+    /// Its `hosts`.
+    pub hosts: PathBuf,
 }
 
 /// A change of a container's root file system against its image.

@@ -11,7 +11,8 @@ use model::container::{ContainerSpec, LogConfig, TerminalSize};
 use model::instance::{Endpoint, Failure, FailureKind, Instance, Run, StopRequest};
 use model::network::Network;
 use model::stream::{
-    Change, ExecSpec, ExecStatus, InterfaceStats, LogLine, LogOptions, PathStat, Processes, Stats,
+    Change, ExecSpec, ExecStatus, ExtractOptions, HostPaths, InterfaceStats, LogLine, LogOptions,
+    PathStat, Processes, Stats,
 };
 use model::volume::Volume;
 use tokio::io::AsyncReadExt as _;
@@ -23,10 +24,7 @@ use super::log;
 use super::program::{self, Process, SIGKILL};
 use super::{Body, Control, CurrentRun, ExecBody, Operation, Simulated, State, World, not_running};
 use crate::failure::{failure, refused};
-use crate::{
-    Archive, Engine, ExtractOptions, Found, FoundState, Happening, HostPaths, Input, Output,
-    Started, signal,
-};
+use crate::{Archive, Engine, Found, FoundState, Happening, Input, Output, Started, signal};
 
 /// Memory of the simulated node.
 const NODE_MEMORY_BYTES: u64 = 8 << 30;

@@ -6,9 +6,8 @@ use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 use model::instance::{Failure, FailureKind};
-use model::stream::{Change, ChangeKind, PathStat};
+use model::stream::{Change, ChangeKind, ExtractOptions, PathStat};
 
-use crate::ExtractOptions;
 use crate::failure::refused;
 
 const DIRECTORY: u32 = 0o040_000;

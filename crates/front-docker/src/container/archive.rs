@@ -1,6 +1,6 @@
 //! Files in and out: `/containers/{name}/archive`, `/export` and `/changes`.
 
-use actions::stream::{self, ExtractOptions};
+use actions::stream;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use model::Id;
-use model::stream::{ChangeKind, PathStat};
+use model::stream::{ChangeKind, ExtractOptions, PathStat};
 use serde_json::json;
 
 use super::lookup::{about, find};
