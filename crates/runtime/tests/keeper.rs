@@ -23,9 +23,12 @@ const NOTHING: [Vec<u8>; 2] = [Vec::new(), Vec::new()];
 /// Ordinary lines without end.
 const CHATTY: &str = "yes 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
 /// Far more than anything here takes; only a test that fails waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn exit_of(events: &mut broadcast::Receiver<KeeperEvent>, which: &ProcessKey) -> Exited {
+pub(crate) async fn exit_of(
+    events: &mut broadcast::Receiver<KeeperEvent>,
+    which: &ProcessKey,
+) -> Exited {
     let wait = async {
         loop {
             match events.recv().await.unwrap() {
@@ -39,7 +42,7 @@ async fn exit_of(events: &mut broadcast::Receiver<KeeperEvent>, which: &ProcessK
 }
 
 /// Starts it and waits for its end.
-async fn run(client: &Client, launch: &Launch) -> Exited {
+pub(crate) async fn run(client: &Client, launch: &Launch) -> Exited {
     let mut events = client.events();
     client.start(launch, None).await.unwrap();
     exit_of(&mut events, &key(&launch.id)).await
@@ -70,7 +73,7 @@ async fn read_all_later(output: OwnedFd) -> [Vec<u8>; 2] {
 }
 
 /// Until something is so.
-async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(5)).await;

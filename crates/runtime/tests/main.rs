@@ -9,3 +9,4 @@
 
 mod keeper;
 mod scene;
+mod start;

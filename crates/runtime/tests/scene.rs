@@ -1,11 +1,14 @@
 //! What a test needs: a directory, a root file system, a keeper.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use oci_spec::runtime::{
-    LinuxBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, MountBuilder, Process, ProcessBuilder,
-    Spec, SpecBuilder, UserBuilder,
+    Capabilities, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxNamespaceBuilder,
+    LinuxNamespaceType, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    UserBuilder,
 };
 use runtime::cgroup::Cgroup;
 use runtime::keeper::{Client, ProcessKey, SOCKET, ensure};
@@ -28,6 +31,22 @@ impl Scene {
             let copy = directory.join("longshore");
             std::fs::copy(program(), &copy).unwrap();
             copy
+        })
+        .await
+    }
+
+    /// With a keeper that sees version 2 of cgroups only, as on a host that has nothing else.
+    pub(crate) async fn unified() -> Self {
+        Self::make(|directory| {
+            let keeper = directory.join("keeper.sh");
+            let script = format!(
+                "#!/bin/sh\nexec unshare --mount --propagation private sh -c \
+                 'umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$0\" \"$@\"' {} \"$@\"\n",
+                program().display()
+            );
+            std::fs::write(&keeper, script).unwrap();
+            std::fs::set_permissions(&keeper, Permissions::from_mode(0o755)).unwrap();
+            keeper
         })
         .await
     }
@@ -103,6 +122,11 @@ impl Scene {
         PathBuf::from(format!("longshore-test-{}", unique.trim_start_matches('.')))
     }
 
+    /// That of a container.
+    pub(crate) fn cgroup_of(&self, id: &str) -> PathBuf {
+        self.cgroup().join(id)
+    }
+
     fn spec(&self, id: &str, script: &str) -> Spec {
         let kinds = [
             LinuxNamespaceType::Pid,
@@ -117,7 +141,7 @@ impl Scene {
             .collect();
         let linux = LinuxBuilder::default()
             .namespaces(namespaces)
-            .cgroups_path(self.cgroup().join(id))
+            .cgroups_path(self.cgroup_of(id))
             .build()
             .unwrap();
         let mount = |to: &str, kind: &str, options: &[&str]| {
@@ -135,6 +159,7 @@ impl Scene {
         };
         SpecBuilder::default()
             .hostname(id)
+            .root(RootBuilder::default().readonly(false).build().unwrap())
             .process(process(script))
             .mounts(vec![
                 mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
@@ -207,7 +232,20 @@ fn process(script: &str) -> Process {
         .env(vec!["PATH=/bin:/usr/bin".to_owned()])
         .cwd("/")
         .terminal(false)
+        .no_new_privileges(false)
+        .capabilities(no_capabilities())
         .user(UserBuilder::default().uid(0u32).gid(0u32).build().unwrap())
+        .build()
+        .unwrap()
+}
+
+fn no_capabilities() -> LinuxCapabilities {
+    LinuxCapabilitiesBuilder::default()
+        .bounding(Capabilities::new())
+        .effective(Capabilities::new())
+        .permitted(Capabilities::new())
+        .inheritable(Capabilities::new())
+        .ambient(Capabilities::new())
         .build()
         .unwrap()
 }

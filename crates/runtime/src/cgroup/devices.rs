@@ -156,6 +156,7 @@ pub(crate) fn program(rules: &[Rule]) -> Vec<u64> {
         tests.extend(rule.major.map(|major| (MAJOR, major)));
         tests.extend(rule.minor.map(|minor| (MINOR, minor)));
         let tests_access = rule.access != Access::ALL;
+        let decides_all = tests.is_empty() && !tests_access;
         // Every test that fails jumps behind this rule's answer.
         let mut left = tests.len() + if tests_access { 3 } else { 0 } + 2;
         for (register, value) in tests {
@@ -177,6 +178,10 @@ pub(crate) fn program(rules: &[Rule]) -> Vec<u64> {
         }
         code.push(instruction::answer(rule.allow));
         code.push(instruction::EXIT);
+        if decides_all {
+            // The kernel refuses a program with instructions that nothing leads to.
+            return code;
+        }
     }
     code.push(instruction::answer(false));
     code.push(instruction::EXIT);

@@ -1,0 +1,70 @@
+//! The cgroup of a container: its limits as the kernel has them, and what is done to all of its
+//! processes.
+
+use runtime::cgroup::Cgroup;
+use serde_json::json;
+
+use super::{change, said};
+use crate::keeper::{exit_of, until};
+use crate::scene::{Scene, key};
+
+/// A container with processes that come and go.
+const BUSY: &str = "sleep 1000 & while :; do true; done";
+
+#[tokio::test]
+async fn it_is_born_in_its_cgroup_and_sees_nothing_else() {
+    let scene = Scene::new().await;
+    let mut launch = scene.launch("box", "cat /proc/self/cgroup; ls /sys/fs/cgroup | wc -l");
+    change(
+        &mut launch,
+        json!({
+            "linux": { "namespaces+": [{ "type": "cgroup" }] },
+            "mounts+": [
+                { "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"] },
+            ],
+        }),
+    );
+    let text = said(&scene, &mut launch).await;
+    let (shown, cgroups): (Vec<&str>, Vec<&str>) =
+        text.lines().partition(|line| !line.contains(':'));
+    for line in cgroups {
+        // Version 1 hierarchies that no container joins are the host's.
+        let foreign = [
+            "name=systemd",
+            "freezer",
+            "cpuset",
+            "perf_event",
+            "hugetlb",
+            "net_",
+        ];
+        let is_foreign = foreign.iter().any(|name| line.contains(name));
+        assert!(line.ends_with(":/") || is_foreign, "{line}");
+    }
+    assert_ne!(shown, ["0"]);
+}
+
+#[tokio::test]
+async fn all_of_its_processes_are_held_still_listed_and_killed_together() {
+    let scene = Scene::new().await;
+    let mut events = scene.client.events();
+    let process = scene
+        .client
+        .start(&scene.launch("box", BUSY), None)
+        .await
+        .unwrap()
+        .pid;
+    let cgroup = Cgroup::at(scene.cgroup_of("box").to_str().unwrap()).unwrap();
+    until(async || cgroup.processes().unwrap().len() >= 2).await;
+    assert!(cgroup.processes().unwrap().contains(&process));
+
+    cgroup.freeze().unwrap();
+    assert!(cgroup.is_frozen().unwrap());
+    let frozen = cgroup.processes().unwrap();
+    assert_eq!(frozen, cgroup.processes().unwrap());
+    cgroup.thaw().unwrap();
+    assert!(!cgroup.is_frozen().unwrap());
+
+    cgroup.kill(libc::SIGKILL).unwrap();
+    assert_eq!(exit_of(&mut events, &key("box")).await.code, 137);
+    until(async || cgroup.processes().unwrap().is_empty()).await;
+}
