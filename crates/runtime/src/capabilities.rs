@@ -93,11 +93,15 @@ impl Sets {
             if self.bounding.contains(one) {
                 continue;
             }
-            match capability_is_in_bounding_set(one) {
-                Ok(true) => remove_capability_from_bounding_set(one).map_err(failed)?,
-                Ok(false) => {}
+            match remove_capability_from_bounding_set(one) {
+                Ok(()) => {}
                 // Past the last one that this kernel knows.
-                Err(_) => break,
+                Err(Errno::INVAL) => break,
+                // Without the privilege to drop any, what is not there is as good as dropped.
+                Err(errno) => match capability_is_in_bounding_set(one) {
+                    Ok(false) => {}
+                    Ok(true) | Err(_) => return Err(failed(errno)),
+                },
             }
         }
         Ok(())

@@ -43,13 +43,13 @@ const DEFAULT: [(&str, u32, u32); 6] = [
     ("dev/tty", 5, 0),
 ];
 
-/// Links every container has; the last one only with a `devpts` of its own.
+/// Links in `/dev` that every container has; the last one only with a `devpts` of its own.
 const LINKS: [(&str, &str); 5] = [
-    ("dev/fd", "/proc/self/fd"),
-    ("dev/stdin", "/proc/self/fd/0"),
-    ("dev/stdout", "/proc/self/fd/1"),
-    ("dev/stderr", "/proc/self/fd/2"),
-    ("dev/ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
 ];
 
 /// How nodes come to be.
@@ -62,7 +62,10 @@ pub(crate) enum Means {
 }
 
 /// Makes the default devices and links, and those asked for.
+///
+/// Changes the umask meanwhile, so that nodes have the modes they are made with.
 pub(crate) fn make(root: &Root, wanted: &[LinuxDevice], means: Means) -> Result<(), DeviceError> {
+    let umask = rustix::process::umask(Mode::empty());
     for (path, major, minor) in DEFAULT {
         let path = Path::new(path);
         if wanted
@@ -104,30 +107,33 @@ pub(crate) fn make(root: &Root, wanted: &[LinuxDevice], means: Means) -> Result<
         };
         node.make(root)?;
     }
+    rustix::process::umask(umask);
     Ok(())
 }
 
 /// Makes the links that programs expect.
 pub(crate) fn link(root: &Root, has_devpts: bool) -> Result<(), DeviceError> {
-    for (path, target) in LINKS {
-        let path = Path::new(path);
-        if path.ends_with("ptmx") && !has_devpts {
+    let dev = Path::new("dev");
+    let parent = root
+        .create_dir_all(dev, Mode::from_raw_mode(0o755))
+        .map_err(|source| DeviceError::Place {
+            path: dev.to_owned(),
+            source,
+        })?;
+    for (name, target) in LINKS {
+        if name == "ptmx" && !has_devpts {
             continue;
         }
         let refused = |source| DeviceError::Refused {
             attempt: "link",
-            path: path.to_owned(),
+            path: dev.join(name),
             source,
         };
-        let (parent, name) = root.parent(path).map_err(|source| DeviceError::Place {
-            path: path.to_owned(),
-            source,
-        })?;
-        match fs::symlinkat(target, &parent, &name) {
+        match fs::symlinkat(target, &parent, name) {
             Err(Errno::EXIST) if name == "ptmx" => {
                 // An image's own node would open the host's terminals.
-                fs::unlinkat(&parent, &name, AtFlags::empty()).map_err(refused)?;
-                fs::symlinkat(target, &parent, &name).map_err(refused)?;
+                fs::unlinkat(&parent, name, AtFlags::empty()).map_err(refused)?;
+                fs::symlinkat(target, &parent, name).map_err(refused)?;
             }
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(refused(errno)),
@@ -148,24 +154,25 @@ struct Node<'path> {
 
 impl Node<'_> {
     fn make(&self, root: &Root) -> Result<(), DeviceError> {
-        let place = |source| DeviceError::Place {
-            path: self.path.to_owned(),
-            source,
-        };
-        if let Some(parent) = self.path.parent() {
-            root.create_dir_all(parent, Mode::from_raw_mode(0o755))
-                .map_err(place)?;
-        }
+        let directory = self.path.parent().unwrap_or(Path::new(""));
+        let parent = root
+            .create_dir_all(directory, Mode::from_raw_mode(0o755))
+            .map_err(|source| DeviceError::Place {
+                path: self.path.to_owned(),
+                source,
+            })?;
         if self.means == Means::Bind {
             return self.show(root);
         }
-        let (parent, name) = root.parent(self.path).map_err(place)?;
+        let Some(name) = self.path.file_name() else {
+            return Err(self.refused("find a name for")(Errno::INVAL));
+        };
         let number = fs::makedev(self.major, self.minor);
         let mode = Mode::from_raw_mode(self.mode & 0o7777);
-        match fs::mknodat(&parent, &name, self.kind, mode, number) {
+        match fs::mknodat(&parent, name, self.kind, mode, number) {
             Ok(()) => {}
             Err(Errno::EXIST) => {
-                let found = fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW)
+                let found = fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)
                     .map_err(self.refused("look at"))?;
                 let same = FileType::from_raw_mode(found.st_mode) == self.kind
                     && (self.kind == FileType::Fifo || found.st_rdev == number);
@@ -178,15 +185,12 @@ impl Node<'_> {
             Err(Errno::PERM) => return self.show(root),
             Err(errno) => return Err(self.refused("make")(errno)),
         }
-        // Again, because the umask took bits away.
-        fs::chmodat(&parent, &name, mode, AtFlags::empty())
-            .map_err(self.refused("set the mode of"))?;
         let (uid, gid) = self.owner;
         if (uid, gid) != (0, 0) {
             let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
             fs::chownat(
                 &parent,
-                &name,
+                name,
                 Some(uid),
                 Some(gid),
                 AtFlags::SYMLINK_NOFOLLOW,

@@ -1,5 +1,6 @@
 //! The least that makes a process of its own root file system and namespaces: `clone3`, an overlay
-//! mount, `pivot_root`, `execve`. No limits, no `/dev`, nothing masked, all privileges.
+//! mount, `pivot_root`, `execve`; where asked for, in a cgroup with limits, as every container is.
+//! No `/dev`, nothing masked, all privileges.
 
 #![allow(unsafe_code, reason = "wraps system calls")]
 
@@ -14,10 +15,13 @@ use std::ptr::null;
 use runtime::start::status::{Phase, now_ns};
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::cgroups::{Cgroups, Entry};
 use crate::world::Layers;
 
 /// What the child reports, in this order, as it goes on to the next.
-const PHASES: [&str; 3] = ["clone", "overlay", "root"];
+const PHASES: [&str; 5] = ["limits", "clone", "cgroup", "overlay", "root"];
+/// From `linux/sched.h`; not in the C library's headers.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Everything found out that can be before the start.
 pub(crate) struct Bare {
@@ -41,7 +45,9 @@ impl Bare {
     }
 
     /// Answers a handle on the process, what it told of its set-up, and when the program ran.
-    pub(crate) fn start(&self) -> (OwnedFd, Vec<Phase>, u64) {
+    pub(crate) fn start(&self, cgroups: Option<&Cgroups>) -> (OwnedFd, Vec<Phase>, u64) {
+        let entry = cgroups.map(Cgroups::make);
+        let limited = now_ns();
         let (status, report) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let mut pidfd: RawFd = -1;
         let kinds =
@@ -51,11 +57,15 @@ impl Bare {
         args.flags = u64::from((kinds | libc::CLONE_PIDFD).cast_unsigned());
         args.pidfd = (&raw mut pidfd).addr() as u64;
         args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+        if let Some(v2) = entry.as_ref().and_then(|entry| entry.v2.as_ref()) {
+            args.flags |= CLONE_INTO_CGROUP;
+            args.cgroup = u64::from(v2.as_raw_fd().cast_unsigned());
+        }
         // SAFETY: as fork(2), in a process with one thread; `args` and `pidfd` outlive the call.
         let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
         assert!(pid >= 0, "clone3");
         if pid == 0 {
-            self.become_program(report.as_raw_fd());
+            self.become_program(report.as_raw_fd(), limited, entry.as_ref());
         }
         drop(report);
         let mut reported = [0; size_of::<[u64; PHASES.len()]>()];
@@ -73,8 +83,12 @@ impl Bare {
         (child, phases.collect(), executed)
     }
 
-    fn become_program(&self, report: RawFd) -> ! {
+    fn become_program(&self, report: RawFd, limited: u64, entry: Option<&Entry>) -> ! {
         let born = now_ns();
+        for tasks in entry.iter().flat_map(|entry| &entry.tasks) {
+            rustix::io::write(tasks, b"0").unwrap();
+        }
+        let joined = now_ns();
         // SAFETY: every pointer is a C string or null, and the arrays end with null; all outlive
         // the calls. Nothing here touches this process's memory.
         unsafe {
@@ -97,7 +111,7 @@ impl Bare {
             libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr());
             libc::umount2(c".".as_ptr(), libc::MNT_DETACH);
             libc::chdir(c"/".as_ptr());
-            let times = [born, mounted, now_ns()];
+            let times = [limited, born, joined, mounted, now_ns()];
             libc::write(report, times.as_ptr().cast(), size_of_val(&times));
             let arguments = [c"true".as_ptr(), null()];
             let environment = [null()];

@@ -12,6 +12,7 @@
 )]
 
 mod bare;
+mod cgroups;
 mod world;
 
 #[expect(dead_code, reason = "tests need more of it")]
@@ -31,6 +32,7 @@ use runtime::start::{self, ChildIo};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use bare::Bare;
+use cgroups::Cgroups;
 use scene::{Scene, key};
 use world::World;
 
@@ -79,22 +81,27 @@ async fn main() {
     let scene = Scene::new().await;
     let world = World::new(&scene.path("rootfs"));
     let has_runc = Path::new(RUNC).exists();
-    let (mut bare, mut container, mut keeper, mut runc) = Default::default();
+    let (mut bare, mut limited, mut container, mut keeper, mut runc) = Default::default();
     for round in 0..WARM_UP + ROUNDS {
         if round == WARM_UP {
-            (bare, container, keeper, runc) = Default::default();
+            (bare, limited, container, keeper, runc) = Default::default();
         }
-        start_bare(&world, round, &mut bare);
+        start_bare(&world, round, None, &mut bare);
+        let cgroups = Cgroups::new(&format!("{}-bare", world.unique()));
+        start_bare(&world, round, Some(&cgroups), &mut limited);
         start_container(&world, round, &mut container);
         start_by_keeper(&scene, &world, round, &mut keeper).await;
         if has_runc {
             run_runc(&world, round, &mut runc);
         }
     }
-    println!("| warm start | to the program, ms | × bare | to its end, ms |\n|---|---|---|---|");
-    let limit = median(&bare.to_program).unwrap();
+    println!(
+        "| warm start | to the program, ms | × bare | × bare in cgroups | to its end, ms |\n|---|---|---|---|---|"
+    );
+    let limits = [&bare, &limited].map(|times| median(&times.to_program).unwrap());
     for (name, times) in [
         ("bare kernel", &bare),
+        ("bare kernel, in cgroups with limits", &limited),
         ("`start::container`", &container),
         ("`keeper::Client::start`", &keeper),
         ("`runc run`", &runc),
@@ -102,23 +109,28 @@ async fn main() {
         let Some(to_end) = median(&times.to_end) else {
             continue;
         };
-        let (to_program, ratio) = median(&times.to_program)
-            .map_or(("".into(), "".into()), |time| {
-                (format!("{time:.2}"), format!("{:.2}", time / limit))
-            });
-        println!("| {name} | {to_program} | {ratio} | {to_end:.2} |");
+        let to_program = median(&times.to_program);
+        let shown = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.2}"));
+        let [bare, limited] = limits.map(|limit| shown(to_program.map(|time| time / limit)));
+        println!(
+            "| {name} | {} | {bare} | {limited} | {to_end:.2} |",
+            shown(to_program)
+        );
     }
-    bare.print_phases("the bare kernel's");
+    limited.print_phases("the bare kernel's, in cgroups");
     container.print_phases("`start::container`");
     keeper.print_phases("`keeper::Client::start`");
 }
 
-fn start_bare(world: &World, round: usize, times: &mut Times) {
-    let layers = world.layers(&format!("bare{round}"));
+fn start_bare(world: &World, round: usize, cgroups: Option<&Cgroups>, times: &mut Times) {
+    let layers = world.layers(&format!("bare{}-{round}", cgroups.is_some()));
     let bare = Bare::new(&layers);
     let begun = now_ns();
-    let (child, phases, executed) = bare.start();
+    let (child, phases, executed) = bare.start(cgroups);
     waitid(WaitId::PidFd(child.as_fd()), WaitIdOptions::EXITED).unwrap();
+    if let Some(cgroups) = cgroups {
+        cgroups.remove();
+    }
     times.to_end.push(now_ns() - begun);
     times.to_program.push(executed - begun);
     times.add_phases(begun, &phases, executed);

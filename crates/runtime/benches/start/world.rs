@@ -90,9 +90,13 @@ impl World {
     }
 
     fn cgroups_path(&self, id: &str) -> String {
+        format!("/{}/{id}", self.unique())
+    }
+
+    /// A name for a cgroup that no other run has.
+    pub(crate) fn unique(&self) -> String {
         let unique = self.directory.path().file_name().unwrap().to_string_lossy();
-        let unique = unique.trim_start_matches('.');
-        format!("/longshore-bench-{unique}/{id}")
+        format!("longshore-bench-{}", unique.trim_start_matches('.'))
     }
 
     pub(crate) fn launch(&self, id: &str, layers: &Layers) -> Launch {

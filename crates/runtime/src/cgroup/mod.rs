@@ -290,7 +290,7 @@ impl Cgroup {
     }
 
     /// What a container sees as its own cgroup: name of the hierarchy (empty for version 2) and
-    /// directory on the host.
+    /// directory on the host, which is missing in version 1 hierarchies that it has not joined.
     pub(crate) fn visible(&self) -> Vec<(String, PathBuf)> {
         if self.host.is_unified() {
             return self
@@ -299,12 +299,11 @@ impl Cgroup {
                 .map(|path| (String::new(), path))
                 .collect();
         }
-        let hierarchies = self
-            .host
+        self.host
             .v1
             .iter()
-            .map(|v1| (v1.controllers.join(","), v1.mount.join(&self.path)));
-        hierarchies.filter(|(_, path)| path.exists()).collect()
+            .map(|v1| (v1.controllers.join(","), v1.mount.join(&self.path)))
+            .collect()
     }
 
     fn settings(&self, resources: &LinuxResources) -> settings::Settings {

@@ -20,12 +20,21 @@ use super::{MountError, attach, change, clone_tree, mount_point};
 pub(crate) struct Hierarchies(Vec<(String, OwnedFd)>);
 
 impl Hierarchies {
-    /// Opens them; needs the host's paths.
+    /// Opens those that are there; needs the host's paths.
     pub(crate) fn open(visible: &[(String, PathBuf)]) -> Result<Self, MountError> {
-        let opened = visible
-            .iter()
-            .map(|(name, path)| Ok((name.clone(), clone_tree(path, Recursion::No)?)));
-        opened.collect::<Result<_, _>>().map(Self)
+        let mut opened = Vec::with_capacity(visible.len());
+        for (name, path) in visible {
+            match clone_tree(path, Recursion::No) {
+                Ok(mount) => opened.push((name.clone(), mount)),
+                // A version 1 hierarchy that the container has not joined.
+                Err(MountError::Refused {
+                    source: Errno::NOENT,
+                    ..
+                }) if !name.is_empty() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Self(opened))
     }
 
     /// Attaches them: version 2 as it is, version 1 as directories in a small `tmpfs`.

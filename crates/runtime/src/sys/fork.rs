@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::checked;
+use super::{checked, signals};
 
 /// A child that exists.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(crate) fn fork(
     if !is_single_threaded()? {
         return Err(Errno::BUSY);
     }
+    // The child needs to know, and looks it up in its copy of this memory.
+    signals::ignored();
     let mut pidfd: RawFd = -1;
     // SAFETY: `clone_args` is plain integers; zero means "not used" for each of them.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
