@@ -111,7 +111,9 @@ impl Server {
         if !matches!(why, FrameError::Closed) {
             tracing::warn!(error = why as &dyn std::error::Error, "gave a client up");
         }
-        self.clients.remove(&number);
+        if let Some(connection) = self.clients.remove(&number) {
+            self.control.remove(&connection.socket);
+        }
         let is_kept = |process: &Process| !matches!(process.stage, Stage::Prepared { client } if client == number);
         let orphans: Vec<u32> = self
             .processes

@@ -98,6 +98,7 @@ impl Server {
         else {
             return;
         };
+        self.control.remove(&starting.status);
         let caller = starting.caller;
         let is_watched = process.is_watched();
         let mut reader = status::Reader::default();
@@ -200,6 +201,9 @@ impl Server {
             return;
         };
         let cgroup = process.cgroup.take();
+        if let Some(watch) = cgroup.as_ref().and_then(|cgroup| cgroup.watch.as_ref()) {
+            self.control.remove(watch);
+        }
         let oom_killed = cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills > 0);
         let cgroup = cgroup.map(|cgroup| cgroup.path);
         let stage = match std::mem::replace(&mut process.stage, Stage::Forgotten) {
@@ -273,9 +277,11 @@ impl Server {
 
     /// Forgets everything about a process; what is attached sees the end.
     pub(super) fn drop_process(&mut self, number: u32) {
-        if let Some(process) = self.processes.remove(&number)
-            && self.keys.get(&process.key) == Some(&number)
-        {
+        let Some(process) = self.processes.remove(&number) else {
+            return;
+        };
+        process.streams.disarm(&self.bench);
+        if self.keys.get(&process.key) == Some(&number) {
             self.keys.remove(&process.key);
         }
     }

@@ -111,7 +111,9 @@ impl Poll {
         )?)
     }
 
-    /// Waits no more. Closing does it too, unless another process has the descriptor.
+    /// Waits no more; to be called before a descriptor is closed. Closing alone is not enough: a
+    /// child has a copy until it executes its program, and meanwhile a hang-up would be told again
+    /// and again of something that nobody can remove any more.
     pub(super) fn remove(&self, descriptor: impl AsFd) {
         // It may not be in the set.
         _ = epoll::delete(&self.epoll, descriptor);

@@ -248,7 +248,7 @@ impl Streams {
         bench: &mut Workbench,
     ) -> usize {
         if flags.contains(EventFlags::OUT) {
-            self.pump_out();
+            self.pump_out(bench);
         }
         let index = usize::from(index);
         let count = match self.outputs.get_mut(index) {
@@ -291,7 +291,7 @@ impl Streams {
         }
         let (process, poll) = (self.process, &bench.poll);
         let stream = if index == 0 { 1 } else { 2 };
-        self.attachments.retain_mut(|attachment| {
+        retain(&mut self.attachments, poll, |attachment| {
             let had_waiting = attachment.waiting() > 0;
             let sent = attachment.send(stream, chunk).is_ok();
             let token = Token::Attachment(process, attachment.number);
@@ -309,7 +309,7 @@ impl Streams {
     /// An attachment takes more, or its reader is gone.
     pub(super) fn on_attachment(&mut self, number: u32, flags: EventFlags, bench: &Workbench) {
         let (is_over, process) = (self.is_over, self.process);
-        self.attachments.retain_mut(|attachment| {
+        retain(&mut self.attachments, &bench.poll, |attachment| {
             if attachment.number != number {
                 return true;
             }
@@ -342,16 +342,16 @@ impl Streams {
         match rustix::io::read(&pump.source, &mut input) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             // Every writer is gone; later ones have the terminal itself.
-            Ok(0) | Err(_) => self.pump = None,
+            Ok(0) | Err(_) => self.end_pump(bench),
             Ok(count) => {
                 pump.pending.extend_from_slice(&input[..count]);
-                self.pump_out();
+                self.pump_out(bench);
             }
         }
         self.rearm(bench);
     }
 
-    fn pump_out(&mut self) {
+    fn pump_out(&mut self, bench: &Workbench) {
         let (Some(pump), Some(master)) = (&mut self.pump, &self.outputs[0]) else {
             return;
         };
@@ -360,10 +360,7 @@ impl Streams {
                 Ok(count) => drop(pump.pending.drain(..count)),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
-                Err(_) => {
-                    self.pump = None;
-                    return;
-                }
+                Err(_) => return self.end_pump(bench),
             }
         }
         pump.pending = Vec::new();
@@ -377,8 +374,27 @@ impl Streams {
         self.outputs = [None, None];
         self.stdin = None;
         self.stdin_reader = None;
-        self.pump = None;
-        self.end_attachments();
+        self.end_pump(bench);
+        self.end_attachments(bench);
+    }
+
+    fn end_pump(&mut self, bench: &Workbench) {
+        if let Some(pump) = self.pump.take() {
+            bench.poll.remove(&pump.source);
+        }
+    }
+
+    /// Waits for nothing any more, before all of it is closed.
+    pub(super) fn disarm(&self, bench: &Workbench) {
+        for output in self.outputs.iter().flatten() {
+            bench.poll.remove(&output.source);
+        }
+        for attachment in &self.attachments {
+            bench.poll.remove(attachment);
+        }
+        if let Some(pump) = &self.pump {
+            bench.poll.remove(&pump.source);
+        }
     }
 
     fn end_output(&mut self, index: usize, log: Option<&mut Log>, bench: &mut Workbench) {
@@ -396,15 +412,16 @@ impl Streams {
             }
         }
         if self.outputs.iter().flatten().all(|output| !output.is_open) {
-            self.end_attachments();
+            self.end_attachments(bench);
         }
     }
 
-    fn end_attachments(&mut self) {
+    fn end_attachments(&mut self, bench: &Workbench) {
         self.is_over = true;
         // The others go when they have taken what waits.
-        self.attachments
-            .retain(|attachment| attachment.waiting() > 0);
+        retain(&mut self.attachments, &bench.poll, |attachment| {
+            attachment.waiting() > 0
+        });
     }
 
     /// Its output is not read because an attachment is slow.
@@ -418,6 +435,21 @@ impl Streams {
             tracing::error!(%error, "cannot wait for the output of a process");
         }
     }
+}
+
+/// Closes the attachments that are not to be kept.
+fn retain(
+    attachments: &mut Vec<Attachment>,
+    poll: &Poll,
+    mut is_kept: impl FnMut(&mut Attachment) -> bool,
+) {
+    attachments.retain_mut(|attachment| {
+        let is_kept = is_kept(attachment);
+        if !is_kept {
+            poll.remove(&*attachment);
+        }
+        is_kept
+    });
 }
 
 fn arm(
@@ -445,4 +477,28 @@ fn arm(
 /// The time as logs have it, made once for a chunk.
 fn now() -> Arc<str> {
     Timestamp::now().to_string().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_is_gone_is_told_once_though_a_child_has_a_copy() {
+        let bench = Workbench::new().unwrap();
+        let mut streams = Streams::new(7);
+        drop(streams.attach(&bench).unwrap());
+        let copy = streams.attachments[0]
+            .as_fd()
+            .try_clone_to_owned()
+            .unwrap();
+        let told = bench.poll.ready(1).unwrap();
+        let [(Token::Attachment(7, number), flags)] = told[..] else {
+            unreachable!("{told:?}");
+        };
+        streams.on_attachment(number, flags, &bench);
+        assert!(streams.attachments.is_empty());
+        assert_eq!(bench.poll.ready(1).unwrap(), []);
+        drop(copy);
+    }
 }
