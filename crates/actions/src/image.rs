@@ -9,6 +9,7 @@ use bytes::Bytes;
 use model::event::{Action, Event, Subject};
 use model::image::{Defaults, Image};
 use model::instance::{Instance, InstanceStatus, Phase};
+use tokio::sync::broadcast;
 
 use crate::nodes::Archive;
 use crate::{ActionError, Caller, Cloud, ErrorKind};
@@ -52,7 +53,8 @@ pub fn config_json(cloud: &Cloud, caller: &Caller, reference: &str) -> Result<By
 /// Loads every image of an archive: all of them, or none.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] when it is not an archive of images or is damaged.
+/// [`ErrorKind::Invalid`] when it is not an archive of images or is damaged;
+/// [`ErrorKind::Internal`] when the disk is full or fails.
 pub async fn load(
     cloud: &Cloud,
     caller: &Caller,
@@ -63,7 +65,7 @@ pub async fn load(
         .images
         .load(archive, progress)
         .await
-        .map_err(|error| ActionError::new(ErrorKind::Invalid, with_causes(&error)))?;
+        .map_err(|error| refused(error.is_hosts(), &error))?;
     for image in &loaded {
         tell(
             cloud,
@@ -100,7 +102,8 @@ pub async fn save(
 /// Makes an image of one layer from the tar of a root file system.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] when the name, a change or the tar is wrong.
+/// [`ErrorKind::Invalid`] when the name, a change or the tar is wrong;
+/// [`ErrorKind::Internal`] when the disk is full or fails.
 pub async fn import(
     cloud: &Cloud,
     caller: &Caller,
@@ -120,7 +123,7 @@ pub async fn import(
         .images
         .import(archive, options)
         .await
-        .map_err(|error| ActionError::new(ErrorKind::Invalid, with_causes(&error)))?;
+        .map_err(|error| refused(error.is_hosts(), &error))?;
     tell(
         cloud,
         caller,
@@ -135,25 +138,34 @@ pub async fn import(
 ///
 /// # Errors
 /// As [`get`].
-pub fn tag(cloud: &Cloud, caller: &Caller, source: &str, target: &str) -> Result<(), ActionError> {
+pub async fn tag(
+    cloud: &Cloud,
+    caller: &Caller,
+    source: &str,
+    target: &str,
+) -> Result<(), ActionError> {
     let image = get(cloud, caller, source)?;
-    cloud.images.tag(&image.id, target).map_err(|error| {
-        let kind = match &error {
-            ::image::TagError::Source(lookup) => kind_of(lookup),
-            ::image::TagError::Target(_) => ErrorKind::Invalid,
-            ::image::TagError::Write(_) => ErrorKind::Internal,
-        };
-        ActionError::new(kind, with_causes(&error))
-    })?;
-    tell(cloud, caller, &image.id, Some(target), Action::Tagged);
-    Ok(())
+    let target = target.to_owned();
+    on_thread(cloud, caller, move |cloud, caller| {
+        cloud.images.tag(&image.id, &target).map_err(|error| {
+            let kind = match &error {
+                ::image::TagError::Source(lookup) => kind_of(lookup),
+                ::image::TagError::Target(_) => ErrorKind::Invalid,
+                ::image::TagError::Write(_) => ErrorKind::Internal,
+            };
+            ActionError::new(kind, with_causes(&error))
+        })?;
+        tell(cloud, caller, &image.id, Some(&target), Action::Tagged);
+        Ok(())
+    })
+    .await
 }
 
 /// Removes a name, and with the last one the image.
 ///
 /// # Errors
 /// [`ErrorKind::Conflict`] when an instance uses it.
-pub fn remove(
+pub async fn remove(
     cloud: &Cloud,
     caller: &Caller,
     reference: &str,
@@ -161,39 +173,83 @@ pub fn remove(
     prune: bool,
 ) -> Result<Vec<Removed>, ActionError> {
     let image = get(cloud, caller, reference)?;
-    let removed = cloud
-        .images
-        .remove(reference, force, prune, &|id| user_of(cloud, id))
-        .map_err(|error| match error {
-            RemoveError::Lookup(lookup) => lookup.into(),
-            RemoveError::Conflict(_) => ActionError::new(ErrorKind::Conflict, error.to_string()),
-            RemoveError::Write(_) => ActionError::new(ErrorKind::Internal, with_causes(&error)),
-        })?;
-    for what in &removed {
-        let (name, action) = match what {
-            Removed::Untagged(_) => (&image.id, Action::Untagged),
-            Removed::Deleted(id) => (id, Action::Deleted),
-        };
-        tell(cloud, caller, name, Some(name), action);
-    }
-    Ok(removed)
+    let reference = reference.to_owned();
+    on_thread(cloud, caller, move |cloud, caller| {
+        let in_use = |id: &str| user_of(&cloud.store, id);
+        let removed = cloud
+            .images
+            .remove(&reference, force, prune, &in_use)
+            .map_err(|error| match error {
+                RemoveError::Lookup(lookup) => lookup.into(),
+                RemoveError::Conflict(_) => {
+                    ActionError::new(ErrorKind::Conflict, error.to_string())
+                }
+                RemoveError::Write(_) => ActionError::new(ErrorKind::Internal, with_causes(&error)),
+            })?;
+        for what in &removed {
+            let (name, action) = match what {
+                Removed::Untagged(_) => (&image.id, Action::Untagged),
+                Removed::Deleted(id) => (id, Action::Deleted),
+            };
+            tell(cloud, caller, name, Some(name), action);
+        }
+        Ok(removed)
+    })
+    .await
 }
 
-/// Frees what removed images left behind because instances used them, where none does any more.
-///
-/// # Errors
-/// [`ErrorKind::Internal`] when the disk refuses.
-pub fn collect(cloud: &Cloud) -> Result<(), ActionError> {
-    cloud
-        .images
-        .collect(&|id| user_of(cloud, id))
-        .map_err(|error| ActionError::new(ErrorKind::Internal, with_causes(&error)))
+/// Changes the image store on a thread that may wait for the disk, to the end even when the caller
+/// goes away.
+async fn on_thread<T: Send + 'static>(
+    cloud: &Cloud,
+    caller: &Caller,
+    change: impl FnOnce(&Cloud, &Caller) -> T + Send + 'static,
+) -> T {
+    let (cloud, caller) = (cloud.clone(), caller.clone());
+    match tokio::task::spawn_blocking(move || change(&cloud, &caller)).await {
+        Ok(answer) => answer,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Frees what removed images left behind because instances used them: now, and whenever an
+/// instance goes. Ends with the last sender of the events.
+pub(crate) async fn collect_unused(
+    store: store::Store,
+    images: ::image::Store,
+    mut events: broadcast::Receiver<Arc<Event>>,
+) {
+    loop {
+        let (store, images) = (store.clone(), images.clone());
+        let collecting = tokio::task::spawn_blocking(move || {
+            images.collect(&|id| user_of(&store, id)).map_err(|error| {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "what removed images left is not freed; the next removal tries again"
+                );
+            })
+        });
+        // Only a panic, or the end of the process, is left; the log has the former.
+        drop(collecting.await);
+        loop {
+            match events.recv().await {
+                Ok(event) if is_instances_end(&event) => break,
+                Ok(_) => {}
+                Err(broadcast::error::RecvError::Lagged(_)) => break,
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+}
+
+fn is_instances_end(event: &Event) -> bool {
+    event.subject == Subject::Instance && event.action == Action::Deleted
 }
 
 /// An instance that uses an image; one that runs where there is one.
-fn user_of(cloud: &Cloud, image: &str) -> Option<Use> {
+fn user_of(store: &store::Store, image: &str) -> Option<Use> {
     let mut found = None;
-    for (id, instance) in cloud.store.list::<Instance>() {
+    for (id, instance) in store.list::<Instance>() {
         if !instance
             .value
             .spec
@@ -203,7 +259,7 @@ fn user_of(cloud: &Cloud, image: &str) -> Option<Use> {
         {
             continue;
         }
-        let status = cloud.store.get::<InstanceStatus>(id);
+        let status = store.get::<InstanceStatus>(id);
         let running = status
             .is_some_and(|status| matches!(status.value.phase, Phase::Running | Phase::Paused));
         found = Some(Use {
@@ -240,6 +296,16 @@ impl From<LookupError> for ActionError {
     fn from(error: LookupError) -> Self {
         Self::new(kind_of(&error), error.to_string())
     }
+}
+
+/// An error of the host, or of what was sent.
+fn refused(is_hosts: bool, error: &dyn std::error::Error) -> ActionError {
+    let kind = if is_hosts {
+        ErrorKind::Internal
+    } else {
+        ErrorKind::Invalid
+    };
+    ActionError::new(kind, with_causes(error))
 }
 
 /// The message of an error and of all that led to it: the user has no log to look into.

@@ -48,6 +48,12 @@ impl Cloud {
     pub fn new(store: store::Store, images: ::image::Store, nodes: Arc<dyn nodes::Nodes>) -> Self {
         let observer = observer::Observer::spawn(store.clone());
         observer.follow_execs(store.clone(), nodes.exec_happenings());
+        let (_, events) = observer.subscribe();
+        drop(tokio::spawn(image::collect_unused(
+            store.clone(),
+            images.clone(),
+            events,
+        )));
         Self {
             store,
             images,

@@ -144,6 +144,12 @@ impl House {
         house
     }
 
+    /// Layers in the image store.
+    pub(crate) fn stored_layers(&self) -> usize {
+        let layers = self.directory.path().join("images/layers");
+        std::fs::read_dir(layers).unwrap().count()
+    }
+
     fn socket(&self) -> PathBuf {
         self.directory.path().join("docker.sock")
     }

@@ -109,3 +109,16 @@ async fn an_image_in_use_stays() {
         (400, "invalid reference format")
     );
 }
+
+#[tokio::test]
+async fn what_a_removed_image_left_goes_with_its_last_container() {
+    let house = House::new().await;
+    house.create("user", &["true"], json!({})).await;
+    assert_eq!(house.delete("/images/demo:1?force=1").await.status, 200);
+    assert_eq!(house.stored_layers(), 1, "a container still uses it");
+    assert_eq!(house.delete("/containers/user").await.status, 204);
+    // It is freed behind the answer's back.
+    while house.stored_layers() > 0 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -59,6 +59,34 @@ pub enum UnpackError {
     },
 }
 
+impl UnpackError {
+    /// Nothing more fits on the disk.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        matches!(self.errno(), Some(Errno::NOSPC | Errno::DQUOT))
+    }
+
+    /// The host fails. Other answers of the kernel are about what the archive asks for: names too
+    /// long, links in circles, attributes that this file system does not have.
+    pub(crate) fn is_hosts(&self) -> bool {
+        let is_hosts = |errno| {
+            matches!(
+                errno,
+                Errno::IO | Errno::ROFS | Errno::NOMEM | Errno::MFILE | Errno::NFILE
+            )
+        };
+        self.is_full_disk() || self.errno().is_some_and(is_hosts)
+    }
+
+    /// What the kernel answered.
+    fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Path(error) => Some(error.source),
+            Self::Write { source, .. } => Errno::from_io_error(source),
+            Self::Archive(_) | Self::Name { .. } => None,
+        }
+    }
+}
+
 /// Unpacks `input` into the existing, empty directory `dir`; answers the bytes of its files.
 pub(crate) fn unpack(input: impl BufRead, dir: &Path) -> Result<u64, UnpackError> {
     let mut reader = Reader::new(input);

@@ -72,7 +72,6 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     actions::network::ensure_predefined(&cloud, config.default_network)
         .await
         .context("make the predefined networks")?;
-    actions::image::collect(&cloud).context("free what removed images left")?;
 
     let metrics = Metrics::default();
     crate::metrics::register(&metrics, &host);

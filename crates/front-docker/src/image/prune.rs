@@ -40,7 +40,7 @@ pub(crate) async fn prune(at: At) -> Result<Response, ApiError> {
             image.tags.clone()
         };
         for name in names {
-            match image::remove(&at.cloud, &at.caller, &name, false, true) {
+            match image::remove(&at.cloud, &at.caller, &name, false, true).await {
                 Ok(gone) => {
                     if gone.iter().any(|gone| matches!(gone, Removed::Deleted(_))) {
                         space += image.size_bytes;

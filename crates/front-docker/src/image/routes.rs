@@ -150,7 +150,7 @@ async fn tag(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
             "refusing to create an ambiguous tag using digest algorithm as name",
         ));
     }
-    image::tag(&at.cloud, &at.caller, &name, &target)?;
+    image::tag(&at.cloud, &at.caller, &name, &target).await?;
     Ok(StatusCode::CREATED)
 }
 
@@ -159,7 +159,7 @@ async fn remove(at: At, Path(name): Path<String>) -> Result<Response, ApiError> 
         return Err(ApiError::invalid("image name cannot be blank"));
     }
     let (force, prune) = (at.form.is_true("force"), !at.form.is_true("noprune"));
-    let gone = image::remove(&at.cloud, &at.caller, &name, force, prune)?;
+    let gone = image::remove(&at.cloud, &at.caller, &name, force, prune).await?;
     Ok(axum::Json(gone.iter().map(removed).collect::<Vec<_>>()).into_response())
 }
 

@@ -54,6 +54,18 @@ pub enum ImportError {
     Content(#[from] ContentError),
 }
 
+impl ImportError {
+    /// The host's disk is full or fails, rather than that something is wrong with what was sent.
+    #[must_use]
+    pub fn is_hosts(&self) -> bool {
+        match self {
+            Self::Content(_) => true,
+            Self::Layer(error) => error.is_hosts(),
+            Self::Target(_) | Self::Platform(_) | Self::Read(_) | Self::Empty => false,
+        }
+    }
+}
+
 impl Store {
     /// Makes an image of one layer from the tar of a root file system (plain, gzip or zstd).
     ///

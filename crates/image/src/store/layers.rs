@@ -60,15 +60,20 @@ pub enum LayerError {
     Content(#[from] ContentError),
 }
 
+impl LayerError {
+    /// The host's disk is full or fails, rather than that something is wrong with the layer.
+    pub(crate) fn is_hosts(&self) -> bool {
+        match self {
+            Self::Content(_) => true,
+            Self::Unpack { source, .. } => source.is_hosts(),
+            Self::Compression { .. } | Self::Digest { .. } | Self::Missing { .. } => false,
+        }
+    }
+}
+
 /// A full disk is worth saying before the path that it happened at.
 fn hint(error: &UnpackError) -> &'static str {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    let kind = match error {
-        UnpackError::Write { source, .. } => source.kind(),
-        UnpackError::Path(error) => std::io::Error::from(error.source).kind(),
-        UnpackError::Archive(_) | UnpackError::Name { .. } => return "",
-    };
-    if matches!(kind, StorageFull | QuotaExceeded) {
+    if error.is_full_disk() {
         ": the disk is full"
     } else {
         ""

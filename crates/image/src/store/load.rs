@@ -153,6 +153,18 @@ pub enum LoadError {
     Content(#[from] ContentError),
 }
 
+impl LoadError {
+    /// The host's disk is full or fails, rather than that something is wrong with the archive.
+    #[must_use]
+    pub fn is_hosts(&self) -> bool {
+        match self {
+            Self::Content(_) => true,
+            Self::Layer(error) => error.is_hosts(),
+            _ => false,
+        }
+    }
+}
+
 impl From<InflateError> for LoadError {
     fn from(error: InflateError) -> Self {
         match error {

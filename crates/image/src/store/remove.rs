@@ -107,7 +107,7 @@ impl Store {
     ///
     /// `in_use` answers which container uses the image with this id (`sha256:...`); a running one
     /// first. With `force`, an image that a stopped container uses is gone from the list, but its
-    /// layers stay until [`Store::collect`] finds it unused.
+    /// layers stay until [`Store::collect`] finds it unused. Waits for the disk.
     ///
     /// # Errors
     /// When it is not there, or still needed.
@@ -131,6 +131,8 @@ impl Store {
     }
 
     /// Frees the layers of images that were removed while a container used them and no longer does.
+    ///
+    /// Costs nothing when there are none; otherwise waits for the disk.
     ///
     /// # Errors
     /// When the index cannot be written.

@@ -46,7 +46,7 @@ pub(crate) fn parse_target(text: &str) -> Result<Reference, TargetError> {
 }
 
 impl Store {
-    /// Gives the image `source` the further name `target`, taking it from who had it.
+    /// Gives the image `source` the further name `target`, taking it from who had it. Waits for the disk.
     ///
     /// # Errors
     /// When there is no such image, or the name is not one.

@@ -488,10 +488,7 @@ mod tests {
         let bench = Workbench::new().unwrap();
         let mut streams = Streams::new(7);
         drop(streams.attach(&bench).unwrap());
-        let copy = streams.attachments[0]
-            .as_fd()
-            .try_clone_to_owned()
-            .unwrap();
+        let copy = streams.attachments[0].as_fd().try_clone_to_owned().unwrap();
         let told = bench.poll.ready(1).unwrap();
         let [(Token::Attachment(7, number), flags)] = told[..] else {
             unreachable!("{told:?}");
