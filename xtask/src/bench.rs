@@ -11,6 +11,7 @@ mod exec;
 mod image_load;
 mod log;
 mod pair;
+mod phases;
 mod run_client;
 mod table;
 
@@ -21,20 +22,22 @@ use clap::Args;
 
 use crate::{install, step};
 use pair::Pair;
-use table::Row;
+use table::{Row, Table};
 
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Measure only subjects whose name contains this.
-    #[arg(default_value = "")]
-    subject: String,
+    /// Measure only subjects whose name contains one of these.
+    subjects: Vec<String>,
     /// Write the rows to this file as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
     /// Idle containers to hold for the density rows.
     #[arg(long, default_value_t = 1000)]
     containers: usize,
+    /// Measure this program instead of building it.
+    #[arg(long)]
+    binary: Option<PathBuf>,
 }
 
 /// Measures and prints.
@@ -43,22 +46,33 @@ pub(crate) struct Options {
 /// When a daemon does not do what it is asked.
 pub(crate) fn run(options: &Options) -> Result<()> {
     install::clients()?;
-    let binary = step::build_binary(true)?;
+    let binary = match &options.binary {
+        Some(binary) => binary.clone(),
+        None => step::build_binary(true)?,
+    };
     let mut rows = Vec::new();
-    let is_wanted = |name: &str| name.contains(options.subject.as_str());
+    let subjects = &options.subjects;
+    let is_wanted = |name: &str| {
+        subjects.is_empty()
+            || subjects
+                .iter()
+                .any(|subject| name.contains(subject.as_str()))
+    };
+    let load = table::load();
     if is_wanted("cold_start") {
         rows.extend(cold_start::measure(&binary)?);
     }
     let pair = Pair::start(&binary)?;
     type Subject = (&'static str, fn(&Pair) -> Result<Vec<Row>>);
-    let subjects: [Subject; 5] = [
+    let measures: [Subject; 6] = [
         ("run_client", run_client::measure),
         ("api_rate", api_rate::measure),
         ("exec", exec::measure),
         ("log", log::measure),
         ("image_load", image_load::measure),
+        ("phases", phases::measure),
     ];
-    for (name, measure) in subjects {
+    for (name, measure) in measures {
         if is_wanted(name) {
             step::show(name);
             rows.extend(measure(&pair)?);
@@ -69,9 +83,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         rows.extend(density::measure(&pair, options.containers)?);
     }
     drop(pair);
-    table::print(&rows);
+    let table = Table {
+        command: format!("cargo xtask bench {}", subjects.join(" "))
+            .trim_end()
+            .to_owned(),
+        processors: std::thread::available_parallelism()?.get(),
+        load: [load, table::load()],
+        rows,
+    };
+    table.print();
     if let Some(path) = &options.json {
-        std::fs::write(path, serde_json::to_string_pretty(&rows)?)?;
+        std::fs::write(path, serde_json::to_string_pretty(&table)?)?;
     }
     if is_wanted("start") {
         // The engine against the bare kernel, without daemon and client: the runtime's own bench.

@@ -86,7 +86,8 @@ fn rate(daemon: &Daemon, total: usize) -> Result<f64> {
     Ok(total as f64 / start.elapsed().as_secs_f64())
 }
 
-fn whole_life(api: &mut Api) -> Result<()> {
+/// Creates a container, starts it, waits for its end and removes it.
+pub(super) fn whole_life(api: &mut Api) -> Result<()> {
     let made = api.expect(
         "POST",
         "/v1.41/containers/create",

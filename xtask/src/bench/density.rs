@@ -24,11 +24,11 @@ pub(super) fn measure(pair: &Pair, containers: usize) -> Result<Vec<Row>> {
             containers / PEER_SHARE
         };
         let before = resident_kilobytes(daemon)?;
-        let processes_before = supervisors(daemon)?.len();
+        let processes_before = supervisors(daemon)?.len() as f64;
         start_idle(daemon, count)?;
         std::thread::sleep(std::time::Duration::from_secs(3));
         per_container.push((resident_kilobytes(daemon)? - before) / count as f64);
-        processes.push((supervisors(daemon)?.len() - processes_before) as f64);
+        processes.push(supervisors(daemon)?.len() as f64 - processes_before);
         listing.push(time_listing(daemon, count)?);
         remove_all(daemon)?;
     }

@@ -1,6 +1,19 @@
-//! Rows of the result, and how they are printed.
+//! The result: rows, under what they were measured, and how they are printed.
 
 use serde::Serialize;
+
+/// All that one run measured.
+#[derive(Debug, Serialize)]
+pub(super) struct Table {
+    /// The command that measured it.
+    pub(super) command: String,
+    /// Processors of the machine.
+    pub(super) processors: usize,
+    /// How many processes wanted a processor, on average over a minute: before and after.
+    pub(super) load: [f64; 2],
+    /// What was measured.
+    pub(super) rows: Vec<Row>,
+}
 
 /// One thing measured on both sides.
 #[derive(Debug, Serialize)]
@@ -31,23 +44,38 @@ impl Row {
     }
 }
 
-/// Prints the rows as a table that Markdown shows.
-#[expect(clippy::print_stdout, reason = "the table is the result")]
-pub(super) fn print(rows: &[Row]) {
-    println!("| what | unit | longshore | dockerd | better by | to reach |");
-    println!("|---|---|---|---|---|---|");
-    for row in rows {
-        let peer = row
-            .dockerd
-            .map_or("-".to_owned(), |value| format!("{value:.2}"));
-        let factor = row
-            .factor()
-            .map_or("-".to_owned(), |factor| format!("{factor:.1}x"));
+impl Table {
+    /// Prints it as Markdown.
+    #[expect(clippy::print_stdout, reason = "the table is the result")]
+    pub(super) fn print(&self) {
+        let [before, after] = self.load;
         println!(
-            "| {} | {} | {:.2} | {peer} | {factor} | {} |",
-            row.what, row.unit, row.longshore, row.reach
+            "`{}`: {} processors, load {before:.1} before and {after:.1} after\n",
+            self.command, self.processors
         );
+        println!("| what | unit | longshore | dockerd | better by | to reach |");
+        println!("|---|---|---|---|---|---|");
+        for row in &self.rows {
+            let peer = row
+                .dockerd
+                .map_or("-".to_owned(), |value| format!("{value:.2}"));
+            let factor = row
+                .factor()
+                .map_or("-".to_owned(), |factor| format!("{factor:.1}x"));
+            println!(
+                "| {} | {} | {:.2} | {peer} | {factor} | {} |",
+                row.what, row.unit, row.longshore, row.reach
+            );
+        }
     }
+}
+
+/// The load average over a minute; 0 where the kernel does not tell.
+pub(super) fn load() -> f64 {
+    std::fs::read_to_string("/proc/loadavg")
+        .ok()
+        .and_then(|text| text.split(' ').next()?.parse().ok())
+        .unwrap_or(0.0)
 }
 
 /// The median; 0 of nothing.
