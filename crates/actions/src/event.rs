@@ -17,6 +17,6 @@ pub fn subscribe(
     caller: &Caller,
 ) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>) {
     let (mut past, live) = cloud.observer.subscribe();
-    past.retain(|event| event.project == caller.project);
+    past.retain(|event| event.project == caller.project());
     (past, live)
 }

@@ -277,7 +277,7 @@ fn tell(cloud: &Cloud, caller: &Caller, id: &str, name: Option<&str>, action: Ac
     let name = name.unwrap_or(id);
     cloud.observer.tell(Event {
         at: cloud.now(),
-        project: caller.project.clone(),
+        project: caller.project(),
         subject: Subject::Image,
         id: id.to_owned(),
         action,

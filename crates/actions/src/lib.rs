@@ -4,23 +4,27 @@
 //! envelope. Nothing here knows HTTP, an engine or a controller: intent goes into the store, facts
 //! come out of it, and byte streams go through [`nodes::Nodes`].
 
+mod caller;
 pub mod error;
 pub mod event;
 pub mod exec;
+pub mod identity;
 pub mod image;
 pub mod instance;
 pub mod network;
 pub mod nodes;
 mod observer;
+pub mod policy;
 pub mod stream;
 pub mod system;
 pub mod volume;
 
 use std::sync::Arc;
 
+pub use caller::{Caller, Scope};
 pub use error::{ActionError, ErrorKind};
 use jiff::Timestamp;
-use model::Project;
+use model::ProjectId;
 
 /// Everything that actions work on. Cheap to clone.
 #[derive(Clone)]
@@ -29,15 +33,7 @@ pub struct Cloud {
     images: ::image::Store,
     nodes: Arc<dyn nodes::Nodes>,
     observer: Arc<observer::Observer>,
-}
-
-/// Who asks.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// The project in which the caller acts.
-    pub project: Project,
-    /// Names the request in logs.
-    pub request_id: String,
+    identity: Arc<identity::Identity>,
 }
 
 impl Cloud {
@@ -59,6 +55,7 @@ impl Cloud {
             images,
             nodes,
             observer,
+            identity: Arc::default(),
         }
     }
 
@@ -95,7 +92,7 @@ async fn durable(ticket: store::Durable) -> Result<(), ActionError> {
     })
 }
 
-/// Refuses what is not the caller's. Another project's object looks missing.
-fn is_visible(caller: &Caller, owner: &Project) -> bool {
-    caller.project == *owner
+/// Whether an object of `owner` is there for the caller. Another project's looks missing.
+fn is_visible(caller: &Caller, owner: ProjectId) -> bool {
+    caller.project() == owner
 }

@@ -9,7 +9,7 @@ use model::event::Action;
 use model::instance::{Attachment, Instance, NetworkMode};
 use model::network::{Cidr, Driver, Network, NetworkSpec, NetworkStatus, Subnet};
 use model::node::Node;
-use model::{Id, Meta, Project};
+use model::{Id, Meta, ProjectId};
 
 use crate::instance::View;
 use crate::observer::network_event;
@@ -113,7 +113,7 @@ fn planned(cloud: &Cloud, caller: &Caller, new: NewNetwork) -> Result<Network, A
         spec.subnets
             .sort_by_key(|subnet| subnet.cidr.address().is_ipv6());
     }
-    let mut meta = Meta::new(new.name, caller.project.clone(), cloud.now());
+    let mut meta = Meta::new(new.name, caller.project(), cloud.now());
     meta.labels = new.labels;
     meta.finalizers.push(model::meta::NODE_FINALIZER.to_owned());
     Ok(Network { meta, spec })
@@ -128,10 +128,7 @@ pub async fn ensure_predefined(
     cloud: &Cloud,
     default_range: Option<Cidr>,
 ) -> Result<(), ActionError> {
-    let caller = Caller {
-        project: Project::admin(),
-        request_id: String::new(),
-    };
+    let caller = Caller::operator(String::new());
     for (name, driver) in [
         (DEFAULT_NAME, Driver::Bridge),
         ("host", Driver::Host),
@@ -184,7 +181,7 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<Arc<Network>> {
         .list::<Network>()
         .into_iter()
         .map(|(_, found)| found.value)
-        .filter(|network| is_visible(caller, &network.meta.project))
+        .filter(|network| is_visible(caller, network.meta.project))
         .collect();
     networks.sort_by_key(|network| network.meta.created_at);
     networks
@@ -199,7 +196,7 @@ pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Arc<Network>, Actio
         .store
         .get::<Network>(id)
         .map(|found| found.value)
-        .filter(|network| is_visible(caller, &network.meta.project))
+        .filter(|network| is_visible(caller, network.meta.project))
         .ok_or_else(|| {
             ActionError::new(
                 ErrorKind::NotFound,
@@ -213,7 +210,7 @@ pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Arc<Network>, Actio
 pub fn by_name(cloud: &Cloud, caller: &Caller, name: &str) -> Option<Arc<Network>> {
     cloud
         .store
-        .by_name::<Network>(&caller.project, name)
+        .by_name::<Network>(caller.project(), name)
         .map(|found| found.value)
 }
 
@@ -456,7 +453,7 @@ async fn change_attachments(
 pub(crate) fn default(cloud: &Cloud) -> Result<Arc<Network>, ActionError> {
     cloud
         .store
-        .by_name::<Network>(&Project::admin(), DEFAULT_NAME)
+        .by_name::<Network>(ProjectId::ADMIN, DEFAULT_NAME)
         .map(|found| found.value)
         .ok_or_else(|| {
             ActionError::new(

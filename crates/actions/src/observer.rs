@@ -252,11 +252,8 @@ impl Follower {
                 }
                 observer.wake(change.id, None);
             }
-            (_, Part::Placement | Part::Retry)
-            | (Kind::Node, _)
-            | (Kind::Network | Kind::Volume, Part::Observed) => {
-                observer.wake(change.id, None);
-            }
+            // Of the other nouns nobody listens for more than that something changed.
+            _ => observer.wake(change.id, None),
         }
     }
 
@@ -396,7 +393,7 @@ pub(crate) fn instance_event(instance: &Instance, action: Action) -> Event {
     attributes.insert("name".to_owned(), instance.meta.name.clone());
     Event {
         at: Timestamp::now(),
-        project: instance.meta.project.clone(),
+        project: instance.meta.project,
         subject: Subject::Instance,
         id: instance.meta.id.to_string(),
         action,
@@ -407,7 +404,7 @@ pub(crate) fn instance_event(instance: &Instance, action: Action) -> Event {
 fn endpoint_event(instance: &Instance, network: Id, action: Action) -> Event {
     Event {
         at: Timestamp::now(),
-        project: instance.meta.project.clone(),
+        project: instance.meta.project,
         subject: Subject::Network,
         id: network.to_string(),
         action,
@@ -419,7 +416,7 @@ fn endpoint_event(instance: &Instance, network: Id, action: Action) -> Event {
 pub(crate) fn network_event(network: &Network, action: Action) -> Event {
     Event {
         at: Timestamp::now(),
-        project: network.meta.project.clone(),
+        project: network.meta.project,
         subject: Subject::Network,
         id: network.meta.id.to_string(),
         action,
@@ -431,7 +428,7 @@ pub(crate) fn network_event(network: &Network, action: Action) -> Event {
 pub(crate) fn volume_event(volume: &Volume, action: Action) -> Event {
     Event {
         at: Timestamp::now(),
-        project: volume.meta.project.clone(),
+        project: volume.meta.project,
         subject: Subject::Volume,
         id: volume.meta.name.clone(),
         action,
@@ -443,11 +440,11 @@ pub(crate) fn volume_event(volume: &Volume, action: Action) -> Event {
 mod tests {
     use super::*;
     use model::instance::{Exit, InstanceSpec, Run};
-    use model::{Meta, Project};
+    use model::{Meta, ProjectId};
 
     fn instance() -> Instance {
         Instance {
-            meta: Meta::new("web", Project::admin(), Timestamp::UNIX_EPOCH),
+            meta: Meta::new("web", ProjectId::ADMIN, Timestamp::UNIX_EPOCH),
             spec: InstanceSpec::default(),
         }
     }

@@ -49,7 +49,7 @@ pub async fn create(
     if let Ok(known) = get(cloud, caller, &name) {
         return alike(known, &new.options);
     }
-    let mut meta = Meta::new(name.clone(), caller.project.clone(), cloud.now());
+    let mut meta = Meta::new(name.clone(), caller.project(), cloud.now());
     meta.labels = new.labels;
     meta.finalizers.push(model::meta::NODE_FINALIZER.to_owned());
     let spec = VolumeSpec {
@@ -123,7 +123,7 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<Arc<Volume>> {
         .into_iter()
         .map(|(_, found)| found.value)
         .filter(|volume| {
-            is_visible(caller, &volume.meta.project) && volume.meta.deleted_at.is_none()
+            is_visible(caller, volume.meta.project) && volume.meta.deleted_at.is_none()
         })
         .collect();
     volumes.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
@@ -137,7 +137,7 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<Arc<Volume>> {
 pub fn get(cloud: &Cloud, caller: &Caller, name: &str) -> Result<Arc<Volume>, ActionError> {
     cloud
         .store
-        .by_name::<Volume>(&caller.project, name)
+        .by_name::<Volume>(caller.project(), name)
         .map(|found| found.value)
         .ok_or_else(|| ActionError::new(ErrorKind::NotFound, format!("get {name}: no such volume")))
 }
@@ -179,7 +179,7 @@ pub async fn remove(
     name: &str,
     force: bool,
 ) -> Result<(), ActionError> {
-    let Some(found) = cloud.store.by_name::<Volume>(&caller.project, name) else {
+    let Some(found) = cloud.store.by_name::<Volume>(caller.project(), name) else {
         let missing = ActionError::new(ErrorKind::NotFound, format!("get {name}: no such volume"));
         return if force { Ok(()) } else { Err(missing) };
     };

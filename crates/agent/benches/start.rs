@@ -20,7 +20,7 @@ use model::container::ContainerSpec;
 use model::instance::{Instance, InstanceSpec, InstanceStatus, Phase};
 use model::meta::NODE_FINALIZER;
 use model::node::NodeSpec;
-use model::{Id, Meta, Project};
+use model::{Id, Meta, ProjectId};
 use store::Store;
 
 const ROUNDS: usize = 2_000;
@@ -95,7 +95,7 @@ async fn main() {
         };
         let mut meta = Meta::new(
             format!("name-{}", id.simple()),
-            Project::admin(),
+            ProjectId::ADMIN,
             Timestamp::now(),
         );
         meta.id = id;

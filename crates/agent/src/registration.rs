@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use model::node::{Node, NodeStatus};
-use model::{Id, Meta, Project};
+use model::{Id, Meta, ProjectId};
 use store::{CommitError, Store};
 
 use crate::Announcement;
@@ -24,7 +24,7 @@ pub(crate) async fn register(store: &Store, announcement: Announcement) -> Resul
             }
         }
         None => {
-            let mut meta = Meta::new(name, Project::admin(), Timestamp::now());
+            let mut meta = Meta::new(name, ProjectId::ADMIN, Timestamp::now());
             meta.id = id;
             batch.insert(id, Node { meta, spec });
         }

@@ -82,9 +82,9 @@ impl store::runner::Reconciler for Reconciler {
                 .value::<Instance>()
                 .iter()
                 .flat_map(|instance| {
-                    let project = &instance.meta.project;
+                    let project = instance.meta.project;
                     volume_names(instance)
-                        .filter_map(|name| self.store.by_name::<Volume>(project, name))
+                        .filter_map(move |name| self.store.by_name::<Volume>(project, name))
                 })
                 .map(|volume| volume.value.meta.id)
                 .collect(),

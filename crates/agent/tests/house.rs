@@ -17,7 +17,7 @@ use model::meta::{NODE_FINALIZER, Owner};
 use model::network::{Driver, Network, NetworkSpec, Subnet};
 use model::node::NodeSpec;
 use model::volume::{Volume, VolumeSpec};
-use model::{Id, Kind, Meta, Project};
+use model::{Id, Kind, Meta, ProjectId};
 use store::{CommitError, Store};
 use tokio::time::timeout;
 
@@ -108,7 +108,7 @@ impl House {
         change(&mut spec);
         let mut meta = Meta::new(
             format!("name-{}", id.simple()),
-            Project::admin(),
+            ProjectId::ADMIN,
             Timestamp::now(),
         );
         meta.id = id;
@@ -278,7 +278,7 @@ impl House {
             predefined: false,
             origin: std::collections::BTreeMap::new(),
         };
-        let mut meta = Meta::new(name, Project::admin(), Timestamp::now());
+        let mut meta = Meta::new(name, ProjectId::ADMIN, Timestamp::now());
         meta.finalizers.push(NODE_FINALIZER.into());
         let id = meta.id;
         let mut batch = self.store.transaction();
@@ -289,7 +289,7 @@ impl House {
 
     /// Makes a volume that was made for `owner`, or for nobody.
     pub(crate) async fn volume(&self, name: &str, owner: Option<Id>) -> Id {
-        let mut meta = Meta::new(name, Project::admin(), Timestamp::now());
+        let mut meta = Meta::new(name, ProjectId::ADMIN, Timestamp::now());
         meta.finalizers.push(NODE_FINALIZER.into());
         meta.owners.extend(owner.map(|id| Owner {
             kind: Kind::Instance,

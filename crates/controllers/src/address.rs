@@ -244,7 +244,7 @@ fn hardware_address(ipv4: Option<Ipv4Addr>) -> String {
 mod tests {
     use jiff::Timestamp;
     use model::network::{Driver, NetworkSpec};
-    use model::{Meta, Project};
+    use model::{Meta, ProjectId};
 
     use super::*;
 
@@ -272,7 +272,7 @@ mod tests {
             origin: BTreeMap::new(),
         };
         Network {
-            meta: Meta::new("net", Project::admin(), Timestamp::UNIX_EPOCH),
+            meta: Meta::new("net", ProjectId::ADMIN, Timestamp::UNIX_EPOCH),
             spec,
         }
     }

@@ -91,7 +91,7 @@ impl Controller {
     /// The anonymous volumes that were made for an instance and that no other uses.
     fn own_volumes(&self, id: Id, instance: &Instance) -> Vec<Versioned<Volume>> {
         let mut volumes: Vec<Versioned<Volume>> = volume_names(instance)
-            .filter_map(|name| self.store.by_name::<Volume>(&instance.meta.project, name))
+            .filter_map(|name| self.store.by_name::<Volume>(instance.meta.project, name))
             .filter(|volume| {
                 let owners = &volume.value.meta.owners;
                 volume.value.spec.anonymous
@@ -133,7 +133,7 @@ impl Reconciler for Controller {
             && match change.kind {
                 Kind::Instance => change.part != Part::Retry,
                 Kind::Network | Kind::Volume => true,
-                Kind::Node => false,
+                _ => false,
             };
         if concerns {
             vec![change.id]

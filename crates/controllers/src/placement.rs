@@ -203,7 +203,7 @@ impl Reconciler for Controller {
         match (change.kind, change.part) {
             (Kind::Instance, Part::Placement) if !change.deleted => Vec::new(),
             (Kind::Instance | Kind::Node, _) => vec![change.id],
-            (Kind::Network | Kind::Volume, _) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 

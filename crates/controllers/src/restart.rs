@@ -214,7 +214,7 @@ fn later(at: Timestamp, by: Duration) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use model::instance::{Exit, Failure, FailureKind, InstanceSpec};
-    use model::{Meta, Project};
+    use model::{Meta, ProjectId};
 
     use super::*;
 
@@ -230,7 +230,7 @@ mod tests {
         spec.run.started = true;
         spec.run.epoch = 1;
         Instance {
-            meta: Meta::new("it", Project::admin(), at(0)),
+            meta: Meta::new("it", ProjectId::ADMIN, at(0)),
             spec,
         }
     }

@@ -9,4 +9,5 @@ pub mod health;
 pub mod hijack;
 pub mod metrics;
 pub mod observe;
+pub mod paging;
 pub mod server;

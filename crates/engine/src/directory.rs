@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
-use model::{Id, Project};
+use model::{Id, ProjectId};
 
 /// Paths below one data directory.
 #[derive(Clone, Debug)]
@@ -93,8 +93,11 @@ impl Directories {
 
     /// Everything of one volume; the name is known to be a single path component.
     #[must_use]
-    pub fn volume(&self, project: &Project, name: &str) -> PathBuf {
-        self.root.join("volumes").join(&project.0).join(name)
+    pub fn volume(&self, project: ProjectId, name: &str) -> PathBuf {
+        self.root
+            .join("volumes")
+            .join(project.to_string())
+            .join(name)
     }
 }
 

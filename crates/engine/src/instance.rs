@@ -10,7 +10,7 @@ use std::sync::Arc;
 use model::container::{ContainerSpec, Mount};
 use model::instance::{Exit, Failure, FailureKind, Instance, Run};
 use model::stream::HostPaths;
-use model::{Id, Project};
+use model::{Id, ProjectId};
 use rooted::{Root, RootedError};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
@@ -37,7 +37,7 @@ pub(crate) struct Origin {
     /// The image's identity.
     pub(crate) image_id: String,
     /// Whose it is.
-    pub(crate) project: Project,
+    pub(crate) project: ProjectId,
     /// What is mounted in it when it runs.
     pub(crate) mounts: Vec<Mount>,
     /// Whom its process runs as.
@@ -57,7 +57,7 @@ impl Origin {
         Self {
             name: instance.meta.name.clone(),
             image_id: container.image_id.clone(),
-            project: instance.meta.project.clone(),
+            project: instance.meta.project,
             mounts: container.mounts.clone(),
             user: container.user.clone(),
             open_stdin: container.open_stdin,
@@ -151,7 +151,7 @@ impl Inner {
         }
         let directories = self.directories.clone();
         on_thread(move || {
-            volume::resolve(&directories, &origin.project, &origin.mounts)
+            volume::resolve(&directories, origin.project, &origin.mounts)
                 .map_err(|error| error.into_failure())?;
             let image = || {
                 crate::root::of_layers(&Layers {
@@ -159,7 +159,7 @@ impl Inner {
                     writable: None,
                 })
             };
-            volume::copy_up(&directories, &origin.project, &origin.mounts, image)
+            volume::copy_up(&directories, origin.project, &origin.mounts, image)
                 .map_err(|error| error.into_failure())
         })
         .await
@@ -235,7 +235,7 @@ impl Inner {
         let origin = self.origin(id)?;
         let root = self.bare_root(id, &origin)?;
         if self.runs.running(id).is_none() {
-            let mounts = volume::resolve(&self.directories, &origin.project, &origin.mounts)
+            let mounts = volume::resolve(&self.directories, origin.project, &origin.mounts)
                 .map_err(|error| error.into_failure())?;
             crate::root::attach(&root, &mounts).map_err(|error| internal(&error))?;
         }

@@ -283,7 +283,7 @@ mod tests {
 
     fn live() -> Live {
         let instance = Instance {
-            meta: model::Meta::new("x", model::Project::admin(), Timestamp::UNIX_EPOCH),
+            meta: model::Meta::new("x", model::ProjectId::ADMIN, Timestamp::UNIX_EPOCH),
             spec: model::instance::InstanceSpec::default(),
         };
         let note = Note::new(

@@ -364,10 +364,10 @@ mod tests {
     use super::*;
     use crate::directory::Directories;
     use jiff::Timestamp;
-    use model::{Meta, Project};
+    use model::{Meta, ProjectId};
 
     fn instance(change: impl FnOnce(&mut Instance, &mut ContainerSpec)) -> Instance {
-        let meta = Meta::new("web", Project::admin(), Timestamp::UNIX_EPOCH);
+        let meta = Meta::new("web", ProjectId::ADMIN, Timestamp::UNIX_EPOCH);
         let mut instance = Instance {
             meta,
             spec: model::instance::InstanceSpec::default(),

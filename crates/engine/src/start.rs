@@ -191,7 +191,7 @@ impl Inner {
     ) -> Result<Prepared, Failure> {
         let lower = self.lower(&container.image_id)?;
         let mounts =
-            crate::volume::resolve(&self.directories, &instance.meta.project, &container.mounts)
+            crate::volume::resolve(&self.directories, instance.meta.project, &container.mounts)
                 .map_err(|error| error.into_failure())?;
         let mut joined = self.joined(instance)?;
         let cgroups_path = self.cgroups_path(instance.meta.id, &instance.spec.cgroup_parent)?;

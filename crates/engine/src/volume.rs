@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use model::Project;
+use model::ProjectId;
 use model::container::{Mount, MountSource, Propagation};
 use model::instance::{Failure, FailureKind};
 use model::volume::Volume;
@@ -94,10 +94,10 @@ impl VolumeError {
 
 /// Makes a volume's directory, unless it exists, and answers the path of its contents.
 pub(crate) fn ensure(directories: &Directories, volume: &Volume) -> Result<PathBuf, VolumeError> {
-    let contents = ensure_plain(directories, &volume.meta.project, &volume.meta.name)?;
+    let contents = ensure_plain(directories, volume.meta.project, &volume.meta.name)?;
     if !volume.spec.options.is_empty() {
         let path = directories
-            .volume(&volume.meta.project, &volume.meta.name)
+            .volume(volume.meta.project, &volume.meta.name)
             .join(DESCRIPTION);
         let text = serde_json::to_vec(&volume.spec.options).map_err(|source| {
             VolumeError::Description {
@@ -120,15 +120,13 @@ pub(crate) fn ensure(directories: &Directories, volume: &Volume) -> Result<PathB
 
 fn ensure_plain(
     directories: &Directories,
-    project: &Project,
+    project: ProjectId,
     name: &str,
 ) -> Result<PathBuf, VolumeError> {
-    for part in [name, &project.0] {
-        if part.is_empty() || part.contains('/') || part == "." || part == ".." {
-            return Err(VolumeError::Name {
-                name: part.to_owned(),
-            });
-        }
+    if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+        return Err(VolumeError::Name {
+            name: name.to_owned(),
+        });
     }
     let contents = directories.volume(project, name).join(CONTENTS);
     if !contents.is_dir() {
@@ -141,7 +139,7 @@ fn ensure_plain(
 /// Removes a volume with its contents; a missing one is no error.
 pub(crate) fn remove(directories: &Directories, volume: &Volume) -> Result<(), VolumeError> {
     let name = &volume.meta.name;
-    let directory = directories.volume(&volume.meta.project, name);
+    let directory = directories.volume(volume.meta.project, name);
     let failed = |source| VolumeError::Remove {
         name: name.clone(),
         source,
@@ -161,7 +159,7 @@ pub(crate) fn remove(directories: &Directories, volume: &Volume) -> Result<(), V
 /// missing are made.
 pub(crate) fn resolve(
     directories: &Directories,
-    project: &Project,
+    project: ProjectId,
     mounts: &[Mount],
 ) -> Result<Vec<Wanted>, VolumeError> {
     mounts
@@ -172,7 +170,7 @@ pub(crate) fn resolve(
 
 fn resolve_one(
     directories: &Directories,
-    project: &Project,
+    project: ProjectId,
     mount: &Mount,
 ) -> Result<Wanted, VolumeError> {
     let what = match &mount.source {
@@ -278,7 +276,7 @@ fn inside(contents: &Path, name: &str, subpath: &str) -> Result<PathBuf, VolumeE
 /// The file system that a volume's options describe, where it has some.
 fn file_system(
     directories: &Directories,
-    project: &Project,
+    project: ProjectId,
     name: &str,
 ) -> Result<Option<What>, VolumeError> {
     let path_of_description = directories.volume(project, name).join(DESCRIPTION);
@@ -321,7 +319,7 @@ fn file_system(
 /// `image` is the root file system without mounts.
 pub(crate) fn copy_up(
     directories: &Directories,
-    project: &Project,
+    project: ProjectId,
     mounts: &[Mount],
     image: impl FnOnce() -> Result<Root, crate::root::RootError>,
 ) -> Result<(), CopyUpError> {
@@ -437,7 +435,7 @@ mod tests {
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
         Volume {
-            meta: Meta::new(name, Project::admin(), Timestamp::UNIX_EPOCH),
+            meta: Meta::new(name, ProjectId::ADMIN, Timestamp::UNIX_EPOCH),
             spec: VolumeSpec {
                 options,
                 ..VolumeSpec::default()
@@ -460,7 +458,7 @@ mod tests {
     }
 
     fn resolved(directories: &Directories, mount: Mount) -> Result<What, VolumeError> {
-        Ok(resolve(directories, &Project::admin(), &[mount])?
+        Ok(resolve(directories, ProjectId::ADMIN, &[mount])?
             .remove(0)
             .what)
     }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use model::container::ContainerSpec;
 use model::instance::{Exit, FailureKind, Instance, InstanceSpec, NetworkMode, Run, StopRequest};
 use model::stream::{ChangeKind, ExecSpec, ExtractOptions, LogLine, LogOptions, Stream};
-use model::{Id, Meta, Project};
+use model::{Id, Meta, ProjectId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::broadcast;
 
@@ -66,7 +66,7 @@ impl Subject<'_> {
             ..InstanceSpec::default()
         };
         Instance {
-            meta: Meta::new(format!("suite-{name}"), Project::admin(), Timestamp::now()),
+            meta: Meta::new(format!("suite-{name}"), ProjectId::ADMIN, Timestamp::now()),
             spec,
         }
     }

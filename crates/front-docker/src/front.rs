@@ -6,7 +6,6 @@ use actions::{Caller, Cloud};
 use axum::extract::FromRequestParts;
 use edge::observe::RequestId;
 use http::request::Parts;
-use model::Project;
 use serde::de::DeserializeOwned;
 
 use crate::Settings;
@@ -56,10 +55,7 @@ impl FromRequestParts<Front> for At {
         Ok(Self {
             cloud: front.cloud.clone(),
             settings: front.settings.clone(),
-            caller: Caller {
-                project: Project::admin(),
-                request_id,
-            },
+            caller: Caller::operator(request_id),
             version: parts
                 .extensions
                 .get::<Version>()

@@ -58,6 +58,33 @@ pub(crate) struct Options {
     /// Address range of the default network [default: the first free one of 172.17.0.0/16 and up]
     #[arg(long, value_name = "CIDR", env = "LONGSHORE_DEFAULT_NETWORK")]
     default_network: Option<Cidr>,
+    /// The password that the user `admin` gets at first start [default: a random one]
+    #[arg(
+        long = "admin-password",
+        value_name = "PASSWORD",
+        env = "LONGSHORE_ADMIN_PASSWORD",
+        hide = true,
+        hide_env_values = true
+    )]
+    admin_password: Option<Secret>,
+}
+
+/// A secret that stays out of logs.
+#[derive(Clone)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl std::str::FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
 }
 
 /// The configuration file. Keys are the flags' names.
@@ -85,6 +112,8 @@ pub(crate) struct Config {
     pub(crate) default_network: Option<Cidr>,
     /// Network namespaces held ready.
     pub(crate) network_pool: usize,
+    /// The password that the user `admin` gets at first start; `None` is a random one.
+    pub(crate) admin_password: Option<Secret>,
 }
 
 impl Options {
@@ -127,6 +156,7 @@ impl Options {
                 .unwrap_or_else(|| DEFAULT_BRIDGE_PREFIX.to_owned()),
             default_network: self.default_network.or(file.default_network),
             network_pool: file.network_pool.unwrap_or(DEFAULT_NETWORK_POOL),
+            admin_password: self.admin_password.clone(),
         };
         config.check()?;
         Ok(config)

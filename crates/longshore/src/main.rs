@@ -10,6 +10,7 @@ mod lock;
 mod logging;
 mod metrics;
 mod nodes;
+mod operator;
 mod status;
 mod up;
 

@@ -85,7 +85,13 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     );
     let docker_socket =
         Listener::unix(&config.data_dir.join("docker.sock"), DOCKER_SOCKET_MODE).await?;
-    let http = edge::health::router(health(&host)).merge(metrics.router());
+    let openstack = front_openstack::Settings {
+        url: format!("http://{}", config.listen),
+    };
+    crate::operator::ensure(&cloud, config, &front_openstack::catalogue(&openstack)).await?;
+    let http = edge::health::router(health(&host))
+        .merge(metrics.router())
+        .merge(front_openstack::router(cloud.clone(), openstack));
     let http = edge::observe::observe(http, metrics);
     let tcp = TcpListener::bind(config.listen)
         .await

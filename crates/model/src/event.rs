@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::meta::Project;
+use crate::meta::ProjectId;
 
 /// Something that happened.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -13,7 +13,7 @@ pub struct Event {
     /// When.
     pub at: Timestamp,
     /// Whose object it happened to.
-    pub project: Project,
+    pub project: ProjectId,
     /// What kind of object it happened to.
     pub subject: Subject,
     /// The object's identity: an [`crate::Id`], an image's digest or name, a volume's name.

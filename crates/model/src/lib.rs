@@ -4,16 +4,29 @@
 //! HTTP and no protocol's own words. Every other crate reads these; none may add to them from
 //! outside.
 
+pub mod application_credential;
+pub mod assignment;
 pub mod container;
+pub mod credential;
+pub mod endpoint;
 pub mod event;
+pub mod group;
 pub mod image;
 pub mod instance;
+pub mod key_ring;
+pub mod limit;
 pub mod meta;
 pub mod network;
 pub mod node;
+pub mod project;
+pub mod region;
 pub mod resources;
+pub mod revocation;
+pub mod role;
 pub mod security;
+pub mod service;
 pub mod stream;
+pub mod user;
 pub mod volume;
 
-pub use meta::{Id, Kind, Meta, Project};
+pub use meta::{Id, Kind, Meta, ProjectId};

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The identity of one object, for its whole life: a version 4 UUID.
+/// The identity of one object, for its whole life: a UUID, random but for a few well-known ones.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Id(Uuid);
@@ -27,6 +27,15 @@ impl Id {
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
+    }
+
+    /// One of the few identities that are the same in every installation: of the system (0), the
+    /// project `admin` (1), the domain `Default` (2) and the user `admin` (3).
+    #[must_use]
+    pub const fn well_known(number: u8) -> Self {
+        Self(Uuid::from_bytes([
+            0, 0, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, number,
+        ]))
     }
 
     /// The 16 bytes of this identity.
@@ -62,25 +71,34 @@ impl FromStr for Id {
     }
 }
 
-/// The tenant that owns an object, by name. Names are unique per project and kind.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+/// Whose an object is: the identity of a project. Names are unique per project and kind.
+///
+/// What is nobody's in particular belongs to [`ProjectId::SYSTEM`]; what lives in a domain belongs
+/// to the domain, which is a project too (see [`crate::project`]); what is one user's own, such as
+/// a credential, belongs to that user's identity.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Project(pub String);
+pub struct ProjectId(pub Id);
 
-impl Project {
+impl ProjectId {
     /// The operator's own project, in which the Docker socket acts.
-    pub const ADMIN: &'static str = "admin";
+    pub const ADMIN: Self = Self(Id::well_known(1));
+    /// The installation itself: domains, roles and services are its own.
+    pub const SYSTEM: Self = Self(Id::well_known(0));
+    /// The domain that is there from the first start.
+    pub const DEFAULT_DOMAIN: Self = Self(Id::well_known(2));
+}
 
-    /// The operator's own project.
-    #[must_use]
-    pub fn admin() -> Self {
-        Self(Self::ADMIN.to_owned())
+/// Thirty-two lower-case hexadecimal digits, as in paths.
+impl fmt::Display for ProjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.0.simple().fmt(f)
     }
 }
 
-impl fmt::Display for Project {
+impl fmt::Debug for ProjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -96,12 +114,39 @@ pub enum Kind {
     Volume,
     /// See [`crate::node`].
     Node,
+    /// See [`crate::project`].
+    Project,
+    /// See [`crate::user`].
+    User,
+    /// See [`crate::group`].
+    Group,
+    /// See [`crate::role`].
+    Role,
+    /// See [`crate::assignment`].
+    Assignment,
+    /// See [`crate::credential`].
+    Credential,
+    /// See [`crate::application_credential`].
+    ApplicationCredential,
+    /// See [`crate::application_credential`].
+    AccessRule,
+    /// See [`crate::service`].
+    Service,
+    /// See [`crate::endpoint`].
+    Endpoint,
+    /// See [`crate::region`].
+    Region,
+    /// See [`crate::key_ring`].
+    KeyRing,
+    /// See [`crate::revocation`].
+    Revocation,
+    /// See [`crate::limit`].
+    RegisteredLimit,
+    /// See [`crate::limit`].
+    Limit,
 }
 
 impl Kind {
-    /// Every kind, in a fixed order.
-    pub const ALL: [Self; 4] = [Self::Instance, Self::Network, Self::Volume, Self::Node];
-
     /// The kind's name in keys, logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -110,6 +155,21 @@ impl Kind {
             Self::Network => "network",
             Self::Volume => "volume",
             Self::Node => "node",
+            Self::Project => "project",
+            Self::User => "user",
+            Self::Group => "group",
+            Self::Role => "role",
+            Self::Assignment => "assignment",
+            Self::Credential => "credential",
+            Self::ApplicationCredential => "application_credential",
+            Self::AccessRule => "access_rule",
+            Self::Service => "service",
+            Self::Endpoint => "endpoint",
+            Self::Region => "region",
+            Self::KeyRing => "key_ring",
+            Self::Revocation => "revocation",
+            Self::RegisteredLimit => "registered_limit",
+            Self::Limit => "limit",
         }
     }
 }
@@ -136,8 +196,8 @@ pub struct Meta {
     pub id: Id,
     /// Unique per project and kind; may change.
     pub name: String,
-    /// The tenant that owns it.
-    pub project: Project,
+    /// Whose it is.
+    pub project: ProjectId,
     /// For selection, by users and front ends.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -165,7 +225,7 @@ pub const NODE_FINALIZER: &str = "node";
 impl Meta {
     /// The metadata of a new object.
     #[must_use]
-    pub fn new(name: impl Into<String>, project: Project, now: Timestamp) -> Self {
+    pub fn new(name: impl Into<String>, project: ProjectId, now: Timestamp) -> Self {
         Self {
             id: Id::random(),
             name: name.into(),

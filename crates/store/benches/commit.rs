@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use model::container::ContainerSpec;
 use model::instance::{Instance, InstanceSpec, InstanceStatus, Phase, Run};
-use model::{Id, Meta, Project};
+use model::{Id, Meta, ProjectId};
 use store::Store;
 
 const ROUNDS: usize = 5_000;
@@ -33,7 +33,7 @@ fn instance() -> Instance {
     let id = Id::random();
     let mut meta = Meta::new(
         format!("name-{}", id.simple()),
-        Project::admin(),
+        ProjectId::ADMIN,
         Timestamp::now(),
     );
     meta.id = id;

@@ -14,7 +14,7 @@ mod watch;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Id, Project};
+use model::{Id, Kind, ProjectId};
 
 use crate::backend::Backend;
 pub use crate::backend::OpenError;
@@ -97,7 +97,7 @@ impl Store {
 
     /// The record that has this name. Types without names have none.
     #[must_use]
-    pub fn by_name<R: Record>(&self, project: &Project, name: &str) -> Option<Versioned<R>> {
+    pub fn by_name<R: Record>(&self, project: ProjectId, name: &str) -> Option<Versioned<R>> {
         self.view.by_name(project, name)
     }
 
@@ -105,6 +105,13 @@ impl Store {
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.view.revision()
+    }
+
+    /// The newest commit that touched a record of these kinds: what was made of them before is true
+    /// for as long as this does not change.
+    #[must_use]
+    pub fn touched(&self, kinds: &[Kind]) -> Revision {
+        self.view.touched(kinds)
     }
 
     /// An empty batch of writes.

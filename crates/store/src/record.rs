@@ -2,11 +2,24 @@
 
 use std::fmt;
 
+use model::application_credential::{AccessRule, ApplicationCredential};
+use model::assignment::Assignment;
+use model::credential::Credential;
+use model::endpoint::Endpoint;
+use model::group::Group;
 use model::instance::{Instance, InstanceStatus, Placement, Retry};
+use model::key_ring::KeyRing;
+use model::limit::{Limit, RegisteredLimit};
 use model::network::{Network, NetworkStatus};
 use model::node::{Node, NodeStatus};
+use model::project::Project;
+use model::region::Region;
+use model::revocation::Revocation;
+use model::role::Role;
+use model::service::Service;
+use model::user::{User, UserStatus};
 use model::volume::{Volume, VolumeStatus};
-use model::{Kind, Project};
+use model::{Kind, ProjectId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,7 +34,7 @@ pub enum Part {
     Placement,
     /// That it is to run again. Written by the restart controller.
     Retry,
-    /// What was seen. Written by the node's agent.
+    /// What was seen. Written by the node's agent (users: by `actions`).
     Observed,
 }
 
@@ -52,7 +65,7 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     const PART: Part;
 
     /// The name to keep unique in its project, where this part carries one.
-    fn name(&self) -> Option<(&Project, &str)> {
+    fn name(&self) -> Option<(ProjectId, &str)> {
         None
     }
 }
@@ -63,8 +76,8 @@ macro_rules! desired {
             const KIND: Kind = Kind::$kind;
             const PART: Part = Part::Desired;
 
-            fn name(&self) -> Option<(&Project, &str)> {
-                Some((&self.meta.project, &self.meta.name))
+            fn name(&self) -> Option<(ProjectId, &str)> {
+                Some((self.meta.project, &self.meta.name))
             }
         }
     };
@@ -83,12 +96,28 @@ desired!(Instance, Instance);
 desired!(Network, Network);
 desired!(Volume, Volume);
 desired!(Node, Node);
+desired!(Project, Project);
+desired!(User, User);
+desired!(Group, Group);
+desired!(Role, Role);
+desired!(Assignment, Assignment);
+desired!(Credential, Credential);
+desired!(ApplicationCredential, ApplicationCredential);
+desired!(AccessRule, AccessRule);
+desired!(Service, Service);
+desired!(Endpoint, Endpoint);
+desired!(Region, Region);
+desired!(KeyRing, KeyRing);
+desired!(Revocation, Revocation);
+desired!(RegisteredLimit, RegisteredLimit);
+desired!(Limit, Limit);
 derived!(Placement, Instance, Placement);
 derived!(Retry, Instance, Retry);
 derived!(InstanceStatus, Instance, Observed);
 derived!(NetworkStatus, Network, Observed);
 derived!(VolumeStatus, Volume, Observed);
 derived!(NodeStatus, Node, Observed);
+derived!(UserStatus, User, Observed);
 
 /// Reads records that were written as JSON.
 pub(crate) struct Decoder {
@@ -115,7 +144,7 @@ impl Decoder {
 }
 
 /// One for every type of record.
-static DECODERS: [Decoder; 10] = [
+static DECODERS: [Decoder; 26] = [
     Decoder::of::<Instance>(),
     Decoder::of::<Placement>(),
     Decoder::of::<Retry>(),
@@ -126,6 +155,22 @@ static DECODERS: [Decoder; 10] = [
     Decoder::of::<VolumeStatus>(),
     Decoder::of::<Node>(),
     Decoder::of::<NodeStatus>(),
+    Decoder::of::<Project>(),
+    Decoder::of::<User>(),
+    Decoder::of::<Group>(),
+    Decoder::of::<Role>(),
+    Decoder::of::<Assignment>(),
+    Decoder::of::<Credential>(),
+    Decoder::of::<ApplicationCredential>(),
+    Decoder::of::<AccessRule>(),
+    Decoder::of::<Service>(),
+    Decoder::of::<Endpoint>(),
+    Decoder::of::<Region>(),
+    Decoder::of::<KeyRing>(),
+    Decoder::of::<Revocation>(),
+    Decoder::of::<RegisteredLimit>(),
+    Decoder::of::<Limit>(),
+    Decoder::of::<UserStatus>(),
 ];
 
 fn decode<R: Record>(json: String) -> Result<Value, serde_json::Error> {

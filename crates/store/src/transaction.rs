@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use model::{Id, Kind, Project};
+use model::{Id, Kind, ProjectId};
 
 use crate::Revision;
 use crate::record::{Part, Record};
@@ -43,7 +43,7 @@ pub(crate) struct Value {
     /// The record itself, of the type that its key says.
     pub(crate) record: Arc<dyn Any + Send + Sync>,
     /// The name to keep unique.
-    pub(crate) name: Option<(Project, String)>,
+    pub(crate) name: Option<(ProjectId, String)>,
     /// The record as JSON.
     pub(crate) json: String,
 }
@@ -53,7 +53,7 @@ impl Value {
     pub(crate) fn new<R: Record>(record: R, json: String) -> Self {
         let name = record
             .name()
-            .map(|(project, name)| (project.clone(), name.to_owned()));
+            .map(|(project, name)| (project, name.to_owned()));
         Self {
             record: Arc::new(record),
             name,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use model::{Id, Kind, Project};
+use model::{Id, Kind, ProjectId};
 use tokio::sync::{broadcast, watch};
 
 use crate::record::{Part, Record};
@@ -24,14 +24,16 @@ pub(crate) struct View {
 #[derive(Default)]
 struct State {
     revision: Revision,
+    /// The newest commit that touched each kind.
+    touched: HashMap<Kind, Revision>,
     records: HashMap<(Kind, Part), BTreeMap<Id, Entry>>,
-    names: HashMap<Kind, HashMap<Project, HashMap<String, Id>>>,
+    names: HashMap<Kind, HashMap<ProjectId, HashMap<String, Id>>>,
 }
 
 struct Entry {
     revision: Revision,
     record: Arc<dyn std::any::Any + Send + Sync>,
-    name: Option<(Project, String)>,
+    name: Option<(ProjectId, String)>,
 }
 
 impl Entry {
@@ -70,7 +72,11 @@ impl View {
             .collect()
     }
 
-    pub(crate) fn by_name<R: Record>(&self, project: &Project, name: &str) -> Option<Versioned<R>> {
+    pub(crate) fn by_name<R: Record>(
+        &self,
+        project: ProjectId,
+        name: &str,
+    ) -> Option<Versioned<R>> {
         let state = self.read();
         let id = state.holder(R::KIND, project, name)?;
         state.entry(Key::of::<R>(id))?.versioned()
@@ -78,6 +84,15 @@ impl View {
 
     pub(crate) fn revision(&self) -> Revision {
         self.read().revision
+    }
+
+    pub(crate) fn touched(&self, kinds: &[Kind]) -> Revision {
+        let state = self.read();
+        kinds
+            .iter()
+            .filter_map(|kind| state.touched.get(kind).copied())
+            .max()
+            .unwrap_or_default()
     }
 
     /// Whether every precondition of a batch holds. Valid until the next [`Self::apply`], so only
@@ -90,7 +105,7 @@ impl View {
                 name: Some((project, name)),
                 ..
             }) = &write.value
-                && let Some(holder) = state.holder(write.key.kind, project, name)
+                && let Some(holder) = state.holder(write.key.kind, *project, name)
                 && holder != write.key.id
                 && !writes
                     .iter()
@@ -186,8 +201,8 @@ impl State {
         self.records.get(&(key.kind, key.part))?.get(&key.id)
     }
 
-    fn holder(&self, kind: Kind, project: &Project, name: &str) -> Option<Id> {
-        self.names.get(&kind)?.get(project)?.get(name).copied()
+    fn holder(&self, kind: Kind, project: ProjectId, name: &str) -> Option<Id> {
+        self.names.get(&kind)?.get(&project)?.get(name).copied()
     }
 
     fn check_presence(&self, write: &Write) -> Result<(), CommitError> {
@@ -235,6 +250,8 @@ impl State {
         revision: Revision,
         value: Option<Value>,
     ) -> Option<Arc<dyn std::any::Any + Send + Sync>> {
+        let touched = self.touched.entry(key.kind).or_default();
+        *touched = revision.max(*touched);
         let records = self.records.entry((key.kind, key.part)).or_default();
         let Some(Value { record, name, .. }) = value else {
             return records.remove(&key.id).map(|entry| entry.record);
@@ -244,7 +261,7 @@ impl State {
                 .names
                 .entry(key.kind)
                 .or_default()
-                .entry(project.clone())
+                .entry(*project)
                 .or_default();
             names.insert(name.clone(), key.id);
         }
@@ -276,7 +293,7 @@ impl Write {
 
 /// Refuses a batch that gives one name to two objects.
 fn twice_in_one_batch(writes: &[Write]) -> Result<(), CommitError> {
-    let mut seen: HashMap<(Kind, &(Project, String)), Id> = HashMap::new();
+    let mut seen: HashMap<(Kind, &(ProjectId, String)), Id> = HashMap::new();
     for write in writes {
         let Some(name) = write.value.as_ref().and_then(|value| value.name.as_ref()) else {
             continue;

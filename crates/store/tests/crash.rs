@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use model::instance::Retry;
 use model::volume::Volume;
-use model::{Id, Project};
+use model::{Id, ProjectId};
 use store::Store;
 
 use crate::volume;
@@ -64,7 +64,7 @@ async fn what_was_acknowledged_survives_sigkill() {
             "{acknowledged} acknowledged, {counter} there"
         );
         for count in 1..=counter {
-            let made = store.by_name::<Volume>(&Project::admin(), &format!("v{count}"));
+            let made = store.by_name::<Volume>(ProjectId::ADMIN, &format!("v{count}"));
             assert_eq!(made.is_some(), count + 3 > counter, "v{count} of {counter}");
         }
         assert_eq!(store.revision().0, u64::from(counter));
@@ -95,7 +95,7 @@ async fn child_writes_until_it_is_killed() {
             )
             .insert(made.meta.id, made);
         let old = format!("v{}", i64::from(count) - 3);
-        if let Some(old) = store.by_name::<Volume>(&Project::admin(), &old) {
+        if let Some(old) = store.by_name::<Volume>(ProjectId::ADMIN, &old) {
             batch.delete::<Volume>(old.value.meta.id, Some(old.revision));
         }
         let committed = store.commit(batch).await.unwrap();

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use model::instance::Retry;
 use model::volume::Volume;
-use model::{Id, Project};
+use model::{Id, ProjectId};
 use store::{CommitError, OpenError, Store};
 use tempfile::tempdir;
 
@@ -42,7 +42,7 @@ async fn everything_is_there_after_it_is_opened_again() {
         store.commit(taken).await.unwrap_err(),
         CommitError::NameTaken { .. }
     ));
-    assert!(store.by_name::<Volume>(&Project::admin(), "gone").is_none());
+    assert!(store.by_name::<Volume>(ProjectId::ADMIN, "gone").is_none());
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn child_fills_its_disk() {
                 assert!(store.get::<Retry>(one.meta.id).is_none());
                 assert!(
                     store
-                        .by_name::<Volume>(&Project::admin(), &one.meta.name)
+                        .by_name::<Volume>(ProjectId::ADMIN, &one.meta.name)
                         .is_none()
                 );
                 break error;

@@ -13,12 +13,12 @@ mod suite;
 
 use jiff::Timestamp;
 use model::volume::{Volume, VolumeSpec};
-use model::{Meta, Project};
+use model::{Meta, ProjectId};
 
 /// A volume of the admin project.
 fn volume(name: &str) -> Volume {
     Volume {
-        meta: Meta::new(name, Project::admin(), Timestamp::UNIX_EPOCH),
+        meta: Meta::new(name, ProjectId::ADMIN, Timestamp::UNIX_EPOCH),
         spec: VolumeSpec::default(),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::instance::{InstanceStatus, Phase, Retry, Run};
 use model::volume::Volume;
-use model::{Id, Kind, Project};
+use model::{Id, Kind, ProjectId};
 use store::{CommitError, Notice, Part, Revision, Store};
 use tokio::time::timeout;
 
@@ -76,7 +76,7 @@ async fn what_is_written_is_read(store: Store) {
     assert_eq!((read.revision, &*read.value), (first, &one));
     assert_eq!(
         *store
-            .by_name::<Volume>(&Project::admin(), "two")
+            .by_name::<Volume>(ProjectId::ADMIN, "two")
             .unwrap()
             .value,
         two
@@ -91,7 +91,10 @@ async fn what_is_written_is_read(store: Store) {
     assert!(store.get::<Volume>(Id::random()).is_none());
     assert!(
         store
-            .by_name::<Volume>(&Project("other".into()), "two")
+            .by_name::<Volume>(
+                ProjectId(model::Id::from_bytes(*b"another project!")),
+                "two"
+            )
             .is_none()
     );
 }
@@ -106,7 +109,7 @@ async fn names_are_unique_in_a_project_and_kind(store: Store) {
     );
 
     let mut elsewhere = volume("data");
-    elsewhere.meta.project = Project("other".into());
+    elsewhere.meta.project = ProjectId(model::Id::from_bytes(*b"another project!"));
     insert(&store, &elsewhere).await.unwrap();
     assert!(matches!(
         insert(&store, &one).await.unwrap_err(),
@@ -122,10 +125,10 @@ async fn a_name_that_is_given_up_is_free(store: Store) {
     batch.update(one.meta.id, revision, one.clone());
     store.commit(batch).await.unwrap();
 
-    assert!(store.by_name::<Volume>(&Project::admin(), "old").is_none());
+    assert!(store.by_name::<Volume>(ProjectId::ADMIN, "old").is_none());
     assert_eq!(
         store
-            .by_name::<Volume>(&Project::admin(), "new")
+            .by_name::<Volume>(ProjectId::ADMIN, "new")
             .unwrap()
             .value
             .meta
@@ -154,7 +157,7 @@ async fn one_batch_may_hand_a_name_on(store: Store) {
     store.commit(batch).await.unwrap();
     assert_eq!(
         store
-            .by_name::<Volume>(&Project::admin(), "a")
+            .by_name::<Volume>(ProjectId::ADMIN, "a")
             .unwrap()
             .value
             .meta
@@ -163,7 +166,7 @@ async fn one_batch_may_hand_a_name_on(store: Store) {
     );
     assert_eq!(
         store
-            .by_name::<Volume>(&Project::admin(), "b")
+            .by_name::<Volume>(ProjectId::ADMIN, "b")
             .unwrap()
             .value
             .meta
@@ -227,7 +230,7 @@ async fn a_refused_batch_writes_nothing(store: Store) {
         CommitError::Exists { .. }
     ));
     assert!(store.get::<Volume>(two.meta.id).is_none());
-    assert!(store.by_name::<Volume>(&Project::admin(), "two").is_none());
+    assert!(store.by_name::<Volume>(ProjectId::ADMIN, "two").is_none());
     assert_eq!(store.revision(), before);
     assert!(
         timeout(Duration::from_millis(20), watch.next())

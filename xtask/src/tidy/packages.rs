@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("controllers", &["model", "store", "scheduler"]),
     ("agent", &["model", "store", "engine", "image", "edge"]),
     ("front-docker", &["model", "actions", "edge"]),
+    ("front-openstack", &["model", "actions", "edge"]),
 ];
 /// Crates that may use all others, and that nobody may use.
 const TOP: &[&str] = &["longshore", "tests", "xtask"];

@@ -206,7 +206,7 @@ async fn remove_anonymous_volumes(
             .any(|owner| owner.kind == Kind::Instance && owner.id == id)
     };
     for (_, found) in cloud.store.list::<Volume>() {
-        if found.value.meta.project == caller.project
+        if found.value.meta.project == caller.project()
             && found.value.spec.anonymous
             && is_owned(&found.value)
         {

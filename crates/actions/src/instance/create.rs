@@ -84,7 +84,7 @@ pub async fn create(
     for _ in 0..tries {
         let mut meta = Meta::new(
             name.clone().unwrap_or_else(made_up_name),
-            caller.project.clone(),
+            caller.project(),
             now,
         );
         meta.labels.clone_from(&labels);
@@ -231,14 +231,14 @@ fn needed_volumes(
         }
         let is_known = cloud
             .store
-            .by_name::<Volume>(&caller.project, name)
+            .by_name::<Volume>(caller.project(), name)
             .is_some()
             || volumes.iter().any(|volume| volume.meta.name == *name);
         if is_known {
             continue;
         }
         volume::check_name(name)?;
-        let mut meta = Meta::new(name.clone(), caller.project.clone(), now);
+        let mut meta = Meta::new(name.clone(), caller.project(), now);
         meta.finalizers.push(NODE_FINALIZER.to_owned());
         if *anonymous {
             meta.owners.push(owner.clone());

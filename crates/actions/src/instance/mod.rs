@@ -77,7 +77,7 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<View> {
         .store
         .list::<Instance>()
         .into_iter()
-        .filter(|(_, found)| is_visible(caller, &found.value.meta.project))
+        .filter(|(_, found)| is_visible(caller, found.value.meta.project))
         .map(|(id, found)| view(cloud, id, found.value))
         .collect();
     views.sort_by_key(|view| Reverse(view.instance.meta.created_at));
@@ -92,7 +92,7 @@ pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<View, ActionError> 
     cloud
         .store
         .get::<Instance>(id)
-        .filter(|found| is_visible(caller, &found.value.meta.project))
+        .filter(|found| is_visible(caller, found.value.meta.project))
         .map(|found| view(cloud, id, found.value))
         .ok_or_else(|| missing(id))
 }
@@ -100,7 +100,7 @@ pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<View, ActionError> 
 /// The instance of this name.
 #[must_use]
 pub fn by_name(cloud: &Cloud, caller: &Caller, name: &str) -> Option<View> {
-    let found = cloud.store.by_name::<Instance>(&caller.project, name)?;
+    let found = cloud.store.by_name::<Instance>(caller.project(), name)?;
     Some(view(cloud, found.value.meta.id, found.value))
 }
 
@@ -115,7 +115,7 @@ pub fn by_id_prefix(cloud: &Cloud, caller: &Caller, prefix: &str) -> Vec<View> {
         .list::<Instance>()
         .into_iter()
         .filter(|(id, found)| {
-            is_visible(caller, &found.value.meta.project) && id.simple().starts_with(prefix)
+            is_visible(caller, found.value.meta.project) && id.simple().starts_with(prefix)
         })
         .map(|(id, found)| view(cloud, id, found.value))
         .collect()

@@ -74,7 +74,7 @@ impl Reconciler {
             let volume = self
                 .parts
                 .store
-                .by_name::<Volume>(&instance.meta.project, name)
+                .by_name::<Volume>(instance.meta.project, name)
                 .ok_or_else(|| {
                     not_found(format!(
                         "volume {name} not found; create it, or the container anew"

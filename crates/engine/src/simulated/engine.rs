@@ -232,7 +232,7 @@ impl Engine for Simulated {
     async fn ensure_volume(&self, volume: &Volume) -> Result<PathBuf, Failure> {
         self.world.scripted(Operation::EnsureVolume)?;
         let path = Path::new("/volumes")
-            .join(&volume.meta.project.0)
+            .join(volume.meta.project.to_string())
             .join(&volume.meta.name)
             .join("_data");
         self.world

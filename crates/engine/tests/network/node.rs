@@ -20,7 +20,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use jiff::Timestamp;
 use model::instance::{Attachment, Endpoint, Instance, InstanceSpec};
 use model::network::{Cidr, Driver, Network, NetworkSpec, Subnet};
-use model::{Id, Meta, Project};
+use model::{Id, Meta, ProjectId};
 
 /// What answers does so within this, though a packet is lost on the way.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -120,7 +120,7 @@ impl Node {
         };
         change(&mut spec);
         Network {
-            meta: Meta::new(name, Project::admin(), Timestamp::now()),
+            meta: Meta::new(name, ProjectId::ADMIN, Timestamp::now()),
             spec,
         }
     }
@@ -147,7 +147,7 @@ impl Node {
         };
         change(&mut spec);
         let instance = Instance {
-            meta: Meta::new(name, Project::admin(), Timestamp::now()),
+            meta: Meta::new(name, ProjectId::ADMIN, Timestamp::now()),
             spec,
         };
         let endpoints: Vec<Endpoint> = networks.iter().map(|network| endpoint(network)).collect();

@@ -297,7 +297,7 @@ fn mount_point(view: &View, mount: &Mount, data_dir: &Path) -> Option<MountPoint
         MountSource::Volume {
             name, anonymous, ..
         } => {
-            let project = &view.instance.meta.project.0;
+            let project = view.instance.meta.project.to_string();
             let source = data_dir
                 .join("volumes")
                 .join(project)

@@ -71,7 +71,7 @@ async fn events(at: At) -> Result<Response, ApiError> {
                 event = live.recv() => event,
             };
             match event {
-                Ok(event) if event.project == at.caller.project => {
+                Ok(event) if event.project == at.caller.project() => {
                     if let Some(line) = line(&at, &filters, &event)
                         && sender.send(line).await.is_err()
                     {

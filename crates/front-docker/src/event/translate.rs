@@ -230,12 +230,12 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Project;
+    use model::ProjectId;
 
     fn event(subject: Subject, action: Action, attributes: &[(&str, &str)]) -> Event {
         Event {
             at: "2026-01-02T03:04:05.5Z".parse().unwrap(),
-            project: Project::admin(),
+            project: ProjectId::ADMIN,
             subject,
             id: Id::from_bytes([7; 16]).to_string(),
             action,

@@ -2,7 +2,7 @@
 
 use super::*;
 use model::Meta;
-use model::Project;
+use model::ProjectId;
 use model::container::LogConfig;
 use model::image::Defaults;
 use model::network::{Driver, NetworkSpec};
@@ -31,11 +31,11 @@ impl Dock {
                 origin: BTreeMap::new(),
             };
             Arc::new(Network {
-                meta: Meta::new(name, Project::admin(), jiff::Timestamp::UNIX_EPOCH),
+                meta: Meta::new(name, ProjectId::ADMIN, jiff::Timestamp::UNIX_EPOCH),
                 spec,
             })
         };
-        let meta = Meta::new("web", Project::admin(), jiff::Timestamp::UNIX_EPOCH);
+        let meta = Meta::new("web", ProjectId::ADMIN, jiff::Timestamp::UNIX_EPOCH);
         Self {
             networks: vec![network("bridge", true), network("n1", false)],
             web: Arc::new(Instance {

@@ -1,0 +1,442 @@
+//! Tokens: what somebody proved, sealed so that nothing of it must be stored.
+//!
+//! A token says who, how, where and until when. What its user may do is looked up anew whenever it
+//! is shown, so a role that is taken away is gone at once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use model::application_credential::ApplicationCredential;
+use model::assignment::Target;
+use model::project::Project;
+use model::revocation::Revocation;
+use model::role::Role;
+use model::user::User;
+use model::{Id, Meta, ProjectId};
+
+use super::{fernet, key_ring};
+use crate::policy::{self, Action};
+use crate::{ActionError, Caller, Cloud, ErrorKind, Scope};
+
+/// The first byte of what is sealed: how the rest is laid out.
+const LAYOUT: u8 = 1;
+
+/// How somebody proved who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each name says how")]
+pub enum Method {
+    Password = 1,
+    Token = 2,
+    ApplicationCredential = 4,
+}
+
+impl Method {
+    const ALL: [Self; 3] = [Self::Password, Self::Token, Self::ApplicationCredential];
+}
+
+/// Names one token, without being one.
+pub type AuditId = [u8; 16];
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Who.
+    pub user: Id,
+    /// Where; `None` is nowhere.
+    pub target: Option<Target>,
+    /// How it was proved.
+    pub methods: BTreeSet<Method>,
+    /// Since when.
+    pub issued_at: Timestamp,
+    /// Until when.
+    pub expires_at: Timestamp,
+    /// Names this token.
+    pub audit: AuditId,
+    /// Names the token that this one goes back to.
+    pub parent_audit: Option<AuditId>,
+    /// The application credential that it was got with.
+    pub application_credential: Option<Id>,
+}
+
+impl Token {
+    /// Seals it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] before the first start has made a key.
+    pub(super) fn seal(&self, cloud: &Cloud) -> Result<String, ActionError> {
+        let ring = key_ring::tokens(cloud)?;
+        let key = ring.value.keys.first().ok_or_else(no_key)?;
+        let seconds = u64::try_from(self.issued_at.as_second()).unwrap_or(0);
+        Ok(fernet::seal(key, seconds, rand::random(), &self.to_bytes()))
+    }
+
+    /// Opens what [`Self::seal`] sealed.
+    fn open(cloud: &Cloud, sealed: &str) -> Option<Self> {
+        let ring = key_ring::tokens(cloud).ok()?;
+        Self::from_bytes(&fernet::open(&ring.value.keys, sealed)?)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let methods = self
+            .methods
+            .iter()
+            .fold(0, |bits, method| bits | *method as u8);
+        let mut bytes = vec![LAYOUT, methods];
+        bytes.extend_from_slice(self.user.as_bytes());
+        bytes.extend_from_slice(&self.issued_at.as_microsecond().to_be_bytes());
+        bytes.extend_from_slice(&self.expires_at.as_microsecond().to_be_bytes());
+        bytes.extend_from_slice(&self.audit);
+        let (kind, id) = match self.target {
+            None => (0, None),
+            Some(Target::System) => (1, None),
+            Some(Target::Project(id)) => (2, Some(id)),
+            Some(Target::Domain(id)) => (3, Some(id)),
+        };
+        bytes.push(kind);
+        bytes.extend(id.iter().flat_map(|id| *id.as_bytes()));
+        for optional in [
+            self.parent_audit,
+            self.application_credential.map(|id| *id.as_bytes()),
+        ] {
+            bytes.push(u8::from(optional.is_some()));
+            bytes.extend(optional.into_iter().flatten());
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let [layout, methods] = take(&mut rest)?;
+        if layout != LAYOUT {
+            return None;
+        }
+        let user = Id::from_bytes(take(&mut rest)?);
+        let issued_at = Timestamp::from_microsecond(i64::from_be_bytes(take(&mut rest)?)).ok()?;
+        let expires_at = Timestamp::from_microsecond(i64::from_be_bytes(take(&mut rest)?)).ok()?;
+        let audit = take(&mut rest)?;
+        let target = match take(&mut rest)? {
+            [0] => None,
+            [1] => Some(Target::System),
+            [2] => Some(Target::Project(Id::from_bytes(take(&mut rest)?))),
+            [3] => Some(Target::Domain(Id::from_bytes(take(&mut rest)?))),
+            [_] => return None,
+        };
+        let mut optional = || match take(&mut rest)? {
+            [0] => Some(None),
+            [_] => take(&mut rest).map(Some),
+        };
+        let (parent_audit, credential): (Option<AuditId>, Option<[u8; 16]>) =
+            (optional()?, optional()?);
+        Some(Self {
+            user,
+            target,
+            methods: Method::ALL
+                .into_iter()
+                .filter(|method| methods & *method as u8 != 0)
+                .collect(),
+            issued_at,
+            expires_at,
+            audit,
+            parent_audit,
+            application_credential: credential.map(Id::from_bytes),
+        })
+    }
+}
+
+/// The first bytes of `rest`, which begins after them from then on.
+fn take<const COUNT: usize>(rest: &mut &[u8]) -> Option<[u8; COUNT]> {
+    let (first, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(*first)
+}
+
+/// A token with everything that it stands for, as of now.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// What it says.
+    pub token: Token,
+    /// Who.
+    pub user: Arc<User>,
+    /// The user's domain.
+    pub user_domain: Arc<Project>,
+    /// Where.
+    pub place: Place,
+    /// The roles that the user has there, implied ones included, by name.
+    pub roles: Vec<Arc<Role>>,
+    /// The application credential that it was got with.
+    pub application_credential: Option<Arc<ApplicationCredential>>,
+}
+
+/// Where a token is good for.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// Nowhere.
+    Nowhere,
+    /// In a project.
+    Project {
+        /// The project.
+        project: Arc<Project>,
+        /// Its domain.
+        domain: Arc<Project>,
+    },
+    /// In a domain.
+    Domain(Arc<Project>),
+    /// In the whole installation.
+    System,
+}
+
+/// Why a token or a scope is refused; callers say no more than that to whoever asks.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("no key here opens the token")]
+    Unreadable,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token was revoked")]
+    Revoked,
+    #[error("user {0} is gone, disabled, or has ended their tokens")]
+    User(Id),
+    #[error("{0:?} is gone or disabled")]
+    Place(Target),
+    #[error("user {user} has no role in {target:?}")]
+    NoRole { user: Id, target: Target },
+    #[error("application credential {0} is gone or has expired")]
+    ApplicationCredential(Id),
+}
+
+impl Session {
+    /// Looks up what a token stands for.
+    pub(super) fn of(cloud: &Cloud, token: Token) -> Result<Self, Refusal> {
+        let now = cloud.now();
+        if token.expires_at <= now {
+            return Err(Refusal::Expired);
+        }
+        if is_revoked(cloud, &token.audit) {
+            return Err(Refusal::Revoked);
+        }
+        let refused = || Refusal::User(token.user);
+        let user = cloud
+            .store
+            .get::<User>(token.user)
+            .map(|found| found.value)
+            .filter(|user| user.spec.enabled)
+            .filter(|user| {
+                user.spec
+                    .tokens_valid_from
+                    .is_none_or(|from| token.issued_at >= from)
+            })
+            .ok_or_else(refused)?;
+        let user_domain = cloud
+            .any_project(user.meta.project.0)
+            .filter(|domain| domain.spec.enabled)
+            .ok_or_else(refused)?;
+        let place = Place::of(cloud, token.target)?;
+        let application_credential = token
+            .application_credential
+            .map(|id| {
+                cloud
+                    .store
+                    .get::<ApplicationCredential>(id)
+                    .map(|found| found.value)
+                    .filter(|credential| credential.spec.expires_at.is_none_or(|at| at > now))
+                    .ok_or(Refusal::ApplicationCredential(id))
+            })
+            .transpose()?;
+        let roles = match token.target {
+            None => Vec::new(),
+            Some(target) => {
+                let mut ids = cloud.roles_in(user.meta.id, target);
+                if let Some(credential) = &application_credential {
+                    let delegated = cloud
+                        .access()
+                        .with_implied(credential.spec.roles.iter().copied());
+                    ids.retain(|role| delegated.contains(role));
+                }
+                let mut roles: Vec<Arc<Role>> = ids
+                    .into_iter()
+                    .filter_map(|role| cloud.store.get::<Role>(role))
+                    .map(|found| found.value)
+                    .collect();
+                if roles.is_empty() {
+                    return Err(Refusal::NoRole {
+                        user: user.meta.id,
+                        target,
+                    });
+                }
+                roles.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+                roles
+            }
+        };
+        Ok(Self {
+            token,
+            user,
+            user_domain,
+            place,
+            roles,
+            application_credential,
+        })
+    }
+
+    /// Who asks, where they show this token.
+    #[must_use]
+    pub fn caller(&self, request_id: String) -> Caller {
+        Caller {
+            user: self.user.meta.id,
+            user_domain: self.user_domain.meta.id,
+            scope: match &self.place {
+                Place::Nowhere => Scope::Unscoped,
+                Place::Project { project, domain } => Scope::Project {
+                    project: project.as_owner(),
+                    domain: domain.meta.id,
+                },
+                Place::Domain(domain) => Scope::Domain(domain.meta.id),
+                Place::System => Scope::System,
+            },
+            roles: self
+                .roles
+                .iter()
+                .map(|role| role.meta.name.clone())
+                .collect(),
+            request_id,
+        }
+    }
+}
+
+impl Place {
+    fn of(cloud: &Cloud, target: Option<Target>) -> Result<Self, Refusal> {
+        let open = |id: Id, target: Target| {
+            cloud
+                .any_project(id)
+                .filter(|project| cloud.is_open(project))
+                .ok_or(Refusal::Place(target))
+        };
+        Ok(match target {
+            None => Self::Nowhere,
+            Some(Target::System) => Self::System,
+            Some(target @ Target::Domain(id)) => Self::Domain(open(id, target)?),
+            Some(target @ Target::Project(id)) => {
+                let project = open(id, target)?;
+                let domain = open(project.domain(), target)?;
+                Self::Project { project, domain }
+            }
+        })
+    }
+}
+
+/// The session of a token that somebody shows to be let in.
+///
+/// # Errors
+/// [`ErrorKind::Unauthenticated`] for a token that is worth nothing.
+pub fn session(cloud: &Cloud, sealed: &str) -> Result<Session, ActionError> {
+    open(cloud, sealed).map_err(|refusal| super::authenticate::unauthenticated().caused_by(refusal))
+}
+
+/// The session of a token that somebody else asks about.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] for a token that is worth nothing, [`ErrorKind::Forbidden`] for one that
+/// is none of the caller's business.
+pub fn validate(cloud: &Cloud, caller: &Caller, sealed: &str) -> Result<Session, ActionError> {
+    let found = open(cloud, sealed);
+    let owner = found.as_ref().ok().map(|session| session.user.meta.id);
+    caller.may(
+        Action::ValidateToken,
+        &policy::Target {
+            user: owner,
+            ..policy::Target::SYSTEM
+        },
+    )?;
+    found.map_err(|refusal| missing(sealed).caused_by(refusal))
+}
+
+/// Takes a token back.
+///
+/// # Errors
+/// As [`validate`].
+pub async fn revoke(cloud: &Cloud, caller: &Caller, sealed: &str) -> Result<(), ActionError> {
+    let found = open(cloud, sealed);
+    let owner = found.as_ref().ok().map(|session| session.user.meta.id);
+    caller.may(
+        Action::RevokeToken,
+        &policy::Target {
+            user: owner,
+            ..policy::Target::SYSTEM
+        },
+    )?;
+    let token = found
+        .map_err(|refusal| missing(sealed).caused_by(refusal))?
+        .token;
+    let meta = Meta::new(hex::encode(token.audit), ProjectId::SYSTEM, cloud.now());
+    let mut transaction = cloud.store.transaction();
+    transaction.insert(
+        meta.id,
+        Revocation {
+            meta,
+            expires_at: token.expires_at,
+        },
+    );
+    match cloud.commit_durably(transaction).await {
+        // Somebody else did it meanwhile.
+        Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    }
+}
+
+fn open(cloud: &Cloud, sealed: &str) -> Result<Session, Refusal> {
+    Session::of(
+        cloud,
+        Token::open(cloud, sealed).ok_or(Refusal::Unreadable)?,
+    )
+}
+
+fn is_revoked(cloud: &Cloud, audit: &AuditId) -> bool {
+    cloud
+        .store
+        .by_name::<Revocation>(ProjectId::SYSTEM, &hex::encode(audit))
+        .is_some()
+}
+
+fn missing(sealed: &str) -> ActionError {
+    ActionError::new(
+        ErrorKind::NotFound,
+        format!("Could not find token: {sealed}."),
+    )
+}
+
+fn no_key() -> ActionError {
+    ActionError::new(ErrorKind::Internal, "the ring of keys for tokens is empty")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let id = Id::random();
+        for target in [
+            None,
+            Some(Target::System),
+            Some(Target::Project(id)),
+            Some(Target::Domain(id)),
+        ] {
+            for (parent_audit, application_credential) in [(None, Some(id)), (Some([7; 16]), None)]
+            {
+                let token = Token {
+                    user: Id::random(),
+                    target,
+                    methods: [Method::Password, Method::Token].into(),
+                    issued_at: Timestamp::from_microsecond(1_700_000_000_123_456).unwrap(),
+                    expires_at: Timestamp::from_microsecond(1_700_000_003_123_456).unwrap(),
+                    audit: [9; 16],
+                    parent_audit,
+                    application_credential,
+                };
+                let bytes = token.to_bytes();
+                assert_eq!(Token::from_bytes(&bytes), Some(token));
+                assert_eq!(Token::from_bytes(&bytes[..bytes.len() - 1]), None);
+            }
+        }
+    }
+}

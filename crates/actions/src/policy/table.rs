@@ -1,0 +1,155 @@
+//! The table: every action, its name in messages, and who may.
+//!
+//! Rows on identity follow `keystone/common/policies` of the release 2026.1.
+
+use super::Who;
+
+macro_rules! actions {
+    ($($(#[$about:meta])* $action:ident $name:literal $($who:ident)|+;)*) => {
+        /// What can be asked for. Its documentation is its name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "each name says what is asked for")]
+        pub enum Action {
+            $($(#[$about])* $action,)*
+        }
+
+        impl Action {
+            /// The name in messages: the part of the house, and what is asked of it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$action => $name,)*
+                }
+            }
+
+            /// Who may: any of these.
+            pub(super) const fn who(self) -> &'static [Who] {
+                match self {
+                    $(Self::$action => &[$(Who::$who),+],)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    // Tokens.
+    ValidateToken "identity:validate_token" Admin | SystemReader | Service | Owner;
+    CheckToken "identity:check_token" Admin | SystemReader | Owner;
+    RevokeToken "identity:revoke_token" Admin | Owner;
+    ListRevocations "identity:list_revocations" Admin | Service;
+
+    // Domains.
+    GetDomain "identity:get_domain" Admin | SystemReader | DomainGuest;
+    ListDomains "identity:list_domains" Admin | SystemReader | DomainReader;
+    CreateDomain "identity:create_domain" Admin;
+    UpdateDomain "identity:update_domain" Admin;
+    DeleteDomain "identity:delete_domain" Admin;
+
+    // Projects.
+    GetProject "identity:get_project" Admin | SystemReader | DomainReader | ProjectGuest;
+    ListProjects "identity:list_projects" Admin | SystemReader | DomainReader;
+    ListUserProjects "identity:list_user_projects" Admin | SystemReader | DomainReader | Owner;
+    CreateProject "identity:create_project" Admin | DomainManager;
+    UpdateProject "identity:update_project" Admin | DomainManager;
+    DeleteProject "identity:delete_project" Admin | DomainManager;
+    ListProjectTags "identity:list_project_tags" Admin | SystemReader | DomainReader | ProjectGuest;
+    GetProjectTag "identity:get_project_tag" Admin | SystemReader | DomainReader | ProjectGuest;
+    UpdateProjectTags "identity:update_project_tags" Admin | DomainManager;
+    CreateProjectTag "identity:create_project_tag" Admin | DomainManager;
+    DeleteProjectTag "identity:delete_project_tag" Admin | DomainManager;
+    DeleteProjectTags "identity:delete_project_tags" Admin | DomainManager;
+
+    // Users.
+    GetUser "identity:get_user" Admin | SystemReader | DomainReader | Owner;
+    ListUsers "identity:list_users" Admin | SystemReader | DomainReader;
+    CreateUser "identity:create_user" Admin | DomainManager;
+    UpdateUser "identity:update_user" Admin | DomainManager;
+    DeleteUser "identity:delete_user" Admin | DomainManager;
+
+    // Groups.
+    GetGroup "identity:get_group" Admin | SystemReader | DomainReader;
+    ListGroups "identity:list_groups" Admin | SystemReader | DomainReader;
+    ListGroupsForUser "identity:list_groups_for_user" Admin | SystemReader | DomainReader | Owner;
+    ListUsersInGroup "identity:list_users_in_group" Admin | SystemReader | DomainReader;
+    CheckUserInGroup "identity:check_user_in_group" Admin | SystemReader | DomainReader;
+    CreateGroup "identity:create_group" Admin | DomainManager;
+    UpdateGroup "identity:update_group" Admin | DomainManager;
+    DeleteGroup "identity:delete_group" Admin | DomainManager;
+    AddUserToGroup "identity:add_user_to_group" Admin | DomainManager;
+    RemoveUserFromGroup "identity:remove_user_from_group" Admin | DomainManager;
+
+    // Roles.
+    GetRole "identity:get_role" Admin | SystemReader;
+    ListRoles "identity:list_roles" Admin | SystemReader;
+    CreateRole "identity:create_role" Admin;
+    UpdateRole "identity:update_role" Admin;
+    DeleteRole "identity:delete_role" Admin;
+    GetDomainRole "identity:get_domain_role" Admin | SystemReader;
+    ListDomainRoles "identity:list_domain_roles" Admin | SystemReader;
+    CreateDomainRole "identity:create_domain_role" Admin;
+    UpdateDomainRole "identity:update_domain_role" Admin;
+    DeleteDomainRole "identity:delete_domain_role" Admin;
+    GetImpliedRole "identity:get_implied_role" Admin | SystemReader;
+    ListImpliedRoles "identity:list_implied_roles" Admin | SystemReader;
+    CheckImpliedRole "identity:check_implied_role" Admin | SystemReader;
+    ListRoleInferenceRules "identity:list_role_inference_rules" Admin | SystemReader;
+    CreateImpliedRole "identity:create_implied_role" Admin;
+    DeleteImpliedRole "identity:delete_implied_role" Admin;
+
+    // Assignments.
+    ListRoleAssignments "identity:list_role_assignments" Admin | SystemReader | DomainReader;
+    ListRoleAssignmentsForTree "identity:list_role_assignments_for_tree" Admin | SystemReader | DomainReader;
+    CheckGrant "identity:check_grant" Admin | SystemReader | DomainReader;
+    ListGrants "identity:list_grants" Admin | SystemReader | DomainReader;
+    CreateGrant "identity:create_grant" Admin;
+    RevokeGrant "identity:revoke_grant" Admin;
+    ListSystemGrantsForUser "identity:list_system_grants_for_user" Admin | SystemReader;
+    CheckSystemGrantForUser "identity:check_system_grant_for_user" Admin | SystemReader;
+    CreateSystemGrantForUser "identity:create_system_grant_for_user" Admin;
+    RevokeSystemGrantForUser "identity:revoke_system_grant_for_user" Admin;
+    ListSystemGrantsForGroup "identity:list_system_grants_for_group" Admin | SystemReader;
+    CheckSystemGrantForGroup "identity:check_system_grant_for_group" Admin | SystemReader;
+    CreateSystemGrantForGroup "identity:create_system_grant_for_group" Admin;
+    RevokeSystemGrantForGroup "identity:revoke_system_grant_for_group" Admin;
+
+    // Credentials.
+    GetCredential "identity:get_credential" Admin | SystemReader | Owner;
+    ListCredentials "identity:list_credentials" Admin | SystemReader | Owner;
+    CreateCredential "identity:create_credential" Admin | Owner;
+    UpdateCredential "identity:update_credential" Admin | Owner;
+    DeleteCredential "identity:delete_credential" Admin | Owner;
+    GetApplicationCredential "identity:get_application_credential" Admin | SystemReader | Owner;
+    ListApplicationCredentials "identity:list_application_credentials" Admin | SystemReader | Owner;
+    CreateApplicationCredential "identity:create_application_credential" Owner;
+    DeleteApplicationCredential "identity:delete_application_credential" Admin | Owner;
+    GetAccessRule "identity:get_access_rule" SystemReader | Owner;
+    ListAccessRules "identity:list_access_rules" SystemReader | Owner;
+    DeleteAccessRule "identity:delete_access_rule" Admin | Owner;
+
+    // The catalogue.
+    GetService "identity:get_service" Admin | SystemReader;
+    GetEndpoint "identity:get_endpoint" Admin | SystemReader;
+    GetRegion "identity:get_region" Anyone;
+    ListServices "identity:list_services" Admin | SystemReader;
+    ListEndpoints "identity:list_endpoints" Admin | SystemReader;
+    ListRegions "identity:list_regions" Anyone;
+    CreateService "identity:create_service" Admin;
+    UpdateService "identity:update_service" Admin;
+    DeleteService "identity:delete_service" Admin;
+    CreateEndpoint "identity:create_endpoint" Admin;
+    UpdateEndpoint "identity:update_endpoint" Admin;
+    DeleteEndpoint "identity:delete_endpoint" Admin;
+    CreateRegion "identity:create_region" Admin;
+    UpdateRegion "identity:update_region" Admin;
+    DeleteRegion "identity:delete_region" Admin;
+
+    // Limits.
+    GetLimit "identity:get_limit" Admin | SystemReader | DomainGuest | ProjectGuest;
+    CreateLimits "identity:create_limits" Admin;
+    UpdateLimit "identity:update_limit" Admin;
+    DeleteLimit "identity:delete_limit" Admin;
+    CreateRegisteredLimits "identity:create_registered_limits" Admin;
+    UpdateRegisteredLimit "identity:update_registered_limit" Admin;
+    DeleteRegisteredLimit "identity:delete_registered_limit" Admin;
+}

@@ -1,0 +1,3 @@
+//! Which versions there are.
+
+pub(super) mod routes;

@@ -1,0 +1,4 @@
+//! Projects.
+
+pub(super) mod routes;
+mod translate;

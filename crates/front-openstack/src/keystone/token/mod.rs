@@ -1,0 +1,5 @@
+//! Tokens: getting, validating and revoking them.
+
+pub(super) mod routes;
+mod translate;
+mod wire;

@@ -1,0 +1,118 @@
+//! Every service: where it is mounted, what stands in the catalogue about it, and what all of its
+//! answers have in common.
+
+use std::sync::Arc;
+
+use actions::Cloud;
+use actions::identity::first_start::OwnService;
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
+use edge::observe::RequestId;
+use http::{HeaderName, HeaderValue, header};
+
+use crate::auth::require_token;
+use crate::front::Front;
+use crate::keystone;
+use crate::route::Route;
+
+/// What the front end must be told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where clients reach the binary, without a slash at the end: `http://127.0.0.1:7070`.
+    pub url: String,
+}
+
+/// The identity of a request, as OpenStack's clients read it from an answer.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+
+/// One service.
+struct Service {
+    /// The type in the catalogue.
+    kind: &'static str,
+    /// The name in the catalogue.
+    name: &'static str,
+    /// Where it is mounted.
+    path: &'static str,
+    /// What the address in the catalogue has after that.
+    suffix: &'static str,
+    /// Its operations.
+    routes: fn() -> Vec<Route>,
+    /// What it answers to paths and methods that are none of its.
+    missing: fn() -> Response,
+    wrong_method: fn() -> Response,
+}
+
+/// Every service there is. A new one is a row here.
+const SERVICES: &[Service] = &[Service {
+    kind: "identity",
+    name: "keystone",
+    path: "/identity",
+    suffix: "",
+    routes: keystone::routes,
+    missing: keystone::missing,
+    wrong_method: keystone::wrong_method,
+}];
+
+/// What stands in the catalogue about our own services.
+#[must_use]
+pub fn catalogue(settings: &Settings) -> Vec<OwnService> {
+    SERVICES
+        .iter()
+        .map(|service| OwnService {
+            kind: service.kind,
+            name: service.name,
+            url: format!("{}{}{}", settings.url, service.path, service.suffix),
+        })
+        .collect()
+}
+
+/// Every service, by path.
+pub fn router(cloud: Cloud, settings: Settings) -> Router {
+    let front = Front {
+        cloud,
+        settings: Arc::new(settings),
+    };
+    SERVICES.iter().fold(Router::new(), |router, service| {
+        let mounted = mounted(service, &front);
+        router
+            .nest(service.path, mounted.clone())
+            // Axum does not nest the path with a slash at the end.
+            .nest_service(&format!("{}/", service.path), mounted)
+    })
+}
+
+fn mounted(service: &Service, front: &Front) -> Router {
+    let (missing, wrong_method) = (service.missing, service.wrong_method);
+    let mut open = Router::new();
+    let mut guarded = Router::new();
+    for route in (service.routes)() {
+        let router = if route.is_open {
+            &mut open
+        } else {
+            &mut guarded
+        };
+        *router = std::mem::take(router).route(route.path, route.handler);
+    }
+    let guarded = guarded.route_layer(from_fn_with_state(front.clone(), require_token));
+    open.merge(guarded)
+        .fallback(move || std::future::ready(missing()))
+        .method_not_allowed_fallback(move || std::future::ready(wrong_method()))
+        .with_state(front.clone())
+        .layer(from_fn(finish))
+}
+
+/// The headers that every answer has.
+async fn finish(request: Request, next: Next) -> Response {
+    let id = request.extensions().get::<RequestId>().cloned();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id.0).ok()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers
+        .entry(header::VARY)
+        .or_insert(HeaderValue::from_static("X-Auth-Token"));
+    response
+}
