@@ -37,31 +37,27 @@ impl Collector for HostNumbers {
             start_phases,
         } = host.metrics();
         let counters = [
-            ("longshore_container_starts", "Runs that began.", starts),
+            ("container_starts", "Runs that began.", starts),
             (
-                "longshore_container_failed_starts",
+                "container_failed_starts",
                 "Starts that failed.",
                 failed_starts,
             ),
             (
-                "longshore_container_execs",
+                "container_execs",
                 "Processes executed in running containers.",
                 execs,
             ),
-            ("longshore_container_exits", "Runs that ended.", exits),
+            ("container_exits", "Runs that ended.", exits),
         ];
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
         let gauges = [
+            ("containers_running", "Containers that run now.", running),
             (
-                "longshore_containers_running",
-                "Containers that run now.",
-                running,
-            ),
-            (
-                "longshore_resident_memory_bytes",
+                "resident_memory_bytes",
                 "Resident memory of the daemon.",
                 resident_bytes(),
             ),
@@ -71,7 +67,7 @@ impl Collector for HostNumbers {
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
         let mut phases = encoder.encode_descriptor(
-            "longshore_container_start_seconds",
+            "container_start_seconds",
             "Time of a start by phase.",
             None,
             MetricType::Histogram,
