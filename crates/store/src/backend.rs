@@ -15,13 +15,13 @@ use async_trait::async_trait;
 use model::Id;
 
 use crate::Committed;
-use crate::transaction::{CommitError, Write};
+use crate::transaction::{Batch, CommitError};
 
 /// What makes commits last, and orders them.
 #[async_trait]
 pub(crate) trait Backend: Send + Sync {
     /// Writes a batch, which is not empty, and applies it to the view; or refuses it whole.
-    async fn commit(&self, writes: Vec<Write>) -> Result<Committed, CommitError>;
+    async fn commit(&self, batch: Batch) -> Result<Committed, CommitError>;
 }
 
 /// Why a store could not be opened.

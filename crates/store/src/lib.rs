@@ -128,14 +128,14 @@ impl Store {
     /// # Errors
     /// Says which precondition did not hold, or why nothing can be written; nothing was written.
     pub async fn commit(&self, transaction: Transaction) -> Result<Committed, CommitError> {
-        let writes = transaction.into_writes()?;
-        if writes.is_empty() {
+        let batch = transaction.into_batch()?;
+        if batch.writes.is_empty() {
             return Ok(Committed {
                 revision: self.revision(),
                 durable: Durable::already(),
             });
         }
-        self.backend.commit(writes).await
+        self.backend.commit(batch).await
     }
 
     /// What changes from now on, in order.

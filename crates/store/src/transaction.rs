@@ -70,10 +70,18 @@ pub(crate) struct Write {
     pub(crate) value: Option<Value>,
 }
 
+/// What is written, and what must be so meanwhile.
+#[derive(Default)]
+pub(crate) struct Batch {
+    /// Records that are not written and must be as they were.
+    pub(crate) requirements: Vec<(Key, Revision)>,
+    pub(crate) writes: Vec<Write>,
+}
+
 /// A batch of writes, made by [`crate::Store::transaction`].
 #[derive(Default)]
 pub struct Transaction {
-    writes: Vec<Write>,
+    batch: Batch,
     unencodable: Option<CommitError>,
 }
 
@@ -98,7 +106,7 @@ impl Transaction {
     /// without, a record that is not there is fine.
     pub fn delete<R: Record>(&mut self, id: Id, expected: Option<Revision>) -> &mut Self {
         let expected = expected.map_or(Expected::Anything, Expected::At);
-        self.writes.push(Write {
+        self.batch.writes.push(Write {
             key: Key::of::<R>(id),
             expected,
             value: None,
@@ -106,11 +114,18 @@ impl Transaction {
         self
     }
 
+    /// Refuses the batch where a record that it does not write is gone, or newer than `expected`:
+    /// what was decided by reading it would not hold.
+    pub fn require<R: Record>(&mut self, id: Id, expected: Revision) -> &mut Self {
+        self.batch.requirements.push((Key::of::<R>(id), expected));
+        self
+    }
+
     fn write<R: Record>(&mut self, id: Id, expected: Expected, value: R) -> &mut Self {
         match serde_json::to_string(&value) {
             Ok(json) => {
                 let value = Some(Value::new(value, json));
-                self.writes.push(Write {
+                self.batch.writes.push(Write {
                     key: Key::of::<R>(id),
                     expected,
                     value,
@@ -128,8 +143,8 @@ impl Transaction {
         self
     }
 
-    pub(crate) fn into_writes(self) -> Result<Vec<Write>, CommitError> {
-        self.unencodable.map_or(Ok(self.writes), Err)
+    pub(crate) fn into_batch(self) -> Result<Batch, CommitError> {
+        self.unencodable.map_or(Ok(self.batch), Err)
     }
 }
 

@@ -7,7 +7,7 @@ use model::{Id, Kind, ProjectId};
 use tokio::sync::{broadcast, watch};
 
 use crate::record::{Part, Record};
-use crate::transaction::{CommitError, Expected, Key, Value, Write};
+use crate::transaction::{Batch, CommitError, Expected, Key, Value, Write};
 use crate::watch::Change;
 use crate::{Revision, Versioned};
 
@@ -97,10 +97,14 @@ impl View {
 
     /// Whether every precondition of a batch holds. Valid until the next [`Self::apply`], so only
     /// the one that applies batches may rely on it.
-    pub(crate) fn check(&self, writes: &[Write]) -> Result<(), CommitError> {
+    pub(crate) fn check(&self, batch: &Batch) -> Result<(), CommitError> {
         let state = self.read();
+        for (key, revision) in &batch.requirements {
+            state.check_presence(*key, Expected::At(*revision))?;
+        }
+        let writes = &batch.writes;
         for write in writes {
-            state.check_presence(write)?;
+            state.check_presence(write.key, write.expected)?;
             if let Some(Value {
                 name: Some((project, name)),
                 ..
@@ -205,12 +209,9 @@ impl State {
         self.names.get(&kind)?.get(&project)?.get(name).copied()
     }
 
-    fn check_presence(&self, write: &Write) -> Result<(), CommitError> {
-        let Key { kind, part, id } = write.key;
-        match (
-            write.expected,
-            self.entry(write.key).map(|entry| entry.revision),
-        ) {
+    fn check_presence(&self, key: Key, expected: Expected) -> Result<(), CommitError> {
+        let Key { kind, part, id } = key;
+        match (expected, self.entry(key).map(|entry| entry.revision)) {
             (Expected::Anything, _) | (Expected::Absent, None) => Ok(()),
             (Expected::Absent, Some(_)) => Err(CommitError::Exists { kind, part, id }),
             (Expected::At(_), None) => Err(CommitError::NotFound { kind, part, id }),

@@ -32,6 +32,7 @@ on_every_backend!(
     one_batch_may_hand_a_name_on,
     one_batch_cannot_give_a_name_twice,
     an_update_needs_the_newest_revision,
+    a_batch_can_rest_on_what_it_does_not_write,
     a_refused_batch_writes_nothing,
     deleting_what_is_not_there,
     parts_of_an_object_are_apart,
@@ -97,6 +98,34 @@ async fn what_is_written_is_read(store: Store) {
             )
             .is_none()
     );
+}
+
+async fn a_batch_can_rest_on_what_it_does_not_write(store: Store) {
+    let (base, mut one) = (volume("base"), volume("one"));
+    let first = insert(&store, &base).await.unwrap();
+    let on_base = |volume: &Volume, revision| {
+        let mut batch = store.transaction();
+        batch
+            .insert(volume.meta.id, volume.clone())
+            .require::<Volume>(base.meta.id, revision);
+        batch
+    };
+    store.commit(on_base(&one, first)).await.unwrap();
+    assert_eq!(store.get::<Volume>(base.meta.id).unwrap().revision, first);
+
+    let mut batch = store.transaction();
+    batch.update(base.meta.id, first, base.clone());
+    let second = store.commit(batch).await.unwrap().revision;
+    one = volume("two");
+    let refused = store.commit(on_base(&one, first)).await.unwrap_err();
+    assert!(matches!(refused, CommitError::Conflict { id, .. } if id == base.meta.id));
+    assert!(store.get::<Volume>(one.meta.id).is_none());
+
+    let mut batch = store.transaction();
+    batch.delete::<Volume>(base.meta.id, Some(second));
+    store.commit(batch).await.unwrap();
+    let refused = store.commit(on_base(&one, second)).await.unwrap_err();
+    assert!(matches!(refused, CommitError::NotFound { id, .. } if id == base.meta.id));
 }
 
 async fn names_are_unique_in_a_project_and_kind(store: Store) {

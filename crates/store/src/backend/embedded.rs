@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::durable::{Durable, Flusher};
 use super::{Backend, OpenError};
 use crate::record::Decoder;
-use crate::transaction::{CommitError, Key, Write};
+use crate::transaction::{Batch, CommitError, Key, Write};
 use crate::view::View;
 use crate::{Committed, Revision};
 
@@ -44,7 +44,7 @@ pub(crate) struct Embedded {
 }
 
 struct Request {
-    writes: Vec<Write>,
+    batch: Batch,
     answer: oneshot::Sender<Result<Committed, CommitError>>,
 }
 
@@ -105,12 +105,12 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHand
 
 #[async_trait]
 impl Backend for Embedded {
-    async fn commit(&self, writes: Vec<Write>) -> Result<Committed, CommitError> {
+    async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
         let ended = || CommitError::Backend(Box::new(WriterEnded));
         let (answer, answered) = oneshot::channel();
         let requests = self.requests.as_ref().ok_or_else(ended)?;
         requests
-            .send(Request { writes, answer })
+            .send(Request { batch, answer })
             .map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
@@ -207,19 +207,19 @@ impl Writer {
             } else {
                 inbox.recv().ok()
             };
-            let Some(Request { writes, answer }) = request else {
+            let Some(Request { batch, answer }) = request else {
                 return;
             };
             // The caller may have gone away; the commit stands all the same.
-            drop(answer.send(self.commit(writes)));
+            drop(answer.send(self.commit(batch)));
         }
     }
 
-    fn commit(&mut self, writes: Vec<Write>) -> Result<Committed, CommitError> {
-        self.view.check(&writes)?;
+    fn commit(&mut self, batch: Batch) -> Result<Committed, CommitError> {
+        self.view.check(&batch)?;
         let revision = Revision(self.view.revision().0 + 1);
         self.unflushed = true;
-        write(&mut self.connection, revision, &writes).map_err(|error| {
+        write(&mut self.connection, revision, &batch.writes).map_err(|error| {
             tracing::error!(%error, "the store cannot be written");
             match error.sqlite_error_code() {
                 Some(ErrorCode::DiskFull) => CommitError::Full(Box::new(error)),
@@ -228,7 +228,7 @@ impl Writer {
         })?;
         self.unfolded += 1;
         self.flusher.written(revision.0);
-        self.view.apply(revision, writes);
+        self.view.apply(revision, batch.writes);
         let durable = Durable::once_flushed(revision.0, Arc::clone(&self.flusher));
         Ok(Committed { revision, durable })
     }

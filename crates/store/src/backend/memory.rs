@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::Backend;
 use super::durable::Durable;
-use crate::transaction::{CommitError, Write};
+use crate::transaction::{Batch, CommitError};
 use crate::view::View;
 use crate::{Committed, Revision};
 
@@ -28,11 +28,11 @@ impl Memory {
 
 #[async_trait]
 impl Backend for Memory {
-    async fn commit(&self, writes: Vec<Write>) -> Result<Committed, CommitError> {
+    async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.view.check(&writes)?;
+        self.view.check(&batch)?;
         let revision = Revision(self.view.revision().0 + 1);
-        self.view.apply(revision, writes);
+        self.view.apply(revision, batch.writes);
         Ok(Committed {
             revision,
             durable: Durable::already(),
