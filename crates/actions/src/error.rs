@@ -4,6 +4,8 @@
 
 use model::instance::{Failure, FailureKind};
 
+use crate::refusal::Refusal;
+
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -12,6 +14,8 @@ pub struct ActionError {
     pub kind: ErrorKind,
     /// For the user: what failed, on what, and what to do.
     pub message: String,
+    /// The rule that was broken, where clients know it by name.
+    pub refusal: Option<Box<Refusal>>,
     /// For the log.
     #[source]
     pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -56,6 +60,7 @@ impl ActionError {
         Self {
             kind,
             message: message.into(),
+            refusal: None,
             cause: None,
         }
     }

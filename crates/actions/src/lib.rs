@@ -8,6 +8,8 @@ mod caller;
 pub mod error;
 pub mod event;
 pub mod exec;
+pub mod firewall;
+pub mod floating;
 pub mod identity;
 pub mod image;
 pub mod instance;
@@ -15,7 +17,11 @@ pub mod network;
 pub mod nodes;
 mod observer;
 pub mod policy;
+pub mod port;
+pub mod refusal;
+pub mod router;
 pub mod stream;
+pub mod subnet;
 pub mod system;
 pub mod volume;
 
@@ -95,4 +101,9 @@ async fn durable(ticket: store::Durable) -> Result<(), ActionError> {
 /// Whether an object of `owner` is there for the caller. Another project's looks missing.
 fn is_visible(caller: &Caller, owner: ProjectId) -> bool {
     caller.project() == owner
+}
+
+/// Whether the caller sees an object of `owner`: its project's own, and an admin everybody's.
+fn is_seen(caller: &Caller, owner: ProjectId) -> bool {
+    caller.is_admin() || is_visible(caller, owner)
 }

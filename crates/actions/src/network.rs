@@ -1,22 +1,30 @@
 //! Networks: what there is of them, their address ranges, and who is on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use model::event::Action;
-use model::instance::{Attachment, Instance, NetworkMode};
-use model::network::{Cidr, Driver, Network, NetworkSpec, NetworkStatus, Subnet};
+use model::instance::{Attachment, Endpoint, Instance, NetworkMode};
+use model::meta::PORTS_FINALIZER;
+use model::network::{Cidr, Driver, Network, NetworkSpec, NetworkStatus, Routing};
 use model::node::Node;
+use model::port::owner;
+use model::subnet::{AddressRange, Subnet};
 use model::{Id, Meta, ProjectId};
+use store::Versioned;
 
 use crate::instance::View;
 use crate::observer::network_event;
-use crate::{ActionError, Caller, Cloud, ErrorKind, durable, instance, is_visible};
+use crate::refusal::Refusal;
+use crate::{ActionError, Caller, Cloud, ErrorKind, durable, instance, is_seen, is_visible, port};
 
 /// Name of the network that instances are on when they name none.
 pub const DEFAULT_NAME: &str = "bridge";
+/// Name of the external network.
+pub const EXTERNAL_NAME: &str = "public";
 /// How long a node may take to make, join, leave or remove a network.
 const NODE_ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
@@ -29,7 +37,9 @@ pub struct NewNetwork {
     pub labels: BTreeMap<String, String>,
     /// What it is; its subnets come from the field below.
     pub spec: NetworkSpec,
-    /// It has IPv6 addresses too.
+    /// It has IPv4 addresses.
+    pub ipv4: bool,
+    /// It has IPv6 addresses.
     pub ipv6: bool,
     /// Its ranges; a family that is wanted and has none gets a free one.
     pub subnets: Vec<NewSubnet>,
@@ -43,7 +53,7 @@ pub struct NewSubnet {
     /// The bridge's address; `None` is the first of the range.
     pub gateway: Option<IpAddr>,
     /// Where addresses are taken from; `None` is the whole range.
-    pub allocation: Option<Cidr>,
+    pub pool: Option<Cidr>,
     /// Addresses that are never given out, by name.
     pub reserved: BTreeMap<String, IpAddr>,
 }
@@ -85,8 +95,10 @@ fn planned(cloud: &Cloud, caller: &Caller, new: NewNetwork) -> Result<Network, A
     let mut spec = new.spec;
     spec.subnets = Vec::new();
     for subnet in new.subnets {
-        let chosen = checked(subnet)?;
-        if let Some(other) = overlapping(cloud, &chosen.cidr, &spec.subnets) {
+        let chosen = checked(subnet, cloud.now())?;
+        if spec.routing == Routing::Node
+            && let Some(other) = overlapping(cloud, &chosen.cidr, &spec.subnets)
+        {
             return Err(ActionError::new(
                 ErrorKind::Forbidden,
                 format!(
@@ -98,7 +110,7 @@ fn planned(cloud: &Cloud, caller: &Caller, new: NewNetwork) -> Result<Network, A
         spec.subnets.push(chosen);
     }
     if spec.driver == Driver::Bridge {
-        for (is_wanted, is_v4) in [(true, true), (new.ipv6, false)] {
+        for (is_wanted, is_v4) in [(new.ipv4, true), (new.ipv6, false)] {
             if is_wanted
                 && !spec
                     .subnets
@@ -106,8 +118,7 @@ fn planned(cloud: &Cloud, caller: &Caller, new: NewNetwork) -> Result<Network, A
                     .any(|subnet| subnet.cidr.address().is_ipv4() == is_v4)
             {
                 let cidr = free_range(cloud, is_v4, &spec.subnets)?;
-                spec.subnets
-                    .push(with_gateway(cidr, None, None, BTreeMap::new())?);
+                spec.subnets.push(checked(of_range(cidr), cloud.now())?);
             }
         }
         spec.subnets
@@ -119,15 +130,155 @@ fn planned(cloud: &Cloud, caller: &Caller, new: NewNetwork) -> Result<Network, A
     Ok(Network { meta, spec })
 }
 
+/// What to change; `None` leaves it.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields are those of a network")]
+pub struct NetworkChange {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub tags: Option<BTreeSet<String>>,
+    pub admin_up: Option<bool>,
+    pub shared: Option<bool>,
+    pub external: Option<bool>,
+    pub port_security: Option<bool>,
+    pub mtu: Option<u32>,
+}
+
+/// Changes a network.
+///
+/// # Errors
+/// [`ErrorKind::Conflict`] for a network that is to be external no more, or shared no more, and is
+/// used as such; [`ErrorKind::Forbidden`] for the name of a predefined one.
+pub async fn update(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    change: NetworkChange,
+) -> Result<Arc<Network>, ActionError> {
+    change_record(cloud, caller, id, |network| {
+        if let Some(name) = &change.name {
+            if network.spec.predefined && *name != network.meta.name {
+                return Err(ActionError::new(
+                    ErrorKind::Forbidden,
+                    format!(
+                        "{} is a pre-defined network and cannot be renamed",
+                        network.meta.name
+                    ),
+                ));
+            }
+            network.meta.name.clone_from(name);
+        }
+        if change.external == Some(false) && network.spec.external {
+            let is_used = port::on_network(cloud, id).iter().any(|port| {
+                [owner::ROUTER_GATEWAY, owner::FLOATING].contains(&port.spec.device_owner.as_str())
+            });
+            if is_used || network.spec.predefined {
+                return Err(Refusal::ExternalInUse { network: id }.into());
+            }
+        }
+        if change.external == Some(true) && network.spec.routing == Routing::Routers {
+            return Err(invalid(format!(
+                "network {id} cannot become external: make it so when it is made"
+            )));
+        }
+        if change.shared == Some(false) && network.spec.shared {
+            let is_used = port::on_network(cloud, id).iter().any(|port| {
+                port.meta.project != network.meta.project && port.meta.project != ProjectId::SYSTEM
+            });
+            if is_used {
+                return Err(Refusal::SharedInUse { network: id }.into());
+            }
+        }
+        let spec = &mut network.spec;
+        spec.external = change.external.unwrap_or(spec.external);
+        spec.shared = change.shared.unwrap_or(spec.shared);
+        spec.admin_up = change.admin_up.unwrap_or(spec.admin_up);
+        spec.port_security = change.port_security.unwrap_or(spec.port_security);
+        spec.mtu = change.mtu.or(spec.mtu);
+        if let Some(description) = &change.description {
+            spec.description.clone_from(description);
+        }
+        if let Some(tags) = &change.tags {
+            spec.tags.clone_from(tags);
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Changes the record of a network of the caller's, again where somebody else changed it meanwhile.
+pub(crate) async fn change_record(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    change: impl Fn(&mut Network) -> Result<(), ActionError>,
+) -> Result<Arc<Network>, ActionError> {
+    loop {
+        let found = record(cloud, id)?;
+        if !is_seen(caller, found.value.meta.project) || found.value.meta.deleted_at.is_some() {
+            return Err(Refusal::NetworkNotFound(id).into());
+        }
+        let mut network = Network::clone(&found.value);
+        change(&mut network)?;
+        network.meta.generation += 1;
+        network.meta.updated_at = Some(cloud.now());
+        let mut transaction = cloud.store.transaction();
+        transaction.update(id, found.revision, network.clone());
+        match cloud.store.commit(transaction).await {
+            Ok(committed) => {
+                durable(committed.durable).await?;
+                return Ok(Arc::new(network));
+            }
+            Err(store::CommitError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The record of a network that is not about to go.
+pub(crate) fn record(cloud: &Cloud, id: Id) -> Result<Versioned<Network>, ActionError> {
+    cloud
+        .store
+        .get::<Network>(id)
+        .filter(|found| found.value.meta.deleted_at.is_none())
+        .ok_or_else(|| Refusal::NetworkNotFound(id).into())
+}
+
+/// Refuses a range that another network of the node has.
+pub(crate) fn check_free(cloud: &Cloud, network: &Network, cidr: &Cidr) -> Result<(), ActionError> {
+    let others = cloud.store.list::<Network>();
+    let others = others
+        .iter()
+        .filter(|(id, found)| *id != network.meta.id && found.value.spec.routing == Routing::Node)
+        .flat_map(|(_, found)| &found.value.spec.subnets);
+    let mut others = others.map(|subnet| subnet.cidr);
+    others
+        .find(|other| other.overlaps(cidr))
+        .map_or(Ok(()), |other| {
+            Err(Refusal::SubnetsOverlap {
+                network: network.meta.id,
+                cidr: *cidr,
+                other,
+            }
+            .into())
+        })
+}
+
+/// Ranges that a user chose for the networks that every installation has; `None` takes a free one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PredefinedRanges {
+    /// Of the default network.
+    pub default: Option<Cidr>,
+    /// Of the external network.
+    pub external: Option<Cidr>,
+}
+
 /// Makes the networks that every installation has, unless they exist. What the node makes of them
 /// is not waited for: an installation without its default network can still be looked at.
 ///
 /// # Errors
 /// When the store fails or no range is free.
-pub async fn ensure_predefined(
-    cloud: &Cloud,
-    default_range: Option<Cidr>,
-) -> Result<(), ActionError> {
+pub async fn ensure_predefined(cloud: &Cloud, ranges: PredefinedRanges) -> Result<(), ActionError> {
     let caller = Caller::operator(String::new());
     for (name, driver) in [
         (DEFAULT_NAME, Driver::Bridge),
@@ -137,31 +288,21 @@ pub async fn ensure_predefined(
         if by_name(cloud, &caller, name).is_some() {
             continue;
         }
-        let subnets = default_range
+        let subnets = ranges
+            .default
             .filter(|_| driver == Driver::Bridge)
-            .map(|cidr| NewSubnet {
-                cidr,
-                gateway: None,
-                allocation: None,
-                reserved: BTreeMap::new(),
-            });
+            .map(of_range);
         let spec = NetworkSpec {
             driver,
-            subnets: Vec::new(),
-            internal: false,
             dns: false,
-            inter_instance: true,
-            masquerade: true,
-            mtu: None,
-            bridge_name: None,
-            host_binding: None,
             predefined: true,
-            origin: BTreeMap::new(),
+            ..NetworkSpec::default()
         };
         let new = NewNetwork {
             name: name.to_owned(),
             labels: BTreeMap::new(),
             spec,
+            ipv4: true,
             ipv6: false,
             subnets: subnets.into_iter().collect(),
         };
@@ -170,7 +311,46 @@ pub async fn ensure_predefined(
         transaction.insert(network.meta.id, network);
         cloud.commit_durably(transaction).await?;
     }
+    if by_name(cloud, &caller, EXTERNAL_NAME).is_none() {
+        let range = match ranges.external {
+            Some(range) => range,
+            None => free_external_range(cloud)?,
+        };
+        let spec = NetworkSpec {
+            external: true,
+            shared: true,
+            predefined: true,
+            ..NetworkSpec::default()
+        };
+        let new = NewNetwork {
+            name: EXTERNAL_NAME.to_owned(),
+            labels: BTreeMap::new(),
+            spec,
+            ipv4: true,
+            ipv6: false,
+            subnets: vec![of_range(range)],
+        };
+        let network = planned(cloud, &caller, new)?;
+        let mut transaction = cloud.store.transaction();
+        transaction.insert(network.meta.id, network);
+        cloud.commit_durably(transaction).await?;
+    }
     Ok(())
+}
+
+/// A range for the external network: the first that is free of 172.24.4.0/24, as in devstack, and
+/// those after it, so that daemons side by side have one each.
+fn free_external_range(cloud: &Cloud) -> Result<Cidr, ActionError> {
+    let mut candidates =
+        (4..=255).filter_map(|third| Cidr::new(IpAddr::from([172, 24, third, 0]), 24));
+    candidates
+        .find(|cidr| is_free(cloud, cidr, &[]))
+        .ok_or_else(|| {
+            ActionError::new(
+                ErrorKind::Conflict,
+                "no range of 172.24.0.0/16 is free for the external network; name one",
+            )
+        })
 }
 
 /// The networks of the caller's project.
@@ -187,7 +367,25 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<Arc<Network>> {
     networks
 }
 
-/// One network.
+/// The bridged networks that a caller may use: the project's own, shared ones and external ones.
+#[must_use]
+pub fn list_all(cloud: &Cloud, caller: &Caller) -> Vec<Arc<Network>> {
+    let mut networks: Vec<_> = cloud
+        .store
+        .list::<Network>()
+        .into_iter()
+        .map(|(_, found)| found.value)
+        .filter(|network| network.spec.driver == Driver::Bridge && may_use(caller, network))
+        .collect();
+    networks.sort_by_key(|network| network.meta.created_at);
+    networks
+}
+
+fn may_use(caller: &Caller, network: &Network) -> bool {
+    is_seen(caller, network.meta.project) || network.spec.shared || network.spec.external
+}
+
+/// One network that the caller may use.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`].
@@ -196,7 +394,7 @@ pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Arc<Network>, Actio
         .store
         .get::<Network>(id)
         .map(|found| found.value)
-        .filter(|network| is_visible(caller, network.meta.project))
+        .filter(|network| may_use(caller, network))
         .ok_or_else(|| {
             ActionError::new(
                 ErrorKind::NotFound,
@@ -205,13 +403,15 @@ pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Arc<Network>, Actio
         })
 }
 
-/// The network of this name.
+/// The network of this name: the one that has it for itself, or the oldest.
 #[must_use]
 pub fn by_name(cloud: &Cloud, caller: &Caller, name: &str) -> Option<Arc<Network>> {
-    cloud
-        .store
-        .by_name::<Network>(caller.project(), name)
-        .map(|found| found.value)
+    let known = cloud.store.by_name::<Network>(caller.project(), name);
+    known.map(|found| found.value).or_else(|| {
+        list(cloud, caller)
+            .into_iter()
+            .find(|network| network.meta.name == name)
+    })
 }
 
 /// The networks whose identity, written without dashes, begins so.
@@ -242,6 +442,12 @@ pub fn members(cloud: &Cloud, caller: &Caller, id: Id) -> Vec<View> {
 /// [`ErrorKind::Forbidden`] for a predefined one, or one in use.
 pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
     let network = get(cloud, caller, id)?;
+    if !is_seen(caller, network.meta.project) {
+        return Err(ActionError::new(
+            ErrorKind::Forbidden,
+            format!("network {id} is another project's"),
+        ));
+    }
     let name = &network.meta.name;
     if network.spec.predefined {
         return Err(ActionError::new(
@@ -269,6 +475,7 @@ pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
             ),
         ));
     }
+    refuse_with_ports(cloud, id)?;
     delete(cloud, id).await
 }
 
@@ -281,15 +488,127 @@ async fn delete(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
     };
     let mut marked = Network::clone(&found.value);
     marked.meta.deleted_at.get_or_insert(now);
+    // While this stands in the way no node takes it apart.
+    marked.meta.finalizers.push(PORTS_FINALIZER.to_owned());
     let mut transaction = cloud.store.transaction();
     transaction.update(id, found.revision, marked);
     let committed = cloud.commit(transaction).await?;
+    // Nobody can make a port on it any more; whoever did before is seen now.
+    if let Err(error) = refuse_with_ports(cloud, id) {
+        unmark(cloud, id).await?;
+        return Err(error);
+    }
     let gone = waiter.until(|| cloud.store.get::<Network>(id).is_none().then_some(()));
     let (gone, flushed) = tokio::join!(
         instance::within(NODE_ANSWERS_WITHIN, gone),
         durable(committed.durable)
     );
     gone.and(flushed)
+}
+
+/// Takes back the deletion of a network.
+async fn unmark(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
+    loop {
+        let Some(found) = cloud.store.get::<Network>(id) else {
+            return Ok(());
+        };
+        let mut network = Network::clone(&found.value);
+        network.meta.deleted_at = None;
+        network.meta.finalizers.retain(|has| has != PORTS_FINALIZER);
+        let mut transaction = cloud.store.transaction();
+        transaction.update(id, found.revision, network);
+        match cloud.store.commit(transaction).await {
+            Ok(_) => return Ok(()),
+            Err(store::CommitError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Refuses what cannot be done to a network with ports.
+fn refuse_with_ports(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
+    let ports = port::on_network(cloud, id);
+    if ports.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::NetworkInUse {
+        network: id,
+        ports: ports.iter().map(|port| port.meta.id).collect(),
+    }
+    .into())
+}
+
+/// Takes a port from the instance that plugs into it, and leaves the port; a running one loses its
+/// interface at once.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] where the instance does not plug into it, and what the node says.
+pub async fn unplug_port(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    port: Id,
+) -> Result<(), ActionError> {
+    let view = instance::get(cloud, caller, id)?;
+    let attachments = &view.instance.spec.attachments;
+    if !attachments.iter().any(|known| known.port == Some(port)) {
+        return Err(Refusal::PortNotFound(port).into());
+    }
+    unplug(cloud, id, port).await?;
+    port::disclaim(cloud, port, id).await
+}
+
+/// Takes the port that an instance plugs into from it; a running one loses its interface at once.
+pub(crate) async fn unplug(cloud: &Cloud, instance: Id, port: Id) -> Result<(), ActionError> {
+    let Some(view) = instance::find(cloud, instance) else {
+        return Ok(());
+    };
+    let attachments = &view.instance.spec.attachments;
+    if !attachments.iter().any(|known| known.port == Some(port)) {
+        return Ok(());
+    }
+    let change = |instance: &mut Instance| {
+        instance
+            .spec
+            .attachments
+            .retain(|known| known.port != Some(port));
+        Ok(())
+    };
+    let is_it = |endpoint: &Endpoint| endpoint.id == port;
+    change_attachments(cloud, &view, is_it, change, false).await
+}
+
+/// Plugs an instance into a port; a running one gets an interface at once.
+///
+/// # Errors
+/// [`ErrorKind::Conflict`] where something else plugs into the port, and what the node says.
+pub async fn plug(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    port: Id,
+    device_owner: &str,
+) -> Result<(), ActionError> {
+    let view = instance::get(cloud, caller, id)?;
+    let wanted = port::claim(cloud, caller, port, id, device_owner).await?;
+    let attachment = Attachment {
+        port: Some(port),
+        ..Attachment::new(wanted.spec.network)
+    };
+    let change = |instance: &mut Instance| {
+        let known = &mut instance.spec.attachments;
+        if known.iter().all(|known| known.port != Some(port)) {
+            known.push(attachment.clone());
+        }
+        instance.spec.network = NetworkMode::Attached;
+        Ok(())
+    };
+    let is_it = |endpoint: &Endpoint| endpoint.id == port;
+    let plugged = change_attachments(cloud, &view, is_it, change, true).await;
+    if plugged.is_err() {
+        port::disclaim(cloud, port, id).await?;
+    }
+    plugged
 }
 
 /// Puts an instance on a network; a running one gets an interface at once.
@@ -331,7 +650,7 @@ pub async fn connect(
     change_attachments(
         cloud,
         &view,
-        network,
+        |endpoint| endpoint.network == network && !endpoint.port,
         |instance| {
             if instance
                 .spec
@@ -372,7 +691,7 @@ pub async fn disconnect(
     change_attachments(
         cloud,
         &view,
-        network,
+        |endpoint| endpoint.network == network,
         |instance| {
             let before = instance.spec.attachments.len();
             instance
@@ -399,7 +718,7 @@ pub async fn disconnect(
 async fn change_attachments(
     cloud: &Cloud,
     view: &View,
-    network: Id,
+    is_it: impl Fn(&Endpoint) -> bool,
     change: impl Fn(&mut Instance) -> Result<(), ActionError>,
     connected: bool,
 ) -> Result<(), ActionError> {
@@ -414,10 +733,7 @@ async fn change_attachments(
     if view.is_up() {
         let done = waiter.until(|| {
             let status = instance::newest(cloud, id, waiter.last())?;
-            let is_there = status
-                .endpoints
-                .iter()
-                .any(|endpoint| endpoint.network == network);
+            let is_there = status.endpoints.iter().any(&is_it);
             if is_there == connected {
                 return Some(Ok(()));
             }
@@ -433,11 +749,10 @@ async fn change_attachments(
         if let Err(error) = done {
             if connected {
                 // What the node refused is not kept.
+                let before = &view.instance.spec.attachments;
                 instance::change_intent(cloud, id, |instance| {
-                    instance
-                        .spec
-                        .attachments
-                        .retain(|known| known.network != network);
+                    let attachments = &mut instance.spec.attachments;
+                    attachments.retain(|known| before.contains(known));
                     instance.meta.generation += 1;
                     Ok(())
                 })
@@ -496,21 +811,22 @@ pub(crate) fn validate_attachment(
     Ok(())
 }
 
-fn checked(subnet: NewSubnet) -> Result<Subnet, ActionError> {
-    with_gateway(
-        subnet.cidr,
-        subnet.gateway,
-        subnet.allocation,
-        subnet.reserved,
-    )
+fn of_range(cidr: Cidr) -> NewSubnet {
+    NewSubnet {
+        cidr,
+        gateway: None,
+        pool: None,
+        reserved: BTreeMap::new(),
+    }
 }
 
-fn with_gateway(
-    cidr: Cidr,
-    gateway: Option<IpAddr>,
-    allocation: Option<Cidr>,
-    reserved: BTreeMap<String, IpAddr>,
-) -> Result<Subnet, ActionError> {
+fn checked(new: NewSubnet, now: Timestamp) -> Result<Subnet, ActionError> {
+    let NewSubnet {
+        cidr,
+        gateway,
+        pool,
+        reserved,
+    } = new;
     let smallest = if cidr.address().is_ipv4() { 31 } else { 127 };
     if cidr.prefix() > smallest {
         return Err(invalid(format!(
@@ -533,18 +849,17 @@ fn with_gateway(
             "invalid network config:\ninvalid gateway {address}: parent subnet {cidr} does not contain it"
         )));
     }
-    if let Some(allocation) = &allocation
-        && (!cidr.contains(allocation.address()) || allocation.prefix() < cidr.prefix())
+    if let Some(pool) = &pool
+        && (!cidr.contains(pool.address()) || pool.prefix() < cidr.prefix())
     {
         return Err(invalid(format!(
-            "invalid network config:\ninvalid ip-range {allocation}: parent subnet {cidr} does not contain it"
+            "invalid network config:\ninvalid ip-range {pool}: parent subnet {cidr} does not contain it"
         )));
     }
     Ok(Subnet {
-        cidr,
-        gateway,
-        allocation,
+        pools: pool.map(AddressRange::of).into_iter().collect(),
         reserved,
+        ..Subnet::new(cidr, Some(gateway), now)
     })
 }
 
@@ -553,6 +868,7 @@ fn overlapping(cloud: &Cloud, wanted: &Cidr, own: &[Subnet]) -> Option<Cidr> {
     let networks = cloud.store.list::<Network>();
     let taken = networks
         .iter()
+        .filter(|(_, found)| found.value.spec.routing == Routing::Node)
         .flat_map(|(_, found)| &found.value.spec.subnets)
         .chain(own);
     taken
@@ -560,16 +876,18 @@ fn overlapping(cloud: &Cloud, wanted: &Cidr, own: &[Subnet]) -> Option<Cidr> {
         .find(|cidr| cidr.overlaps(wanted))
 }
 
+/// Whether neither a network nor a node's other interfaces use a range.
+fn is_free(cloud: &Cloud, cidr: &Cidr, own: &[Subnet]) -> bool {
+    let nodes = cloud.store.list::<Node>();
+    overlapping(cloud, cidr, own).is_none()
+        && !nodes
+            .iter()
+            .flat_map(|(_, node)| &node.value.spec.occupied)
+            .any(|taken| taken.overlaps(cidr))
+}
+
 /// A range that neither a network nor a node's other interfaces use.
 fn free_range(cloud: &Cloud, is_v4: bool, own: &[Subnet]) -> Result<Cidr, ActionError> {
-    let nodes = cloud.store.list::<Node>();
-    let is_free = |cidr: &Cidr| {
-        overlapping(cloud, cidr, own).is_none()
-            && !nodes
-                .iter()
-                .flat_map(|(_, node)| &node.value.spec.occupied)
-                .any(|taken| taken.overlaps(cidr))
-    };
     let candidates: Box<dyn Iterator<Item = Option<Cidr>>> = if is_v4 {
         // Docker's default pools: 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/16 in twentieths.
         let large = (17..=31).map(|second| Cidr::new(IpAddr::from([172, second, 0, 0]), 16));
@@ -585,7 +903,9 @@ fn free_range(cloud: &Cloud, is_v4: bool, own: &[Subnet]) -> Result<Cidr, Action
             Cidr::new(IpAddr::from(address), 64)
         }))
     };
-    candidates.flatten().find(is_free).ok_or_else(|| {
+    let mut candidates = candidates.flatten();
+    let free = candidates.find(|cidr| is_free(cloud, cidr, own));
+    free.ok_or_else(|| {
         ActionError::new(
             ErrorKind::Conflict,
             "all predefined address pools have been fully subnetted",

@@ -1,11 +1,11 @@
 //! Networks on this node: bridge and rules are there before an instance needs them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::Engine;
 use model::instance::Failure;
-use model::meta::NODE_FINALIZER;
+use model::meta::{NODE_FINALIZER, PORTS_FINALIZER};
 use model::network::{Driver, Network, NetworkStatus};
 use model::{Id, Kind};
 use store::runner::Next;
@@ -13,12 +13,12 @@ use store::{Change, CommitError, Part, Store};
 
 use crate::ReconcileError;
 
-/// Networks that are known to be there, so that a start need not ask.
+/// Networks that are known to be there, and in which generation, so that a start need not ask.
 #[derive(Default)]
-pub(crate) struct Ensured(Mutex<HashSet<Id>>);
+pub(crate) struct Ensured(Mutex<HashMap<Id, u64>>);
 
 impl Ensured {
-    fn set(&self) -> MutexGuard<'_, HashSet<Id>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<Id, u64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -28,11 +28,16 @@ impl Ensured {
         engine: &dyn Engine,
         network: &Network,
     ) -> Result<(), Failure> {
-        if network.spec.driver != Driver::Bridge || self.set().contains(&network.meta.id) {
+        let (id, generation) = (network.meta.id, network.meta.generation);
+        let is_known = self
+            .known()
+            .get(&id)
+            .is_some_and(|known| *known >= generation);
+        if network.spec.driver != Driver::Bridge || is_known {
             return Ok(());
         }
         engine.ensure_network(network).await?;
-        self.set().insert(network.meta.id);
+        self.known().insert(id, generation);
         Ok(())
     }
 }
@@ -101,15 +106,11 @@ impl store::runner::Reconciler for Reconciler {
             made.map_err(ReconcileError::engine("make a network on this node"))?;
             return Ok(Next::Change);
         }
-        if !network
-            .meta
-            .finalizers
-            .iter()
-            .any(|finalizer| finalizer == NODE_FINALIZER)
-        {
+        let has = |finalizer: &str| network.meta.finalizers.iter().any(|has| has == finalizer);
+        if !has(NODE_FINALIZER) || has(PORTS_FINALIZER) {
             return Ok(Next::Change);
         }
-        self.ensured.set().remove(&id);
+        self.ensured.known().remove(&id);
         if network.spec.driver == Driver::Bridge {
             let removed = self.engine.remove_network(id).await;
             removed.map_err(ReconcileError::engine("remove a network from this node"))?;

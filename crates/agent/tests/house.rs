@@ -14,8 +14,9 @@ use model::instance::{
     Run, RunIntent, StopRequest,
 };
 use model::meta::{NODE_FINALIZER, Owner};
-use model::network::{Driver, Network, NetworkSpec, Subnet};
+use model::network::{Network, NetworkSpec};
 use model::node::NodeSpec;
+use model::subnet::Subnet;
 use model::volume::{Volume, VolumeSpec};
 use model::{Id, Kind, Meta, ProjectId};
 use store::{CommitError, Store};
@@ -259,24 +260,10 @@ impl House {
     /// Makes a network with one range.
     pub(crate) async fn network(&self, name: &str, cidr: &str) -> Id {
         let cidr: model::network::Cidr = cidr.parse().unwrap();
-        let subnet = Subnet {
-            gateway: cidr.nth(1).unwrap(),
-            cidr,
-            allocation: None,
-            reserved: std::collections::BTreeMap::new(),
-        };
+        let subnet = Subnet::new(cidr, cidr.nth(1), Timestamp::now());
         let spec = NetworkSpec {
-            driver: Driver::Bridge,
             subnets: vec![subnet],
-            internal: false,
-            dns: true,
-            inter_instance: true,
-            masquerade: true,
-            mtu: None,
-            bridge_name: None,
-            host_binding: None,
-            predefined: false,
-            origin: std::collections::BTreeMap::new(),
+            ..NetworkSpec::default()
         };
         let mut meta = Meta::new(name, ProjectId::ADMIN, Timestamp::now());
         meta.finalizers.push(NODE_FINALIZER.into());
@@ -309,15 +296,7 @@ impl House {
 
 /// On a network, with nothing special.
 pub(crate) fn attachment(network: Id) -> Attachment {
-    Attachment {
-        network,
-        aliases: Vec::new(),
-        links: Vec::new(),
-        ipv4: None,
-        ipv6: None,
-        mac: None,
-        gateway_priority: 0,
-    }
+    Attachment::new(network)
 }
 
 /// Mounts a volume at `/data`.

@@ -6,8 +6,10 @@
 
 use model::container::MountSource;
 use model::instance::{Instance, InstanceStatus, Phase, Placement, Retry};
-use model::meta::{Meta, NODE_FINALIZER};
+use model::meta::{Meta, NODE_FINALIZER, PORTS_FINALIZER};
 use model::network::Network;
+use model::port::{Allotment, Port, owner};
+use model::router::FloatingAddress;
 use model::volume::Volume;
 use model::{Id, Kind};
 use store::runner::{Next, Reconciler};
@@ -88,6 +90,66 @@ impl Controller {
             )
     }
 
+    /// Frees the ports that an instance that is gone was plugged into; those that were made for
+    /// it go with it.
+    async fn ports_of_gone(&self, id: Id) -> Result<(), CommitError> {
+        let device = id.to_string();
+        for (port, found) in self.store.list::<Port>() {
+            if found.value.spec.device_id != device {
+                continue;
+            }
+            let mut batch = self.store.transaction();
+            if found.value.meta.owners.iter().any(|owner| owner.id == id) {
+                batch
+                    .delete::<Port>(port, Some(found.revision))
+                    .delete::<Allotment>(port, None);
+                for (floating, leading) in self.store.list::<FloatingAddress>() {
+                    let target = leading.value.spec.target;
+                    if target.is_some_and(|target| target.port == port) {
+                        let mut loose = FloatingAddress::clone(&leading.value);
+                        loose.spec.target = None;
+                        loose.meta.generation += 1;
+                        batch.update(floating, leading.revision, loose);
+                    }
+                }
+            } else {
+                let mut free = Port::clone(&found.value);
+                free.spec.device_id.clear();
+                free.spec.device_owner.clear();
+                free.meta.generation += 1;
+                batch.update(port, found.revision, free);
+            }
+            self.store.commit(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn network(&self, id: Id, found: Versioned<Network>) -> Result<(), CommitError> {
+        let network = &*found.value;
+        if network.meta.deleted_at.is_none() {
+            return Ok(());
+        }
+        let mut batch = self.store.transaction();
+        if network
+            .meta
+            .finalizers
+            .iter()
+            .any(|has| has == PORTS_FINALIZER)
+        {
+            let ports = self.store.list::<Port>();
+            if ports.iter().any(|(_, port)| port.value.spec.network == id) {
+                return Ok(());
+            }
+            // No port can come any more.
+            let mut rest = network.clone();
+            rest.meta.finalizers.retain(|has| has != PORTS_FINALIZER);
+            batch.update(id, found.revision, rest);
+        } else if !is_awaited(&network.meta, true) {
+            batch.delete::<Network>(id, Some(found.revision));
+        }
+        self.store.commit(batch).await.map(drop)
+    }
+
     /// The anonymous volumes that were made for an instance and that no other uses.
     fn own_volumes(&self, id: Id, instance: &Instance) -> Vec<Versioned<Volume>> {
         let mut volumes: Vec<Versioned<Volume>> = volume_names(instance)
@@ -125,16 +187,25 @@ impl Reconciler for Controller {
         let instances = self.store.list::<Instance>().into_iter().map(|(id, _)| id);
         let networks = self.store.list::<Network>().into_iter().map(|(id, _)| id);
         let volumes = self.store.list::<Volume>().into_iter().map(|(id, _)| id);
-        instances.chain(networks).chain(volumes).collect()
+        let ports = self.store.list::<Port>();
+        let devices = ports.iter().filter_map(|(_, port)| {
+            let spec = &port.value.spec;
+            let is_instances = spec.device_owner.starts_with(owner::COMPUTE);
+            spec.device_id.parse::<Id>().ok().filter(|_| is_instances)
+        });
+        let mut ids: Vec<Id> = instances.chain(networks).chain(volumes).collect();
+        ids.extend(devices);
+        ids
     }
 
     fn concerns(&self, change: &Change) -> Vec<Id> {
-        let concerns = !change.deleted
-            && match change.kind {
-                Kind::Instance => change.part != Part::Retry,
-                Kind::Network | Kind::Volume => true,
-                _ => false,
-            };
+        let concerns = match change.kind {
+            // Also one that is gone, whose ports are free now.
+            Kind::Instance if change.deleted => change.part == Part::Desired,
+            Kind::Instance => change.part != Part::Retry,
+            Kind::Network | Kind::Volume => !change.deleted,
+            _ => false,
+        };
         if concerns {
             vec![change.id]
         } else {
@@ -146,11 +217,7 @@ impl Reconciler for Controller {
         if let Some(found) = self.store.get::<Instance>(id) {
             self.instance(id, found).await?;
         } else if let Some(found) = self.store.get::<Network>(id) {
-            if found.value.meta.deleted_at.is_some() && !is_awaited(&found.value.meta, true) {
-                let mut batch = self.store.transaction();
-                batch.delete::<Network>(id, Some(found.revision));
-                self.store.commit(batch).await?;
-            }
+            self.network(id, found).await?;
         } else if let Some(found) = self.store.get::<Volume>(id)
             && found.value.meta.deleted_at.is_some()
             && !is_awaited(&found.value.meta, true)
@@ -158,6 +225,8 @@ impl Reconciler for Controller {
             let mut batch = self.store.transaction();
             batch.delete::<Volume>(id, Some(found.revision));
             self.store.commit(batch).await?;
+        } else {
+            self.ports_of_gone(id).await?;
         }
         Ok(Next::Change)
     }

@@ -1,10 +1,11 @@
 //! Chooses where instances run, and with which addresses.
 //!
-//! Reads the specs, statuses and retries of instances, the networks and the nodes; writes the
-//! [`Placement`]s, and nobody else does. An instance gets its node when it is made, because what
+//! Reads the specs, statuses and retries of instances, the ports, the networks and the nodes;
+//! writes the [`Placement`]s and the [`Allotment`]s of ports, and nobody else does. An instance gets its node when it is made, because what
 //! it writes lies there, and keeps it; it has addresses from a start until it is over. One object
 //! at a time, so that no address is given twice.
 
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::instance::{
@@ -13,13 +14,14 @@ use model::instance::{
 };
 use model::network::{Driver, Network};
 use model::node::{Node, NodeStatus};
+use model::port::{Allotment, AllotmentRefusal, Port};
 use model::{Id, Kind};
 use scheduler::snapshot::Resources;
 use scheduler::{Candidate, Request, Snapshot, Strategy};
 use store::runner::{Next, Reconciler};
 use store::{Change, CommitError, Part, Store};
 
-use crate::address::{AddressError, Addresses};
+use crate::address::{AddressError, Addresses, Held, held_by_instance};
 use crate::restart::will_run_again;
 
 /// Chooses nodes and addresses.
@@ -51,6 +53,11 @@ impl Controller {
             if let Some(instance) = store.get::<Instance>(id) {
                 let occupies = occupies(&store, id, &instance.value);
                 index.look_at_placement(id, &instance.value, Some(&placement.value), occupies);
+            }
+        }
+        for (id, allotment) in store.list::<Allotment>() {
+            if let Some(port) = store.get::<Port>(id) {
+                index.look_at_allotment(id, &port.value, Some(&allotment.value));
             }
         }
         Self {
@@ -166,6 +173,10 @@ impl Controller {
             if network.spec.driver != Driver::Bridge {
                 continue;
             }
+            if let Some(port) = attachment.port {
+                endpoints.push(self.endpoint_of_port(port, &network)?);
+                continue;
+            }
             let known = held.iter().find(|endpoint| is_right(endpoint, attachment));
             endpoints.push(match known {
                 Some(endpoint) => endpoint.clone(),
@@ -196,18 +207,29 @@ impl Reconciler for Controller {
         let mut ids: Vec<Id> = self.index().addresses.holders().collect();
         ids.extend(self.store.list::<Node>().into_iter().map(|(id, _)| id));
         ids.extend(self.store.list::<Instance>().into_iter().map(|(id, _)| id));
+        ids.extend(self.store.list::<Port>().into_iter().map(|(id, _)| id));
         ids
     }
 
     fn concerns(&self, change: &Change) -> Vec<Id> {
         match (change.kind, change.part) {
             (Kind::Instance, Part::Placement) if !change.deleted => Vec::new(),
+            (Kind::Port, _) => {
+                // What plugs into it has its addresses.
+                let port = self.store.get::<Port>(change.id).map(|found| found.value);
+                let port = port.or_else(|| change.value::<Port>());
+                let device = port.and_then(|port| port.spec.device_id.parse().ok());
+                [change.id].into_iter().chain(device).collect()
+            }
             (Kind::Instance | Kind::Node, _) => vec![change.id],
             _ => Vec::new(),
         }
     }
 
     async fn reconcile(&self, id: Id) -> Result<Next, CommitError> {
+        if let Some(port) = self.store.get::<Port>(id) {
+            return self.port(id, &port.value).await;
+        }
         let Some(instance) = self.store.get::<Instance>(id) else {
             return self.node_or_nothing(id).await;
         };
@@ -231,6 +253,97 @@ impl Reconciler for Controller {
 }
 
 impl Controller {
+    /// The endpoint of an instance that plugs into a port.
+    fn endpoint_of_port(&self, id: Id, network: &Network) -> Result<Endpoint, Failure> {
+        let port = self.store.get::<Port>(id).map(|found| found.value);
+        let port = port.filter(|port| port.spec.network == network.meta.id);
+        let allotment = self.store.get::<Allotment>(id).map(|found| found.value);
+        let (Some(port), Some(allotment)) = (port, allotment) else {
+            return Err(failure(
+                FailureKind::NotFound,
+                format!("port {id} not found on network {}", network.meta.name),
+            ));
+        };
+        let mut endpoint = Endpoint {
+            network: network.meta.id,
+            id,
+            port: true,
+            ipv4: None,
+            ipv6: None,
+            more: Vec::new(),
+            mac: port.spec.mac.clone(),
+        };
+        for fixed in &allotment.addresses {
+            let prefix = network
+                .spec
+                .subnet(fixed.subnet)
+                .map_or(if fixed.address.is_ipv4() { 32 } else { 128 }, |subnet| {
+                    subnet.cidr.prefix()
+                });
+            match fixed.address {
+                IpAddr::V4(address) if endpoint.ipv4.is_none() => {
+                    endpoint.ipv4 = Some((address, prefix));
+                }
+                IpAddr::V6(address) if endpoint.ipv6.is_none() => {
+                    endpoint.ipv6 = Some((address, prefix));
+                }
+                address => endpoint.more.push((address, prefix)),
+            }
+        }
+        Ok(endpoint)
+    }
+
+    /// Gives a port its addresses, and looks again at the instance that plugs into it.
+    async fn port(&self, id: Id, port: &Port) -> Result<Next, CommitError> {
+        let before = self.store.get::<Allotment>(id).map(|found| found.value);
+        let is_decided = before
+            .as_ref()
+            .is_some_and(|before| before.generation >= port.meta.generation);
+        if !is_decided {
+            let allotment = self.allot(id, port, before.as_deref());
+            let mut batch = self.store.transaction();
+            batch.put(id, allotment.clone());
+            // The port may have gone meanwhile; then its next change releases what it has.
+            if let Err(error) = self.store.commit(batch).await {
+                self.index().look_at_allotment(id, port, before.as_deref());
+                return Err(error);
+            }
+        }
+        Ok(Next::Change)
+    }
+
+    /// What the allotment of a port should be; what it is given is taken.
+    fn allot(&self, id: Id, port: &Port, before: Option<&Allotment>) -> Allotment {
+        let had = before.map(|before| before.addresses.clone());
+        let generation = port.meta.generation;
+        let refused = |refusal| Allotment {
+            generation,
+            addresses: had.clone().unwrap_or_default(),
+            refusal: Some(refusal),
+        };
+        let Some(network) = self.store.get::<Network>(port.spec.network) else {
+            return refused(AllotmentRefusal::NoSubnet(port.spec.network));
+        };
+        let mut index = self.index();
+        index.look_at_allotment(id, port, before);
+        let mut chosen = index.addresses.allot(id, &network.value, &port.spec.wanted);
+        if chosen.is_err() {
+            // Those who have gone may not have been looked at yet.
+            index.forget_gone(&self.store);
+            chosen = index.addresses.allot(id, &network.value, &port.spec.wanted);
+        }
+        let allotment = match chosen {
+            Ok(addresses) => Allotment {
+                generation,
+                addresses,
+                refusal: None,
+            },
+            Err(refusal) => refused(refusal),
+        };
+        index.look_at_allotment(id, port, Some(&allotment));
+        allotment
+    }
+
     /// Looks at a node, and at the instances that wait for one; or at an instance that is gone.
     async fn node_or_nothing(&self, id: Id) -> Result<Next, CommitError> {
         if self.store.get::<Node>(id).is_none() {
@@ -280,6 +393,29 @@ impl Index {
         });
     }
 
+    /// Releases the addresses of ports and instances that are gone.
+    fn forget_gone(&mut self, store: &Store) {
+        let gone: Vec<Id> = self
+            .addresses
+            .holders()
+            .filter(|id| store.get::<Port>(*id).is_none() && store.get::<Instance>(*id).is_none())
+            .collect();
+        for id in gone {
+            self.addresses.release(id);
+        }
+    }
+
+    fn look_at_allotment(&mut self, id: Id, port: &Port, allotment: Option<&Allotment>) {
+        let addresses = allotment
+            .map(|allotment| allotment.addresses.as_slice())
+            .unwrap_or_default();
+        let held = addresses.iter().map(|fixed| Held {
+            network: port.spec.network,
+            address: fixed.address,
+        });
+        self.addresses.hold(id, held.collect());
+    }
+
     fn look_at_placement(
         &mut self,
         id: Id,
@@ -289,9 +425,11 @@ impl Index {
     ) {
         self.addresses.hold(
             id,
-            placement
-                .map(|placement| placement.endpoints.as_slice())
-                .unwrap_or_default(),
+            held_by_instance(
+                placement
+                    .map(|placement| placement.endpoints.as_slice())
+                    .unwrap_or_default(),
+            ),
         );
         let request = Request::of(&instance.spec);
         match placement.and_then(|placement| placement.node) {
@@ -333,6 +471,7 @@ fn is_same(before: &Placement, after: &Placement) -> bool {
 /// Whether an endpoint is what an attachment asks for.
 fn is_right(endpoint: &Endpoint, attachment: &Attachment) -> bool {
     endpoint.network == attachment.network
+        && !endpoint.port
         && attachment
             .ipv4
             .is_none_or(|fixed| endpoint.ipv4.is_some_and(|(address, _)| address == fixed))

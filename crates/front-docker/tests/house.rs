@@ -108,7 +108,7 @@ impl House {
         let agent = Agent::start(store, engine.clone(), announcement)
             .await
             .unwrap();
-        actions::network::ensure_predefined(&cloud, None)
+        actions::network::ensure_predefined(&cloud, actions::network::PredefinedRanges::default())
             .await
             .unwrap();
         let settings = front_docker::Settings {

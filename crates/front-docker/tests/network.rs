@@ -71,7 +71,7 @@ async fn lists_and_refusals_are_dockerds() {
     };
     assert_eq!(
         names(house.get("/networks").await.json()),
-        ["bridge", "host", "none"]
+        ["bridge", "host", "none", "public"]
     );
     let custom = house
         .get("/networks?filters=%7B%22type%22%3A%5B%22custom%22%5D%7D")

@@ -58,6 +58,9 @@ pub(crate) struct Options {
     /// Address range of the default network [default: the first free one of 172.17.0.0/16 and up]
     #[arg(long, value_name = "CIDR", env = "LONGSHORE_DEFAULT_NETWORK")]
     default_network: Option<Cidr>,
+    /// Address range of the external network [default: the first free one of 172.24.4.0/24 and up]
+    #[arg(long, value_name = "CIDR", env = "LONGSHORE_EXTERNAL_NETWORK")]
+    external_network: Option<Cidr>,
     /// The password that the user `admin` gets at first start [default: a random one]
     #[arg(
         long = "admin-password",
@@ -96,6 +99,7 @@ struct File {
     store: Option<String>,
     bridge_prefix: Option<String>,
     default_network: Option<Cidr>,
+    external_network: Option<Cidr>,
     network_pool: Option<usize>,
 }
 
@@ -110,6 +114,8 @@ pub(crate) struct Config {
     pub(crate) bridge_prefix: String,
     /// Address range of the default network; `None` takes a free one.
     pub(crate) default_network: Option<Cidr>,
+    /// Address range of the external network; `None` takes a free one.
+    pub(crate) external_network: Option<Cidr>,
     /// Network namespaces held ready.
     pub(crate) network_pool: usize,
     /// The password that the user `admin` gets at first start; `None` is a random one.
@@ -155,6 +161,7 @@ impl Options {
                 .or(file.bridge_prefix)
                 .unwrap_or_else(|| DEFAULT_BRIDGE_PREFIX.to_owned()),
             default_network: self.default_network.or(file.default_network),
+            external_network: self.external_network.or(file.external_network),
             network_pool: file.network_pool.unwrap_or(DEFAULT_NETWORK_POOL),
             admin_password: self.admin_password.clone(),
         };

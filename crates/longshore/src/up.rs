@@ -69,7 +69,11 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     let agent = Agent::start(store, host.clone(), announcement(config)?)
         .await
         .context("start the agent")?;
-    actions::network::ensure_predefined(&cloud, config.default_network)
+    let ranges = actions::network::PredefinedRanges {
+        default: config.default_network,
+        external: config.external_network,
+    };
+    actions::network::ensure_predefined(&cloud, ranges)
         .await
         .context("make the predefined networks")?;
 

@@ -103,6 +103,9 @@ pub enum NetworkMode {
 pub struct Attachment {
     /// The network.
     pub network: Id,
+    /// The port that it plugs into, which has the addresses; `None` is given addresses of its own.
+    #[serde(default)]
+    pub port: Option<Id>,
     /// Further names for it on this network.
     #[serde(default)]
     pub aliases: Vec<String>,
@@ -121,6 +124,23 @@ pub struct Attachment {
     /// Which attachment has the default route: the highest, then the first by name.
     #[serde(default)]
     pub gateway_priority: i64,
+}
+
+impl Attachment {
+    /// On a network, with whatever addresses it is given.
+    #[must_use]
+    pub const fn new(network: Id) -> Self {
+        Self {
+            network,
+            port: None,
+            aliases: Vec::new(),
+            links: Vec::new(),
+            ipv4: None,
+            ipv6: None,
+            mac: None,
+            gateway_priority: 0,
+        }
+    }
 }
 
 /// A port of the node that leads to one inside.
@@ -251,16 +271,33 @@ pub struct Placement {
 pub struct Endpoint {
     /// The network.
     pub network: Id,
-    /// Identity of this attachment.
+    /// Identity of this attachment; the port's, where it plugs into one.
     pub id: Id,
+    /// It plugs into a port, which holds the addresses.
+    #[serde(default)]
+    pub port: bool,
     /// Address and prefix length.
     #[serde(default)]
     pub ipv4: Option<(Ipv4Addr, u8)>,
     /// Address and prefix length.
     #[serde(default)]
     pub ipv6: Option<(Ipv6Addr, u8)>,
+    /// Further addresses, with their prefix lengths.
+    #[serde(default)]
+    pub more: Vec<(IpAddr, u8)>,
     /// Hardware address.
     pub mac: String,
+}
+
+impl Endpoint {
+    /// All its addresses, with their prefix lengths.
+    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> + '_ {
+        let ipv4 = self.ipv4.map(|(address, prefix)| (address.into(), prefix));
+        let ipv6 = self.ipv6.map(|(address, prefix)| (address.into(), prefix));
+        ipv4.into_iter()
+            .chain(ipv6)
+            .chain(self.more.iter().copied())
+    }
 }
 
 /// That a restart policy asks for another run. Written by the restart controller only.

@@ -114,6 +114,14 @@ pub enum Kind {
     Volume,
     /// See [`crate::node`].
     Node,
+    /// See [`crate::port`].
+    Port,
+    /// See [`crate::firewall`].
+    Firewall,
+    /// See [`crate::router`].
+    Router,
+    /// See [`crate::router::FloatingAddress`].
+    FloatingAddress,
     /// See [`crate::project`].
     Project,
     /// See [`crate::user`].
@@ -155,6 +163,10 @@ impl Kind {
             Self::Network => "network",
             Self::Volume => "volume",
             Self::Node => "node",
+            Self::Port => "port",
+            Self::Firewall => "firewall",
+            Self::Router => "router",
+            Self::FloatingAddress => "floating_address",
             Self::Project => "project",
             Self::User => "user",
             Self::Group => "group",
@@ -212,6 +224,9 @@ pub struct Meta {
     pub finalizers: Vec<String>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When its spec was last changed; `None` is never.
+    #[serde(default)]
+    pub updated_at: Option<Timestamp>,
     /// When its deletion was asked for.
     #[serde(default)]
     pub deleted_at: Option<Timestamp>,
@@ -221,6 +236,9 @@ pub struct Meta {
 
 /// The finalizer of the node's agent: something on a node is to be removed first.
 pub const NODE_FINALIZER: &str = "node";
+
+/// The finalizer of a network's ports: it is not certain yet that there are none.
+pub const PORTS_FINALIZER: &str = "ports";
 
 impl Meta {
     /// The metadata of a new object.
@@ -235,6 +253,7 @@ impl Meta {
             owners: Vec::new(),
             finalizers: Vec::new(),
             created_at: now,
+            updated_at: None,
             deleted_at: None,
             generation: 1,
         }

@@ -1,13 +1,14 @@
 //! A network: one broadcast domain with its subnets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::instance::Failure;
-use crate::meta::Meta;
+use crate::meta::{Id, Meta};
+use crate::subnet::Subnet;
 
 /// What a user asked for, with the subnets chosen. Written by `actions` only.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -30,8 +31,32 @@ pub struct NetworkStatus {
 pub struct NetworkSpec {
     /// How it is made.
     pub driver: Driver,
-    /// Subnets, at most one of each family today.
+    /// Who carries packets out of it.
+    #[serde(default)]
+    pub routing: Routing,
+    /// Its subnets; no two of them overlap.
     pub subnets: Vec<Subnet>,
+    /// It may be used.
+    #[serde(default = "yes")]
+    pub admin_up: bool,
+    /// Every project may use it.
+    #[serde(default)]
+    pub shared: bool,
+    /// Routers have their way out by it, and floating addresses are of it.
+    #[serde(default)]
+    pub external: bool,
+    /// Ports on it are guarded by firewalls unless they say otherwise.
+    #[serde(default)]
+    pub port_security: bool,
+    /// No other network of the project with such a name may be made.
+    #[serde(default = "yes")]
+    pub unique_name: bool,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// For selection.
+    #[serde(default)]
+    pub tags: BTreeSet<String>,
     /// No way out: no default route and no translation.
     #[serde(default)]
     pub internal: bool,
@@ -70,19 +95,69 @@ pub enum Driver {
     None,
 }
 
-/// A range of addresses of one family.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Subnet {
-    /// The range.
-    pub cidr: Cidr,
-    /// Address of the bridge, and the instances' default route.
-    pub gateway: IpAddr,
-    /// Where addresses are taken from; `None` is the whole range.
-    #[serde(default)]
-    pub allocation: Option<Cidr>,
-    /// Addresses that are never given out.
-    #[serde(default)]
-    pub reserved: BTreeMap<String, IpAddr>,
+/// Who carries packets out of a network.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Routing {
+    /// The node, which has the gateways' addresses: no two such networks overlap.
+    #[default]
+    Node,
+    /// Routers that users make. Other networks may have the same addresses.
+    Routers,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Default for NetworkSpec {
+    /// A bridge that the node routes for, open to all who are on it.
+    fn default() -> Self {
+        Self {
+            driver: Driver::Bridge,
+            routing: Routing::Node,
+            subnets: Vec::new(),
+            admin_up: true,
+            shared: false,
+            external: false,
+            port_security: false,
+            unique_name: true,
+            description: String::new(),
+            tags: BTreeSet::new(),
+            internal: false,
+            dns: true,
+            inter_instance: true,
+            masquerade: true,
+            mtu: None,
+            bridge_name: None,
+            host_binding: None,
+            predefined: false,
+            origin: BTreeMap::new(),
+        }
+    }
+}
+
+impl NetworkSpec {
+    /// One of its subnets.
+    #[must_use]
+    pub fn subnet(&self, id: Id) -> Option<&Subnet> {
+        self.subnets.iter().find(|subnet| subnet.id == id)
+    }
+
+    /// The subnet that an address is of.
+    #[must_use]
+    pub fn subnet_of(&self, address: IpAddr) -> Option<&Subnet> {
+        self.subnets
+            .iter()
+            .find(|subnet| subnet.cidr.contains(address))
+    }
+
+    /// The first gateway of a family.
+    #[must_use]
+    pub fn gateway(&self, v4: bool) -> Option<IpAddr> {
+        let mut gateways = self.subnets.iter().filter_map(|subnet| subnet.gateway);
+        gateways.find(|gateway| gateway.is_ipv4() == v4)
+    }
 }
 
 /// An address range: the first address and the length of the prefix in bits.
@@ -130,6 +205,20 @@ impl Cidr {
     #[must_use]
     pub const fn prefix(&self) -> u8 {
         self.prefix
+    }
+
+    /// The last address.
+    #[must_use]
+    pub fn last(&self) -> IpAddr {
+        let prefix = u32::from(self.prefix);
+        match self.address {
+            IpAddr::V4(v4) => {
+                Ipv4Addr::from(u32::from(v4) | u32::MAX.checked_shr(prefix).unwrap_or(0)).into()
+            }
+            IpAddr::V6(v6) => {
+                Ipv6Addr::from(u128::from(v6) | u128::MAX.checked_shr(prefix).unwrap_or(0)).into()
+            }
+        }
     }
 
     /// Whether `address` lies in the range.

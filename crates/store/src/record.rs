@@ -6,16 +6,19 @@ use model::application_credential::{AccessRule, ApplicationCredential};
 use model::assignment::Assignment;
 use model::credential::Credential;
 use model::endpoint::Endpoint;
+use model::firewall::Firewall;
 use model::group::Group;
 use model::instance::{Instance, InstanceStatus, Placement, Retry};
 use model::key_ring::KeyRing;
 use model::limit::{Limit, RegisteredLimit};
 use model::network::{Network, NetworkStatus};
 use model::node::{Node, NodeStatus};
+use model::port::{Allotment, Port};
 use model::project::Project;
 use model::region::Region;
 use model::revocation::Revocation;
 use model::role::Role;
+use model::router::{FloatingAddress, Router, RouterStatus};
 use model::service::Service;
 use model::user::{User, UserStatus};
 use model::volume::{Volume, VolumeStatus};
@@ -92,8 +95,27 @@ macro_rules! derived {
     };
 }
 
+/// As above, with a name only where one is to be unique.
+macro_rules! desired_if {
+    ($type:ty, $kind:ident, $is_unique:expr) => {
+        impl Record for $type {
+            const KIND: Kind = Kind::$kind;
+            const PART: Part = Part::Desired;
+
+            fn name(&self) -> Option<(ProjectId, &str)> {
+                let is_unique: fn(&Self) -> bool = $is_unique;
+                is_unique(self).then_some((self.meta.project, &self.meta.name))
+            }
+        }
+    };
+}
+
 desired!(Instance, Instance);
-desired!(Network, Network);
+desired_if!(Network, Network, |network| network.spec.unique_name);
+desired_if!(Firewall, Firewall, |firewall| firewall.spec.default);
+derived!(Port, Port, Desired);
+derived!(Router, Router, Desired);
+derived!(FloatingAddress, FloatingAddress, Desired);
 desired!(Volume, Volume);
 desired!(Node, Node);
 desired!(Project, Project);
@@ -118,6 +140,8 @@ derived!(NetworkStatus, Network, Observed);
 derived!(VolumeStatus, Volume, Observed);
 derived!(NodeStatus, Node, Observed);
 derived!(UserStatus, User, Observed);
+derived!(Allotment, Port, Placement);
+derived!(RouterStatus, Router, Observed);
 
 /// Reads records that were written as JSON.
 pub(crate) struct Decoder {
@@ -144,7 +168,7 @@ impl Decoder {
 }
 
 /// One for every type of record.
-static DECODERS: [Decoder; 26] = [
+static DECODERS: [Decoder; 32] = [
     Decoder::of::<Instance>(),
     Decoder::of::<Placement>(),
     Decoder::of::<Retry>(),
@@ -171,6 +195,12 @@ static DECODERS: [Decoder; 26] = [
     Decoder::of::<RegisteredLimit>(),
     Decoder::of::<Limit>(),
     Decoder::of::<UserStatus>(),
+    Decoder::of::<Port>(),
+    Decoder::of::<Allotment>(),
+    Decoder::of::<Firewall>(),
+    Decoder::of::<Router>(),
+    Decoder::of::<RouterStatus>(),
+    Decoder::of::<FloatingAddress>(),
 ];
 
 fn decode<R: Record>(json: String) -> Result<Value, serde_json::Error> {

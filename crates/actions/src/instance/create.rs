@@ -97,6 +97,7 @@ pub async fn create(
             meta,
             spec: spec.clone(),
         };
+        let claimed = claim_ports(cloud, caller, id, &spec).await?;
         let mut transaction = cloud.store.transaction();
         let volumes = needed_volumes(cloud, caller, &mut instance)?;
         for volume in &volumes {
@@ -114,8 +115,15 @@ pub async fn create(
                 let warnings = warnings(cloud, &instance.spec);
                 return Ok(Created { id, warnings });
             }
-            Err(error) if error.kind == ErrorKind::AlreadyExists => last_error = Some(error),
-            Err(error) => return Err(error),
+            Err(error) => {
+                for port in claimed {
+                    crate::port::disclaim(cloud, port, id).await?;
+                }
+                if error.kind != ErrorKind::AlreadyExists {
+                    return Err(error);
+                }
+                last_error = Some(error);
+            }
         }
     }
     Err(last_error.unwrap_or_else(|| invalid("no free name was found; choose one")))
@@ -167,21 +175,35 @@ fn attach_default_network(
         return Ok(());
     }
     if spec.attachments.is_empty() {
-        spec.attachments.push(Attachment {
-            network: network::default(cloud)?.meta.id,
-            aliases: Vec::new(),
-            links: Vec::new(),
-            ipv4: None,
-            ipv6: None,
-            mac: None,
-            gateway_priority: 0,
-        });
+        spec.attachments
+            .push(Attachment::new(network::default(cloud)?.meta.id));
     }
     for attachment in &spec.attachments {
         let found = network::get(cloud, caller, attachment.network)?;
         network::validate_attachment(&found, attachment)?;
     }
     Ok(())
+}
+
+/// Takes the ports that an instance is to plug into: all of them, or none.
+async fn claim_ports(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    spec: &InstanceSpec,
+) -> Result<Vec<Id>, ActionError> {
+    let mut claimed = Vec::new();
+    for port in spec.attachments.iter().filter_map(|known| known.port) {
+        let claim = crate::port::claim(cloud, caller, port, id, crate::port::COMPUTE_OWNER);
+        if let Err(error) = claim.await {
+            for port in claimed {
+                crate::port::disclaim(cloud, port, id).await?;
+            }
+            return Err(error);
+        }
+        claimed.push(port);
+    }
+    Ok(claimed)
 }
 
 /// Gives a sandbox without a host name the one that its network has: its own, another

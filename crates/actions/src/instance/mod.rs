@@ -121,6 +121,12 @@ pub fn by_id_prefix(cloud: &Cloud, caller: &Caller, prefix: &str) -> Vec<View> {
         .collect()
 }
 
+/// An instance, whoever's it is.
+pub(crate) fn find(cloud: &Cloud, id: Id) -> Option<View> {
+    let found = cloud.store.get::<Instance>(id)?;
+    Some(view(cloud, id, found.value))
+}
+
 fn view(cloud: &Cloud, id: Id, instance: Arc<Instance>) -> View {
     let status = cloud
         .store

@@ -73,7 +73,7 @@ impl Reconciler {
         let superfluous: Vec<_> = status
             .endpoints
             .iter()
-            .filter(|has| !wanted.iter().any(|endpoint| endpoint.id == has.id))
+            .filter(|has| !wanted.contains(has))
             .cloned()
             .collect();
         for endpoint in superfluous {

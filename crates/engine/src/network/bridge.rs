@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use model::network::{Driver, Network};
+use model::network::{Driver, Network, Routing};
 use serde::{Deserialize, Serialize};
 
 use super::change::{Batch, Mac};
@@ -38,7 +38,7 @@ pub(super) fn is_bridged(network: &Network) -> bool {
 fn name(network: &Network, prefix: &str) -> Result<String, NetworkError> {
     let name = match &network.spec.bridge_name {
         Some(name) => name.clone(),
-        None if network.spec.predefined => format!("{prefix}0"),
+        None if network.spec.predefined && !network.spec.external => format!("{prefix}0"),
         None => format!("{prefix}{}", &network.meta.id.simple()[..8]),
     };
     // What the kernel refuses (dev_valid_name), and what would need quoting in a firewall rule.
@@ -82,6 +82,13 @@ fn forward_ipv6() -> Result<(), NetworkError> {
     set_parameter("ipv6/conf/all/forwarding", "1")
 }
 
+/// The addresses that the node has on a network, with their prefix lengths.
+fn nodes_addresses(network: &Network) -> impl Iterator<Item = (IpAddr, u8)> + '_ {
+    let is_routed_here = network.spec.routing == Routing::Node;
+    let subnets = network.spec.subnets.iter().filter(move |_| is_routed_here);
+    subnets.filter_map(|subnet| Some((subnet.gateway?, subnet.cidr.prefix())))
+}
+
 impl Bridge {
     /// Makes the bridge with its addresses, or mends the one that is there.
     pub(super) fn make(
@@ -112,15 +119,21 @@ impl Bridge {
                 (link, true)
             }
         };
-        // Lets programs of the node reach ports published on 127.0.0.1; the firewall guards the rest.
-        set_parameter(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
+        if network.spec.routing == Routing::Node {
+            // Lets programs of the node reach ports published on 127.0.0.1; the firewall guards the rest.
+            set_parameter(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
+        }
         set_parameter(&format!("ipv6/conf/{name}/accept_ra"), "0")?;
-        if !network.spec.internal
+        if network.spec.routing == Routing::Routers {
+            // The node answers to nobody on it.
+            set_parameter(&format!("ipv4/conf/{name}/arp_ignore"), "8")?;
+            set_parameter(&format!("ipv6/conf/{name}/disable_ipv6"), "1")?;
+        } else if !network.spec.internal
             && network
                 .spec
                 .subnets
                 .iter()
-                .any(|subnet| subnet.gateway.is_ipv6())
+                .any(|subnet| subnet.cidr.address().is_ipv6())
         {
             forward_ipv6()?;
         }
@@ -128,8 +141,8 @@ impl Bridge {
         if let Some(mtu) = network.spec.mtu {
             batch.set_mtu(link.index, &name, mtu);
         }
-        for subnet in &network.spec.subnets {
-            batch.add_address(link.index, subnet.gateway, subnet.cidr.prefix());
+        for (gateway, prefix) in nodes_addresses(network) {
+            batch.add_address(link.index, gateway, prefix);
         }
         batch.up(link.index, &name);
         host.run(batch)?;
@@ -152,8 +165,15 @@ impl Bridge {
         if spec.internal {
             elements.push(Element::new(Set::Internal, quoted.clone()));
         }
+        if spec.routing == Routing::Routers {
+            elements.push(Element::new(Set::Closed, quoted));
+            return elements;
+        }
+        if spec.external {
+            elements.push(Element::new(Set::External, quoted.clone()));
+        }
         for subnet in &spec.subnets {
-            let (own, masquerade) = match subnet.gateway {
+            let (own, masquerade) = match subnet.cidr.address() {
                 IpAddr::V4(_) => (Set::Own4, Set::Masquerade4),
                 IpAddr::V6(_) => (Set::Own6, Set::Masquerade6),
             };
@@ -168,9 +188,6 @@ impl Bridge {
     /// The way out of the network in one family.
     pub(super) fn gateway(&self, v4: bool) -> Option<IpAddr> {
         let spec = &self.network.spec;
-        spec.subnets
-            .iter()
-            .map(|subnet| subnet.gateway)
-            .find(|gateway| !spec.internal && gateway.is_ipv4() == v4)
+        spec.gateway(v4).filter(|_| !spec.internal)
     }
 }

@@ -5,6 +5,8 @@
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use model::network::Routing;
+
 use super::error::NetworkError;
 use super::files;
 use super::record::Record;
@@ -83,14 +85,13 @@ impl Inner {
         let bridges = self.bridges();
         let any = bridges
             .values()
-            .find(|bridge| bridge.network.spec.predefined)
-            .or_else(|| bridges.values().next());
-        any?.network
-            .spec
-            .subnets
-            .iter()
-            .map(|subnet| subnet.gateway)
-            .find(IpAddr::is_ipv4)
+            .find(|bridge| bridge.network.spec.predefined && !bridge.network.spec.external)
+            .or_else(|| {
+                bridges
+                    .values()
+                    .find(|bridge| bridge.network.spec.routing == Routing::Node)
+            });
+        any?.network.spec.gateway(true)
     }
 }
 

@@ -20,10 +20,12 @@ use super::error::NetworkError;
 use super::nftables::Transaction;
 
 /// The sets and maps of the table, with their declarations.
-const SETS: [(Set, &str); 11] = [
+const SETS: [(Set, &str); 13] = [
     (Set::Bridges, "set bridges { type ifname;"),
     (Set::Inside, "set inside { type ifname . ifname;"),
     (Set::Internal, "set internal { type ifname;"),
+    (Set::Closed, "set closed { type ifname;"),
+    (Set::External, "set external { type ifname;"),
     (
         Set::Own4,
         "set own4 { type ipv4_addr . ifname; flags interval;",
@@ -64,6 +66,7 @@ const SETS: [(Set, &str); 11] = [
 ///   (`route_localnet` is on for our bridges, CVE-2020-8558), or with a source that is not its
 ///   network's.
 /// - `between` keeps networks apart, and lets in from outside only what was published or asked for.
+/// - `deliver` lets nothing reach the node from a bridge on which it has no part.
 /// - `arrive` and `local` send published ports on, for others and for programs of the node.
 /// - `leave` hides instances behind the node, and also a node's program that uses 127.0.0.1, or an
 ///   instance that reaches another of its own network by a published port, so that answers return.
@@ -72,6 +75,7 @@ const CHAINS: &str = r"
         type filter hook prerouting priority raw; policy accept;
         iifname != @bridges accept
         ip daddr 127.0.0.0/8 drop
+        iifname @closed accept
         meta nfproto ipv4 ip saddr . iifname != @own4 drop
         ip6 saddr fe80::/10 accept
         ip6 saddr :: accept
@@ -82,9 +86,15 @@ const CHAINS: &str = r"
         iifname . oifname @inside accept
         iifname @internal drop
         oifname @internal drop
+        iifname @closed drop
+        oifname @external accept
         oifname @bridges ct state established,related accept
         oifname @bridges ct status dnat accept
         oifname @bridges drop
+    }
+    chain deliver {
+        type filter hook input priority filter; policy accept;
+        iifname @closed drop
     }
     chain arrive {
         type nat hook prerouting priority dstnat; policy accept;
@@ -122,6 +132,10 @@ pub(super) enum Set {
     Inside,
     /// Bridges without a way out.
     Internal,
+    /// Bridges that routers carry packets out of: the node has no part in them.
+    Closed,
+    /// Bridges that anybody may send to by way of the node.
+    External,
     /// Which addresses are behind which bridge.
     Own4,
     Own6,
@@ -142,6 +156,8 @@ impl Set {
             Self::Bridges => "bridges",
             Self::Inside => "inside",
             Self::Internal => "internal",
+            Self::Closed => "closed",
+            Self::External => "external",
             Self::Own4 => "own4",
             Self::Own6 => "own6",
             Self::Masquerade4 => "masquerade4",

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use model::Id;
 use model::instance::{Endpoint, Instance};
-use model::network::Network;
+use model::network::{Network, Routing};
 
 use super::Inner;
 use super::bridge::{Bridge, PORT_LIMIT};
@@ -155,7 +155,7 @@ impl Inner {
             .record
             .interfaces
             .iter()
-            .any(|interface| interface.endpoint.ipv6.is_some())
+            .any(|interface| has_ipv6(&interface.endpoint))
         {
             allow_ipv6(live.namespace.fd.as_fd(), &live.record.interfaces)?;
         }
@@ -303,7 +303,7 @@ impl Inner {
         interface.outer_index = outer.index;
         let publishes = !live.record.wanted.is_empty();
         let connected = (|| {
-            if endpoint.ipv6.is_some() {
+            if has_ipv6(endpoint) {
                 allow_ipv6(netns, std::slice::from_ref(&interface))?;
             }
             let (mut outside, mut inside) = (Batch::default(), Batch::default());
@@ -502,9 +502,7 @@ fn target<'a>(name: &'a str, endpoint: &Endpoint, bridge: &Bridge) -> Target<'a>
 }
 
 pub(super) fn addresses(endpoint: &Endpoint) -> Vec<IpAddr> {
-    let v4 = endpoint.ipv4.map(|(address, _)| address.into());
-    let v6 = endpoint.ipv6.map(|(address, _)| address.into());
-    v4.into_iter().chain(v6).collect()
+    endpoint.addresses().map(|(address, _)| address).collect()
 }
 
 /// The changes on the node and inside that make an interface work.
@@ -530,32 +528,43 @@ fn plug_in(
         port,
     );
     outside.add_forwarding(interface.outer_index, &interface.outer, mac);
-    for address in addresses(&interface.endpoint) {
-        outside.add_neighbour(bridge.index, address, mac);
+    // Only where the node speaks to them.
+    if bridge.network.spec.routing == Routing::Node {
+        for address in addresses(&interface.endpoint) {
+            outside.add_neighbour(bridge.index, address, mac);
+        }
     }
     inside.dress(inner_index, &interface.name, mac, mtu);
-    if let Some((address, prefix)) = interface.endpoint.ipv4 {
-        inside.add_address(inner_index, address.into(), prefix);
+    let all = || interface.endpoint.addresses();
+    for (address, prefix) in all().filter(|(address, _)| address.is_ipv4()) {
+        inside.add_address(inner_index, address, prefix);
     }
     inside.up(inner_index, &interface.name);
     // IPv6 addresses go when an interface is down.
-    if let Some((address, prefix)) = interface.endpoint.ipv6 {
-        inside.add_address(inner_index, address.into(), prefix);
+    for (address, prefix) in all().filter(|(address, _)| address.is_ipv6()) {
+        inside.add_address(inner_index, address, prefix);
     }
     Ok(())
 }
 
 fn forget_neighbours(batch: &mut Batch, bridge: &Bridge, endpoint: &Endpoint) {
+    if bridge.network.spec.routing == Routing::Routers {
+        return;
+    }
     for address in addresses(endpoint) {
         batch.delete_neighbour(bridge.index, address);
     }
+}
+
+fn has_ipv6(endpoint: &Endpoint) -> bool {
+    endpoint.addresses().any(|(address, _)| address.is_ipv6())
 }
 
 fn allow_ipv6(netns: BorrowedFd<'_>, interfaces: &[Interface]) -> Result<(), NetworkError> {
     namespace::within(netns, || {
         interfaces
             .iter()
-            .filter(|interface| interface.endpoint.ipv6.is_some())
+            .filter(|interface| has_ipv6(&interface.endpoint))
             .try_for_each(|interface| {
                 set_parameter(&format!("ipv6/conf/{}/disable_ipv6", interface.name), "0")
             })

@@ -43,7 +43,7 @@ async fn instances_kept_apart_reach_the_node_and_not_each_other() {
     echo(&two, 80);
     assert_eq!(say((two.address(0), 80)).unwrap(), "two");
     assert!(is_cut_off(&one, two.address(0), 80));
-    let gateway = apart.spec.subnets[0].gateway;
+    let gateway = apart.spec.subnets[0].gateway.unwrap();
     // Refused, so it was reached.
     assert_eq!(
         reach(&one, gateway, 9).unwrap_err().kind(),
@@ -85,7 +85,7 @@ async fn the_nodes_loopback_is_out_of_reach() {
                 "add",
                 "127.0.0.1/32",
                 "via",
-                &network.spec.subnets[0].gateway.to_string(),
+                &network.spec.subnets[0].gateway.unwrap().to_string(),
             ],
         ] {
             std::process::Command::new("ip")
@@ -102,7 +102,7 @@ async fn the_nodes_loopback_is_out_of_reach() {
             .output()
             .unwrap();
     });
-    let gateway = network.spec.subnets[0].gateway;
+    let gateway = network.spec.subnets[0].gateway.unwrap();
     let heard = std::net::UdpSocket::bind((gateway, 0)).unwrap();
     heard.set_nonblocking(true).unwrap();
     let place = heard.local_addr().unwrap();
@@ -147,7 +147,7 @@ async fn a_published_port_leads_inside_from_everywhere() {
             .iter()
             .all(|port| port.host_port == host_port && port.container_port == 80)
     );
-    let gateway = front.spec.subnets[0].gateway;
+    let gateway = front.spec.subnets[0].gateway.unwrap();
     for place in ["127.0.0.1".parse().unwrap(), gateway] {
         assert_eq!(say((place, host_port)).unwrap(), "web", "{place}");
     }
@@ -193,10 +193,10 @@ async fn a_port_that_names_an_address_answers_there_only() {
         panic!("{:?}", web.ports)
     };
     assert_eq!(say((bound.host_ip, bound.host_port)).unwrap(), "web");
-    assert!(say((network.spec.subnets[0].gateway, bound.host_port)).is_err());
+    assert!(say((network.spec.subnets[0].gateway.unwrap(), bound.host_port)).is_err());
     assert!(is_cut_off(
         &web,
-        network.spec.subnets[0].gateway,
+        network.spec.subnets[0].gateway.unwrap(),
         bound.host_port
     ));
     node.close().await;
@@ -448,7 +448,7 @@ async fn ipv6_works_at_once() {
         say(("::1".parse::<IpAddr>().unwrap(), host_port)).unwrap(),
         "one"
     );
-    let gateway = network.spec.subnets[1].gateway;
+    let gateway = network.spec.subnets[1].gateway.unwrap();
     assert_eq!(say((gateway, host_port)).unwrap(), "one");
     assert_eq!(reach(&two, gateway, host_port).unwrap(), "one");
     node.close().await;

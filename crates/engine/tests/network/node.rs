@@ -19,7 +19,8 @@ use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::{Name, RData, RecordType};
 use jiff::Timestamp;
 use model::instance::{Attachment, Endpoint, Instance, InstanceSpec};
-use model::network::{Cidr, Driver, Network, NetworkSpec, Subnet};
+use model::network::{Cidr, Network, NetworkSpec};
+use model::subnet::Subnet;
 use model::{Id, Meta, ProjectId};
 
 /// What answers does so within this, though a packet is lost on the way.
@@ -101,22 +102,8 @@ impl Node {
         )
         .unwrap();
         let mut spec = NetworkSpec {
-            driver: Driver::Bridge,
-            subnets: vec![Subnet {
-                cidr,
-                gateway: cidr.nth(1).unwrap(),
-                allocation: None,
-                reserved: std::collections::BTreeMap::new(),
-            }],
-            internal: false,
-            dns: true,
-            inter_instance: true,
-            masquerade: true,
-            mtu: None,
-            bridge_name: None,
-            host_binding: None,
-            predefined: false,
-            origin: std::collections::BTreeMap::new(),
+            subnets: vec![Subnet::new(cidr, cidr.nth(1), Timestamp::now())],
+            ..NetworkSpec::default()
         };
         change(&mut spec);
         Network {
@@ -203,15 +190,7 @@ async fn open(prefix: &str, directory: &std::path::Path) -> Arc<Networks> {
 }
 
 fn attachment(network: &Network) -> Attachment {
-    Attachment {
-        network: network.meta.id,
-        aliases: Vec::new(),
-        links: Vec::new(),
-        ipv4: None,
-        ipv6: None,
-        mac: None,
-        gateway_priority: 0,
-    }
+    Attachment::new(network.meta.id)
 }
 
 fn endpoint(network: &Network) -> Endpoint {
@@ -222,6 +201,8 @@ fn endpoint(network: &Network) -> Endpoint {
         id: Id::random(),
         ipv4: None,
         ipv6: None,
+        more: Vec::new(),
+        port: false,
         mac: format!("02:42:0a:e7:{:02x}:{:02x}", rand::random::<u8>(), at),
     };
     for subnet in &network.spec.subnets {
@@ -236,12 +217,7 @@ fn endpoint(network: &Network) -> Endpoint {
 pub(super) fn ipv6_subnet() -> Subnet {
     let at = u16::try_from(SUBNETS.fetch_add(1, Ordering::Relaxed)).unwrap();
     let cidr = Cidr::new(Ipv6Addr::new(0xfd31, 0x7e57, 0, at, 0, 0, 0, 0).into(), 64).unwrap();
-    Subnet {
-        cidr,
-        gateway: cidr.nth(1).unwrap(),
-        allocation: None,
-        reserved: std::collections::BTreeMap::new(),
-    }
+    Subnet::new(cidr, cidr.nth(1), Timestamp::now())
 }
 
 /// Runs something in the sandbox's network namespace.

@@ -198,14 +198,10 @@ fn endpoint(view: &View, attachment: &Attachment, network: &Network) -> Endpoint
     settings.endpoint_id = docker_id(own.id);
     settings.mac_address.clone_from(&own.mac);
     let gateway = |is_v4: bool| {
-        let subnet = network
-            .spec
-            .subnets
-            .iter()
-            .find(|subnet| subnet.gateway.is_ipv4() == is_v4);
-        subnet
+        let gateway = network.spec.gateway(is_v4);
+        gateway
             .filter(|_| !network.spec.internal)
-            .map(|subnet| subnet.gateway.to_string())
+            .map(|gateway| gateway.to_string())
             .unwrap_or_default()
     };
     if let Some((address, prefix)) = own.ipv4 {

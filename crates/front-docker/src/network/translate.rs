@@ -1,6 +1,5 @@
 //! Networks into the model and out of it. Pure.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use actions::instance::View;
@@ -85,17 +84,8 @@ pub(crate) fn to_model(create: Create, version: Version) -> Result<NewNetwork, A
         }
     }
     let mut spec = NetworkSpec {
-        driver: Driver::Bridge,
-        subnets: Vec::new(),
         internal: create.internal,
-        dns: true,
-        inter_instance: true,
-        masquerade: true,
-        mtu: None,
-        bridge_name: None,
-        host_binding: None,
-        predefined: false,
-        origin: BTreeMap::new(),
+        ..NetworkSpec::default()
     };
     for (option, value) in options {
         apply_option(&mut spec, option, value)?;
@@ -118,6 +108,7 @@ pub(crate) fn to_model(create: Create, version: Version) -> Result<NewNetwork, A
         name: name.clone(),
         labels: labels.clone(),
         spec,
+        ipv4: true,
         ipv6,
         subnets,
     })
@@ -217,7 +208,7 @@ fn subnet(config: &IpamConfig) -> Result<NewSubnet, ApiError> {
         text.parse()
             .map_err(|_| wrong(format!("invalid {what} {text}: invalid address")))
     };
-    let allocation = match config.ip_range.as_str() {
+    let pool = match config.ip_range.as_str() {
         "" => None,
         range => Some(range.parse().map_err(|_| {
             wrong(format!(
@@ -237,7 +228,7 @@ fn subnet(config: &IpamConfig) -> Result<NewSubnet, ApiError> {
     Ok(NewSubnet {
         cidr,
         gateway,
-        allocation,
+        pool,
         reserved,
     })
 }
@@ -254,10 +245,16 @@ pub(crate) fn from_model(network: &Network, members: &[View]) -> wire::Network {
     let config = spec.subnets.iter().map(|subnet| IpamConfig {
         subnet: subnet.cidr.to_string(),
         ip_range: subnet
-            .allocation
+            .pools
+            .first()
+            .filter(|_| subnet.pools.len() == 1)
+            .and_then(|pool| pool.as_cidr())
             .map(|range| range.to_string())
             .unwrap_or_default(),
-        gateway: subnet.gateway.to_string(),
+        gateway: subnet
+            .gateway
+            .map(|gateway| gateway.to_string())
+            .unwrap_or_default(),
         auxiliary_addresses: subnet
             .reserved
             .iter()
@@ -324,6 +321,8 @@ pub(crate) const fn driver_word(driver: Driver) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn create(ipam: IpamConfig) -> Create {

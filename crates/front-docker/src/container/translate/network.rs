@@ -269,13 +269,13 @@ pub(crate) fn attachment(
         ));
     }
     Ok(Attachment {
-        network: network.meta.id,
         aliases,
         links: pairs,
         ipv4,
         ipv6,
         mac,
         gateway_priority: settings.gw_priority,
+        ..Attachment::new(network.meta.id)
     })
 }
 

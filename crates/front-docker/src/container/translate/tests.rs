@@ -5,7 +5,7 @@ use model::Meta;
 use model::ProjectId;
 use model::container::LogConfig;
 use model::image::Defaults;
-use model::network::{Driver, NetworkSpec};
+use model::network::NetworkSpec;
 use serde_json::json;
 
 /// A host with two processors, the networks `bridge` and `n1`, and the container `web`.
@@ -18,17 +18,9 @@ impl Dock {
     fn new() -> Self {
         let network = |name: &str, predefined: bool| {
             let spec = NetworkSpec {
-                driver: Driver::Bridge,
-                subnets: Vec::new(),
-                internal: false,
                 dns: !predefined,
-                inter_instance: true,
-                masquerade: true,
-                mtu: None,
-                bridge_name: None,
-                host_binding: None,
                 predefined,
-                origin: BTreeMap::new(),
+                ..NetworkSpec::default()
             };
             Arc::new(Network {
                 meta: Meta::new(name, ProjectId::ADMIN, jiff::Timestamp::UNIX_EPOCH),
