@@ -62,8 +62,10 @@ pub fn busybox_rootfs() -> Result<Vec<u8>> {
         )?;
     }
     let passwd = "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\n\
+                  postgres:x:70:70:postgres:/:/bin/sh\n\
                   app:x:1000:1000:app:/home/app:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
-    let group = "root:x:0:\ndaemon:x:1:\nextra:x:777:app\napp:x:1000:\nnobody:x:65534:\n";
+    let group =
+        "root:x:0:\ndaemon:x:1:\nextra:x:777:app\npostgres:x:70:\napp:x:1000:\nnobody:x:65534:\n";
     append(
         &mut tar,
         "etc/passwd",
@@ -103,20 +105,31 @@ fn append(
     Ok(())
 }
 
-/// Imports the busybox image as `busybox:latest`, as a user would.
+/// Imports the busybox image as `busybox:latest`, as a user would. The shell is its command.
 ///
 /// # Errors
 /// When busybox is not installed.
 pub fn import_busybox(docker: &Docker) -> Result<()> {
+    import(docker, "busybox:latest", "[\"sh\"]")
+}
+
+/// Imports the busybox image under a name of its own, which starts with this command (a list in
+/// JSON). Every name gets another image.
+///
+/// # Errors
+/// When busybox is not installed.
+pub fn import(docker: &Docker, name: &str, command: &str) -> Result<()> {
     let answer = docker.run_with_input(
         &[
             "import",
             "--change",
-            "CMD [\"sh\"]",
+            &format!("CMD {command}"),
             "--change",
             "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "--message",
+            name,
             "-",
-            "busybox:latest",
+            name,
         ],
         &busybox_rootfs()?,
     );

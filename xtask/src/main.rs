@@ -7,6 +7,7 @@ mod bench;
 mod demo;
 mod install;
 mod step;
+mod suite;
 mod test;
 mod tidy;
 

@@ -5,7 +5,9 @@ use std::process::Command;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use crate::{install, step, tidy};
+use tests::daemon::{Daemon, Kind};
+
+use crate::{install, step, suite, tidy};
 
 /// What to test, and against whom.
 #[derive(Args)]
@@ -16,6 +18,12 @@ pub(crate) struct Options {
     /// Run the tests with real clients only.
     #[arg(long)]
     clients: bool,
+    /// Run somebody else's tests only, unmodified.
+    #[arg(long, value_enum)]
+    suite: Option<Suite>,
+    /// Where the suite's repository is cloned from, instead of its home.
+    #[arg(long, requires = "suite")]
+    source: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,12 +32,26 @@ enum Against {
     Dockerd,
 }
 
+/// Tests of other projects.
+#[derive(Clone, Copy, ValueEnum)]
+enum Suite {
+    /// The integration tests of Docker's library for Python.
+    DockerPy,
+}
+
 /// Runs the tests.
 ///
 /// # Errors
 /// At the first step that fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
     install::clients()?;
+    if let Some(Suite::DockerPy) = options.suite {
+        let daemon = match options.against {
+            Against::Longshore => Daemon::start_with(&step::build_binary(false)?)?,
+            Against::Dockerd => Daemon::start_kind(Kind::Dockerd)?,
+        };
+        return suite::docker_py(&daemon, options.source.as_deref());
+    }
     if options.against == Against::Dockerd {
         return step::run(
             clients()

@@ -118,3 +118,15 @@ impl From<store::CommitError> for ActionError {
         Self::new(kind, message).caused_by(error)
     }
 }
+
+/// The message of an error and of all that led to it: the user has no log to look into.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -11,6 +11,7 @@ use model::image::{Defaults, Image};
 use model::instance::{Instance, InstanceStatus, Phase};
 use tokio::sync::broadcast;
 
+use crate::error::with_causes;
 use crate::nodes::Archive;
 use crate::{ActionError, Caller, Cloud, ErrorKind};
 
@@ -306,16 +307,4 @@ fn refused(is_hosts: bool, error: &dyn std::error::Error) -> ActionError {
         ErrorKind::Invalid
     };
     ActionError::new(kind, with_causes(error))
-}
-
-/// The message of an error and of all that led to it: the user has no log to look into.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

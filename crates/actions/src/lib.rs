@@ -5,6 +5,7 @@
 //! come out of it, and byte streams go through [`nodes::Nodes`].
 
 mod caller;
+pub mod commit;
 pub mod error;
 pub mod event;
 pub mod exec;

@@ -684,7 +684,6 @@ pub async fn disconnect(
     caller: &Caller,
     network: Id,
     id: Id,
-    force: bool,
 ) -> Result<(), ActionError> {
     let from = get(cloud, caller, network)?;
     let view = instance::get(cloud, caller, id)?;
@@ -698,7 +697,7 @@ pub async fn disconnect(
                 .spec
                 .attachments
                 .retain(|known| known.network != network);
-            if instance.spec.attachments.len() == before && !force {
+            if instance.spec.attachments.len() == before {
                 return Err(ActionError::new(
                     ErrorKind::Forbidden,
                     format!(

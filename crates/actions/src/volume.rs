@@ -151,6 +151,15 @@ pub async fn path(cloud: &Cloud, caller: &Caller, name: &str) -> Result<PathBuf,
     Ok(cloud.nodes.volume_path(&volume).await?)
 }
 
+/// Bytes of the files in a volume.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`], and what the node says.
+pub async fn size_bytes(cloud: &Cloud, caller: &Caller, name: &str) -> Result<u64, ActionError> {
+    let volume = get(cloud, caller, name)?;
+    Ok(cloud.nodes.volume_size(&volume).await?)
+}
+
 /// The instances that mount a volume, running or not.
 #[must_use]
 pub fn users(cloud: &Cloud, caller: &Caller, name: &str) -> Vec<View> {

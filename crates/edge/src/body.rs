@@ -128,6 +128,16 @@ mod tests {
     }
 
     #[test]
+    fn the_case_of_a_name_does_not_matter_but_an_exact_one_wins() {
+        for (document, count) in [
+            (serde_json::json!({"INNER": {"Count": 3}}), 3),
+            (serde_json::json!({"inner": {"COUNT": 4, "count": 5}}), 5),
+        ] {
+            assert_eq!(shape::<Outer>(document).unwrap().inner.count, count);
+        }
+    }
+
+    #[test]
     fn an_array_is_no_object() {
         for document in [serde_json::json!([[3]]), serde_json::json!({"inner": [3]})] {
             let error = shape::<Outer>(document).unwrap_err();

@@ -6,10 +6,31 @@
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
-use serde_json::{Error, Value};
+use serde_json::{Error, Map, Value};
 
 /// A value, and with it everything inside, whose structs are objects only.
 pub(crate) struct Document(pub(crate) Value);
+
+/// The fields of an object under the names that a struct has for them, whatever their case: servers
+/// written in Go read them so, and clients rely on it. An exact name wins.
+fn with_known_names(fields: Map<String, Value>, names: &[&str]) -> Map<String, Value> {
+    let mut known = Map::new();
+    let mut others = Vec::new();
+    for (name, value) in fields {
+        if names.contains(&name.as_str()) {
+            known.insert(name, value);
+        } else {
+            others.push((name, value));
+        }
+    }
+    for (name, value) in others {
+        let meant = names.iter().find(|known| known.eq_ignore_ascii_case(&name));
+        known
+            .entry(meant.map_or(name, |meant| (*meant).to_owned()))
+            .or_insert(value);
+    }
+    known
+}
 
 impl IntoDeserializer<'_, Error> for Document {
     type Deserializer = Self;
@@ -44,13 +65,16 @@ impl<'de> Deserializer<'de> for Document {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        if self.0.is_array() {
-            return Err(Error::invalid_type(Unexpected::Seq, &visitor));
+        match self.0 {
+            Value::Array(_) => Err(Error::invalid_type(Unexpected::Seq, &visitor)),
+            Value::Object(fields) => {
+                Self(Value::Object(with_known_names(fields, names))).deserialize_any(visitor)
+            }
+            plain => Self(plain).deserialize_any(visitor),
         }
-        self.deserialize_any(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

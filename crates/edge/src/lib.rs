@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod observe;
 pub mod paging;
 pub mod server;
+pub mod websocket;

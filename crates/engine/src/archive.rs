@@ -151,6 +151,18 @@ pub(crate) fn export(root: Root) -> Result<Archive, Failure> {
     })
 }
 
+/// An archive of the writable layer of an overlay, with the whiteouts of image layers.
+///
+/// `held` is let go once all is packed.
+pub(crate) fn layer(root: Root, held: impl Send + 'static) -> Result<Archive, Failure> {
+    stream("layer", move |out| {
+        let _held = held;
+        let mut packer = Packer::of_layer(out);
+        packer.add_root(&root)?;
+        packer.finish()
+    })
+}
+
 impl View {
     fn find(&self, path: &str) -> Result<Spot, CopyError> {
         path::find(&self.root, path).map_err(|error| self.about(error, path))

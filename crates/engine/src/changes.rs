@@ -50,8 +50,13 @@ impl Inner {
     pub(crate) async fn writable_size(&self, id: Id) -> Result<u64, Failure> {
         let _known = self.origin(id)?;
         let upper = self.directories.instance(id).upper();
-        on_thread(move || size_bytes(&upper).map_err(|error| internal(&error))).await
+        on_thread(move || size(&upper)).await
     }
+}
+
+/// Bytes of the files below a directory; one with several names counts once.
+pub(crate) fn size(directory: &Path) -> Result<u64, Failure> {
+    size_bytes(directory).map_err(|error| internal(&error))
 }
 
 /// What the writable layer `upper` changes of the layers `lower` (the topmost first), by path.
@@ -74,7 +79,6 @@ fn list(upper: &Path, lower: &[PathBuf]) -> Result<Vec<Change>, ChangesError> {
     Ok(changes)
 }
 
-/// Bytes of the files in a writable layer; one with several names counts once.
 fn size_bytes(upper: &Path) -> Result<u64, ChangesError> {
     let layer = open_directory(CWD, upper.as_os_str()).map_err(|source| ChangesError::Layer {
         attempt: "open layer",
@@ -250,11 +254,13 @@ fn is_same_directory(old: &Stat, new: &Stat) -> bool {
         && (old.st_mtime, old.st_mtime_nsec) == (new.st_mtime, new.st_mtime_nsec)
 }
 
-fn is_whiteout(stat: &Stat) -> bool {
+/// An overlay's mark that what lower layers have under this name is gone.
+pub(crate) fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
-fn is_opaque(directory: BorrowedFd<'_>) -> bool {
+/// An overlay's mark that a directory hides all that lower layers have in its place.
+pub(crate) fn is_opaque(directory: BorrowedFd<'_>) -> bool {
     let mut value = [0; 1];
     fs::fgetxattr(directory, OPAQUE, &mut value).is_ok_and(|length| length == 1 && value[0] == b'y')
 }

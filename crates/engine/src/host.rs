@@ -412,6 +412,16 @@ impl Engine for Host {
         crate::archive::export(self.inner.bare_root(id, &origin)?)
     }
 
+    async fn layer(&self, id: Id, hold: bool) -> Result<Archive, Failure> {
+        let host = Arc::clone(&self.inner);
+        crate::instance::on_thread(move || host.layer(id, hold)).await
+    }
+
+    async fn volume_size(&self, volume: &Volume) -> Result<u64, Failure> {
+        let path = self.ensure_volume(volume).await?;
+        crate::instance::on_thread(move || crate::changes::size(&path)).await
+    }
+
     async fn writable_size(&self, id: Id) -> Result<u64, Failure> {
         self.inner.writable_size(id).await
     }

@@ -15,6 +15,7 @@ mod failure;
 mod health;
 pub mod host;
 mod instance;
+mod layer;
 mod log;
 pub mod metrics;
 pub mod network;
@@ -237,6 +238,13 @@ pub trait Engine: Send + Sync + 'static {
 
     /// A tar archive of its whole root file system, without mounts.
     async fn export(&self, id: Id) -> Result<Archive, Failure>;
+
+    /// Its writable layer as a tar with whiteouts; a running instance is held still meanwhile, if
+    /// `hold` says so.
+    async fn layer(&self, id: Id, hold: bool) -> Result<Archive, Failure>;
+
+    /// Bytes of the files in a volume.
+    async fn volume_size(&self, volume: &Volume) -> Result<u64, Failure>;
 
     /// Bytes in its writable layer.
     async fn writable_size(&self, id: Id) -> Result<u64, Failure>;

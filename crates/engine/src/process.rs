@@ -112,7 +112,7 @@ impl Inner {
         match live.state() {
             // One that was killed while frozen may be gone already, with its cgroup.
             State::Paused => match self.freeze(live, false) {
-                Err(_) if live.started().is_none_or(|(pid, _)| !is_there(pid)) => Ok(()),
+                Err(_) if !live.is_there() => Ok(()),
                 answer => answer,
             },
             State::Running | State::Exited(_) => Ok(()),
@@ -289,9 +289,4 @@ impl Inner {
             }
         }
     }
-}
-
-/// Whether a process of the host exists, reaped or not yet.
-fn is_there(pid: u32) -> bool {
-    std::path::Path::new(&format!("/proc/{pid}")).exists()
 }

@@ -153,6 +153,12 @@ impl Live {
         self.started.get().copied()
     }
 
+    /// Whether process 1 exists, reaped or not yet, whatever was heard of it.
+    pub(crate) fn is_there(&self) -> bool {
+        self.started()
+            .is_some_and(|(pid, _)| std::path::Path::new(&format!("/proc/{pid}")).exists())
+    }
+
     pub(crate) fn state(&self) -> State {
         self.state.borrow().clone()
     }

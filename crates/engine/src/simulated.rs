@@ -73,6 +73,8 @@ pub enum Operation {
     ReadArchive,
     WriteArchive,
     Changes,
+    Layer,
+    VolumeSize,
     Export,
     WritableSize,
 }

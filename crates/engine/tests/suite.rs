@@ -703,6 +703,18 @@ async fn changes_are_listed(subject: &Subject<'_>) {
     let files = unpacked(&exported);
     assert!(files.contains(&("tmp/new".to_owned(), b"12345\n".to_vec())));
     assert!(!files.iter().any(|(name, _)| name == "etc/group"));
+    let mut layer = Vec::new();
+    let archive = subject.engine.layer(id, true).await;
+    soon(archive.unwrap().read_to_end(&mut layer))
+        .await
+        .unwrap();
+    let files = unpacked(&layer);
+    assert!(files.contains(&("tmp/new".to_owned(), b"12345\n".to_vec())));
+    assert!(
+        files.contains(&("etc/.wh.group".to_owned(), Vec::new())),
+        "{files:?}"
+    );
+    assert!(!files.iter().any(|(name, _)| name == "etc/passwd"));
     subject.kill_and_remove(&instance).await;
 }
 

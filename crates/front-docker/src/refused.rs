@@ -32,19 +32,10 @@ const BUILD: Answer = (
     StatusCode::NOT_IMPLEMENTED,
     "building images is not supported yet: build elsewhere and load the image with 'docker load'",
 );
-const COMMIT: Answer = (
-    StatusCode::NOT_IMPLEMENTED,
-    "committing containers is not supported yet: use 'docker export' and 'docker import'",
-);
 const REGISTRY: Answer = (
     StatusCode::NOT_IMPLEMENTED,
     "registries are not supported yet: move images with 'docker save' and 'docker load'",
 );
-const WEBSOCKETS: Answer = (
-    StatusCode::NOT_IMPLEMENTED,
-    "attaching over a WebSocket is not supported yet: use POST /containers/{name}/attach",
-);
-
 #[derive(Clone, Copy)]
 enum Method {
     Get,
@@ -53,15 +44,8 @@ enum Method {
     Delete,
 }
 
-const REFUSED: [(Method, &str, &str, Answer); 48] = [
-    (
-        Method::Get,
-        "/containers/{name}/attach/ws",
-        "ContainerAttachWebsocket",
-        WEBSOCKETS,
-    ),
+const REFUSED: [(Method, &str, &str, Answer); 46] = [
     (Method::Post, "/build", "ImageBuild", BUILD),
-    (Method::Post, "/commit", "ImageCommit", COMMIT),
     (Method::Post, "/session", "Session", BUILD),
     (Method::Post, "/images/{name}/push", "ImagePush", REGISTRY),
     (Method::Get, "/images/search", "ImageSearch", REGISTRY),

@@ -7,9 +7,11 @@
 
 use actions::stream::{Input, Output};
 use bytes::{BufMut, Bytes, BytesMut};
-use edge::hijack::Connection;
+use http::HeaderMap;
+use http::header::USER_AGENT;
 use model::stream::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Duration, Instant};
 
 use crate::error::ApiError;
 use crate::version::Version;
@@ -117,6 +119,21 @@ impl Detector {
     }
 }
 
+/// When the first bytes may follow the head of the answer to this request; `None` is at once.
+///
+/// QUIRK(docker-py 7.2): the library reads the head through a buffer and what follows past that
+/// buffer, so what arrives together with the head is lost. Its own tests show it
+/// (`test_attach_no_stream` and those of `exec`): nothing tells when a client has read, so it is
+/// given time.
+pub(crate) fn first_bytes_at(request: &HeaderMap) -> Option<Instant> {
+    const TIME_TO_READ_THE_HEAD: Duration = Duration::from_millis(50);
+    let agent = request.get(USER_AGENT)?.to_str().ok()?;
+    let is_docker_py = ["docker-sdk-python/", "docker-py/"]
+        .iter()
+        .any(|name| agent.contains(name));
+    is_docker_py.then(|| Instant::now() + TIME_TO_READ_THE_HEAD)
+}
+
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -133,8 +150,12 @@ pub(crate) struct Session {
     /// Which streams the client wants.
     pub(crate) stdout: bool,
     pub(crate) stderr: bool,
-    /// The process has a terminal: no frames.
+    /// The process has a terminal: all of its output is standard output.
     pub(crate) tty: bool,
+    /// Chunks have heads. A client may read a terminal's output so, too.
+    pub(crate) framed: bool,
+    /// No output is written before; `None` holds nothing back.
+    pub(crate) first_bytes_at: Option<Instant>,
     /// Looked for in the input; `None` looks for nothing.
     pub(crate) detach_keys: Option<DetachKeys>,
     /// The client's end of input ends the process's.
@@ -145,7 +166,7 @@ impl Session {
     /// Carries bytes both ways until the output ends, the client leaves or detaches.
     ///
     /// A client that closes its side ends the input only: the output goes on.
-    pub(crate) async fn run(self, connection: Connection) -> Ended {
+    pub(crate) async fn run(self, connection: impl AsyncRead + AsyncWrite) -> Ended {
         let (mut from_client, mut to_client) = tokio::io::split(connection);
         let Self {
             output,
@@ -153,6 +174,8 @@ impl Session {
             stdout,
             stderr,
             tty,
+            framed,
+            first_bytes_at,
             detach_keys,
             close_input,
         } = self;
@@ -161,7 +184,19 @@ impl Session {
             Stream::Stderr => stderr,
         };
         let ended = {
-            let outward = write_output(output, &mut to_client, tty, wanted);
+            let is_shown = move |stream| {
+                if tty {
+                    stdout || stderr
+                } else {
+                    wanted(stream)
+                }
+            };
+            let outward = async {
+                if let Some(at) = first_bytes_at {
+                    tokio::time::sleep_until(at).await;
+                }
+                write_output(output, &mut to_client, framed, is_shown).await;
+            };
             let inward = read_input(&mut from_client, input, detach_keys, close_input);
             tokio::pin!(outward, inward);
             tokio::select! {
@@ -186,14 +221,14 @@ impl Session {
 async fn write_output(
     mut output: Output,
     client: &mut (impl AsyncWrite + Unpin),
-    tty: bool,
-    wanted: impl Fn(Stream) -> bool,
+    framed: bool,
+    is_shown: impl Fn(Stream) -> bool,
 ) {
     while let Some((stream, bytes)) = output.recv().await {
-        if !tty && !wanted(stream) {
+        if !is_shown(stream) {
             continue;
         }
-        let written = if tty {
+        let written = if !framed {
             client.write_all(&bytes).await
         } else {
             let mut head = BytesMut::with_capacity(8);
@@ -277,6 +312,19 @@ mod tests {
             frame(Stream::Stderr, b"abc"),
             &b"\x02\0\0\0\0\0\0\x03abc"[..]
         );
+    }
+
+    #[test]
+    fn only_a_client_that_loses_bytes_waits_for_them() {
+        let agent = |name: &str| HeaderMap::from_iter([(USER_AGENT, name.parse().unwrap())]);
+        for name in [
+            "docker-sdk-python/7.2.0",
+            "docker-compose/1.29.2 docker-py/5.0.3 Linux",
+        ] {
+            assert!(first_bytes_at(&agent(name)).is_some(), "{name}");
+        }
+        assert!(first_bytes_at(&agent("Docker-Client/28.2.2 (linux)")).is_none());
+        assert!(first_bytes_at(&HeaderMap::new()).is_none());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Containers: from create to remove, their streams, their lists, and what is wrong about them.
 
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::house::{House, IMAGE, read_all, unframe};
 
@@ -499,4 +501,85 @@ async fn what_is_wrong_is_named_in_the_envelope() {
     let shown = house.get("/containers/idle/json").await.json();
     assert_eq!(shown["HostConfig"]["MaskedPaths"][0], "/proc/acpi");
     assert_eq!(shown["HostConfig"]["ReadonlyPaths"][0], "/proc/bus");
+}
+
+/// A container with a terminal whose program repeats what is typed.
+async fn repeating(house: &House, name: &str) -> String {
+    let further = json!({ "Tty": true, "OpenStdin": true });
+    house.run(name, &["cat"], further).await
+}
+
+#[tokio::test]
+async fn a_web_socket_carries_both_ways_without_heads() {
+    let house = House::new().await;
+    repeating(&house, "talk").await;
+    let url = "ws://localhost/v1.42/containers/talk/attach/ws?stream=1&stdin=1&stdout=1";
+    let (mut socket, answer) = tokio_tungstenite::client_async(url, house.connect().await)
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 101);
+    socket
+        .send(Message::text("hello\n".to_owned()))
+        .await
+        .unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"hello\r\n") {
+        heard.extend(socket.next().await.unwrap().unwrap().into_data());
+    }
+    // The keys that detach end the socket, and nothing else.
+    socket
+        .send(Message::binary(b"\x10\x11".to_vec()))
+        .await
+        .unwrap();
+    while let Some(Ok(_)) = socket.next().await {}
+    let shown = house.get("/containers/talk/json").await.json();
+    assert_eq!(shown["State"]["Running"], true);
+    let until = jiff::Timestamp::now().as_second() + 1;
+    let events = house.get(&format!("/events?since=1&until={until}")).await;
+    assert!(
+        events
+            .lines()
+            .iter()
+            .any(|event| event["Action"] == "detach"),
+        "{events:?}"
+    );
+    let plain = house.get("/containers/talk/attach/ws?stream=1").await;
+    assert_eq!(plain.status, 400, "{plain:?}");
+    assert!(plain.message().contains("WebSocket"), "{plain:?}");
+}
+
+#[tokio::test]
+async fn an_image_is_made_of_a_container() {
+    let house = House::new().await;
+    house
+        .run("made", &["sh", "-c", "echo hi > /hello"], nothing())
+        .await;
+    let path = "/commit?container=made&repo=made&tag=1&author=me&comment=why&changes=ENV%20A%3D1";
+    let made = house.post(path, nothing()).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let shown = house.get("/images/made:1/json").await.json();
+    assert_eq!(shown["Id"], made.json()["Id"]);
+    assert_eq!(
+        (&shown["Author"], &shown["Comment"]),
+        (&json!("me"), &json!("why"))
+    );
+    assert_eq!(
+        shown["Config"]["Cmd"],
+        json!(["sh", "-c", "echo hi > /hello"])
+    );
+    assert!(
+        shown["Config"]["Env"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("A=1")),
+        "{shown:#}"
+    );
+    assert_eq!(shown["RootFS"]["Layers"].as_array().unwrap().len(), 2);
+    for (path, status) in [
+        ("/commit?container=nosuch", 404),
+        ("/commit?container=made&repo=Bad!", 400),
+        ("/commit?container=made&changes=FROM%20x", 400),
+    ] {
+        assert_eq!(house.post(path, nothing()).await.status, status, "{path}");
+    }
 }

@@ -135,3 +135,30 @@ async fn what_the_node_cannot_make_is_refused_at_once_and_nothing_is_left() {
         assert_eq!(made.status, 201, "{made:?}");
     }
 }
+
+#[tokio::test]
+async fn names_are_free_and_leaving_twice_is_refused_even_by_force() {
+    let house = House::new().await;
+    let created = house
+        .post("/networks/create", json!({ "name": "two words" }))
+        .await;
+    assert_eq!(created.status, 201, "{created:?}");
+    house.run("web", &["sleep", "1000"], json!({})).await;
+    let settings = json!({ "Container": "web", "EndpointConfig": { "DriverOpts": { "a": "b" }, "MacAddress": "02:42:ac:11:00:07" } });
+    let joined = house.post("/networks/two%20words/connect", settings).await;
+    assert_eq!(joined.status, 200, "{joined:?}");
+    let shown = house.get("/containers/web/json").await.json();
+    let endpoint = &shown["NetworkSettings"]["Networks"]["two words"];
+    assert_eq!(endpoint["DriverOpts"], json!({ "a": "b" }));
+    assert_eq!(endpoint["MacAddress"], "02:42:ac:11:00:07");
+    let leave = json!({ "Container": "web", "Force": true });
+    let path = "/networks/two%20words/disconnect";
+    assert_eq!(house.post(path, leave.clone()).await.status, 200);
+    let refused = house.post(path, leave).await;
+    assert_eq!(refused.status, 403, "{refused:?}");
+    assert!(
+        refused
+            .message()
+            .contains("is not connected to network two words")
+    );
+}

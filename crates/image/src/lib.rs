@@ -21,6 +21,7 @@ mod unpack;
 pub use archive::ArchiveError;
 pub use compression::UnsupportedCompression;
 pub use digest::DigestError;
+pub use store::commit::{CommitError, CommitOptions};
 pub use store::import::{ImportError, ImportOptions};
 pub use store::layers::LayerError;
 pub use store::load::{LoadError, Loaded, Progress};

@@ -111,6 +111,14 @@ impl Nodes for ThisNode {
         self.engine.export(id).await
     }
 
+    async fn layer(&self, id: Id, hold: bool) -> Result<Archive, Failure> {
+        self.engine.layer(id, hold).await
+    }
+
+    async fn volume_size(&self, volume: &Volume) -> Result<u64, Failure> {
+        self.engine.volume_size(volume).await
+    }
+
     async fn writable_size(&self, id: Id) -> Result<u64, Failure> {
         self.engine.writable_size(id).await
     }

@@ -124,6 +124,9 @@ pub struct Attachment {
     /// Which attachment has the default route: the highest, then the first by name.
     #[serde(default)]
     pub gateway_priority: i64,
+    /// Options for a network's driver, by name: kept and shown; no driver here reads any.
+    #[serde(default)]
+    pub driver_options: BTreeMap<String, String>,
 }
 
 impl Attachment {
@@ -139,6 +142,7 @@ impl Attachment {
             ipv6: None,
             mac: None,
             gateway_priority: 0,
+            driver_options: BTreeMap::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The `docker` command line, a file a subject.
 
 mod bad_requests;
+mod commit;
 mod copy;
 mod errors;
 mod events;

@@ -19,12 +19,18 @@ use rustix::io::Errno;
 use tar::{Builder, EntryType, Header};
 
 use super::path::Spot;
+use crate::changes::{is_opaque, is_whiteout};
 
 /// How deep directories may be nested: each level holds a descriptor.
 const MAX_DEPTH: usize = 512;
 
 /// Bytes that a name has room for in a header.
 const NAME_BYTES: usize = 100;
+
+/// Begins the name of a file that stands for one that is gone.
+const WHITEOUT: &[u8] = b".wh.";
+/// In a directory that hides all that lower layers have in its place.
+const OPAQUE: &[u8] = b".wh..wh..opq";
 
 const CAPABILITY: &CStr = c"security.capability";
 
@@ -46,6 +52,8 @@ pub(super) struct Packer<W: Write> {
     archive: Builder<W>,
     /// Absolute paths of what users mounted.
     mounts: Vec<PathBuf>,
+    /// It is the writable layer of an overlay, whose marks become those of image layers.
+    is_layer: bool,
     /// Archived names of files that have several, by device and number.
     linked: HashMap<(u64, u64), Vec<u8>>,
 }
@@ -64,7 +72,18 @@ impl<W: Write> Packer<W> {
         Self {
             archive: Builder::new(out),
             mounts,
+            is_layer: false,
             linked: HashMap::new(),
+        }
+    }
+
+    /// For the writable layer of an overlay.
+    ///
+    /// Source: OCI Image Layer Filesystem Changeset, "Whiteouts" and "Opaque Whiteout".
+    pub(super) fn of_layer(out: W) -> Self {
+        Self {
+            is_layer: true,
+            ..Self::new(out, Vec::new())
         }
     }
 
@@ -101,6 +120,15 @@ impl<W: Write> Packer<W> {
     }
 
     fn add_item(&mut self, item: &Item<'_>, depth: usize) -> Result<(), PackError> {
+        if self.is_layer && is_whiteout(item.stat) {
+            let (parent, name) = item.archived.split_at(
+                item.archived
+                    .iter()
+                    .rposition(|byte| *byte == b'/')
+                    .map_or(0, |slash| slash + 1),
+            );
+            return self.write_mark(item, &[parent, WHITEOUT, name].concat());
+        }
         match FileType::from_raw_mode(item.stat.st_mode) {
             FileType::Directory => self.add_directory(item, depth),
             FileType::RegularFile => self.add_file(item),
@@ -151,10 +179,20 @@ impl<W: Write> Packer<W> {
             b"",
             None,
         )?;
+        if self.is_layer && is_opaque(directory.as_fd()) {
+            self.write_mark(item, &[&name, OPAQUE].concat())?;
+        }
         if depth > 0 && self.is_foreign(&directory, item.path) {
             return Ok(());
         }
         self.add_entries(&directory, item.path, Some(item.archived), depth)
+    }
+
+    /// An empty file whose name says what is gone.
+    fn write_mark(&mut self, item: &Item<'_>, name: &[u8]) -> Result<(), PackError> {
+        let mut header = header(item.stat, EntryType::Regular);
+        header.set_mode(0);
+        self.write_header(item, &mut header, name, b"", None)
     }
 
     fn add_entries(

@@ -569,6 +569,21 @@ impl Engine for Simulated {
         )))
     }
 
+    async fn layer(&self, id: Id, _hold: bool) -> Result<Archive, Failure> {
+        self.world.scripted(Operation::Layer)?;
+        let mut state = self.world.state();
+        let body = state.body(id)?;
+        Ok(Box::new(std::io::Cursor::new(
+            body.files.layer_over(&body.image),
+        )))
+    }
+
+    async fn volume_size(&self, _volume: &Volume) -> Result<u64, Failure> {
+        self.world.scripted(Operation::VolumeSize)?;
+        // Volumes of the twin hold nothing.
+        Ok(0)
+    }
+
     async fn writable_size(&self, id: Id) -> Result<u64, Failure> {
         self.world.scripted(Operation::WritableSize)?;
         let mut state = self.world.state();

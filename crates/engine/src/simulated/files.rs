@@ -265,6 +265,30 @@ impl Tree {
         self.packed(Path::new(""), Path::new(""))
     }
 
+    /// What is new or changed since the image, and a whiteout for what is gone.
+    pub(super) fn layer_over(&self, image: &Self) -> Vec<u8> {
+        let mut layer = self.clone();
+        layer
+            .entries
+            .retain(|path, entry| image.entries.get(path) != Some(entry));
+        let gone = image
+            .entries
+            .iter()
+            .filter(|(path, _)| !self.entries.contains_key(*path));
+        for (path, entry) in gone {
+            if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+                let mark = Entry {
+                    content: Content::File(Vec::new()),
+                    ..entry.clone()
+                };
+                layer
+                    .entries
+                    .insert(path.with_file_name(format!(".wh.{name}")), mark);
+            }
+        }
+        layer.export()
+    }
+
     fn packed(&self, from: &Path, name: &Path) -> Vec<u8> {
         let mut archive = tar::Builder::new(Vec::new());
         for (path, entry) in self

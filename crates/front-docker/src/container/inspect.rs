@@ -267,7 +267,8 @@ fn health(health: &Health) -> HealthState {
 
 fn network_settings(at: &At, view: &View, config: &Config, known: &Networks) -> NetworkSettings {
     let mut networks = show::networks(view, known);
-    if !at.version.has(45) {
+    // Older versions add its own names once it was started.
+    if !at.version.has(45) && view.instance.spec.run.epoch > 0 {
         let own = [short(view.instance.meta.id), config.hostname.clone()];
         for (name, endpoint) in &mut networks {
             if translate::network::is_user_defined(name) {

@@ -80,6 +80,11 @@ pub(crate) fn routes() -> Vec<Route> {
             "ContainerAttach",
             post(attach::attach),
         ),
+        Route::new(
+            "/containers/{name}/attach/ws",
+            "ContainerAttachWebsocket",
+            get(attach::attach_websocket),
+        ),
         Route::new("/containers/{name}/wait", "ContainerWait", post(wait)),
         Route::new(
             "/containers/{name}",

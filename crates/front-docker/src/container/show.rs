@@ -183,6 +183,8 @@ fn endpoint(view: &View, attachment: &Attachment, network: &Network) -> Endpoint
         links: list(links),
         aliases: list(attachment.aliases.clone()),
         gw_priority: attachment.gateway_priority,
+        driver_opts: Some(attachment.driver_options.clone()).filter(|options| !options.is_empty()),
+        mac_address: attachment.mac.clone().unwrap_or_default(),
         network_id: docker_id(network.meta.id),
         dns_names: network.spec.dns.then(|| dns_names(view, attachment)),
         ..EndpointSettings::default()

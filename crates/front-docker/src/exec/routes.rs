@@ -15,7 +15,7 @@ use crate::error::ApiError;
 use crate::front::{At, Path};
 use crate::json::Json;
 use crate::router::Route;
-use crate::stream::{DetachKeys, Ended, RAW, Session, content_type};
+use crate::stream::{DetachKeys, Ended, RAW, Session, content_type, first_bytes_at};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -79,6 +79,7 @@ async fn start(at: At, Path(id): Path<String>, request: Request) -> Result<Respo
     } else {
         RAW
     };
+    let first_bytes_at = first_bytes_at(&parts.headers);
     let session = move |mut connection: edge::hijack::Connection| async move {
         match exec::start(&at.cloud, &at.caller, &id, false, size).await {
             Ok((output, input)) => {
@@ -88,6 +89,8 @@ async fn start(at: At, Path(id): Path<String>, request: Request) -> Result<Respo
                     stdout: spec.stdout,
                     stderr: spec.stderr,
                     tty,
+                    framed: !start.tty,
+                    first_bytes_at,
                     detach_keys: tty.then_some(keys),
                     close_input: !tty,
                 };
@@ -98,7 +101,7 @@ async fn start(at: At, Path(id): Path<String>, request: Request) -> Result<Respo
             // The answer has begun: the failure is told in the stream.
             Err(error) => {
                 let words = format!("{}\r\n", told(&at, &id, error).await.message);
-                let bytes = if tty {
+                let bytes = if start.tty {
                     words.into()
                 } else {
                     crate::stream::frame(model::stream::Stream::Stdout, words.as_bytes())

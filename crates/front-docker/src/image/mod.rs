@@ -1,5 +1,6 @@
 //! Images of the local content store.
 
+mod commit;
 pub(crate) mod lookup;
 mod prune;
 pub(crate) mod routes;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::lookup::{check_platform, find};
 use super::transfer::{self, reference};
 use super::translate::{familiar, history, inspect, removed, summary};
-use super::{prune, translate};
+use super::{commit, prune, translate};
 use crate::container::prune::until;
 use crate::error::ApiError;
 use crate::filters::Filters;
@@ -30,6 +30,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("/images/load", "ImageLoad", post(transfer::load)),
         Route::new("/images/get", "ImageGetAll", get(transfer::save_all)),
         Route::new("/images/prune", "ImagePrune", post(prune::prune)),
+        Route::new("/commit", "ImageCommit", post(commit::commit)),
         Route::new("/images/{name}/json", "ImageInspect", get(inspect_one)),
         Route::new("/images/{name}/history", "ImageHistory", get(history_of)),
         Route::new("/images/{name}/get", "ImageGet", get(transfer::save_one)),

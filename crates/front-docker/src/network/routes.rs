@@ -196,10 +196,14 @@ async fn disconnect(
     Path(id): Path<String>,
     Json(disconnect): Json<Disconnect>,
 ) -> Result<StatusCode, ApiError> {
-    let Disconnect { container, force } = disconnect.unwrap_or_default();
+    // Nothing is left to force: what is gone is not shown.
+    let Disconnect {
+        container,
+        force: _,
+    } = disconnect.unwrap_or_default();
     let network = find(&at, &id)?;
     let container = find_container(&at, &container)?.instance.meta.id;
-    network::disconnect(&at.cloud, &at.caller, network.meta.id, container, force)
+    network::disconnect(&at.cloud, &at.caller, network.meta.id, container)
         .await
         .map_err(|error| about(container, error))?;
     Ok(StatusCode::OK)

@@ -41,15 +41,6 @@ pub(crate) fn to_model(create: Create, version: Version) -> Result<NewNetwork, A
             format!("operation is not permitted on predefined {name} network "),
         ));
     }
-    if !name.starts_with(|letter: char| letter.is_ascii_alphanumeric())
-        || !name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-    {
-        return Err(ApiError::invalid(format!(
-            "invalid network name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
-        )));
-    }
     check_driver(driver)?;
     refuse_what_is_missing(&create, version)?;
     let ipam = ipam.clone().unwrap_or_default();

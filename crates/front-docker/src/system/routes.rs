@@ -1,6 +1,6 @@
 //! Paths of the daemon itself.
 
-use actions::{image, instance, stream, system, volume};
+use actions::{image, instance, stream, system};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, head, post};
 use http::header::CONTENT_LENGTH;
@@ -98,28 +98,16 @@ async fn data_usage(at: At) -> Result<Response, ApiError> {
     } else {
         None
     };
-    let volumes: Vec<_> = volume::list(&at.cloud, &at.caller)
-        .iter()
-        .map(|volume| {
-            let users = volume::users(&at.cloud, &at.caller, &volume.meta.name).len();
-            json!({
-                "Name": volume.meta.name,
-                "Driver": "local",
-                "Labels": volume.meta.labels,
-                "Mountpoint": "",
-                "Options": volume.spec.options,
-                "Scope": "local",
-                "CreatedAt": volume.meta.created_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-                // How much is in a volume is not counted: -1, as dockerd says of what it cannot know.
-                "UsageData": { "RefCount": users, "Size": -1 },
-            })
-        })
-        .collect();
+    let volumes = if is_wanted("volume") {
+        Some(crate::volume::usage(&at).await?)
+    } else {
+        None
+    };
     Ok(axum::Json(json!({
         "LayersSize": layers_size,
         "Images": is_wanted("image").then_some(images),
         "Containers": containers,
-        "Volumes": is_wanted("volume").then_some(volumes),
+        "Volumes": volumes,
         "BuildCache": null,
     }))
     .into_response())

@@ -112,7 +112,7 @@ pub(crate) fn info(settings: &Settings, info: &Info, version: Version) -> Value 
         "Labels": [],
         "ExperimentalBuild": false,
         "ServerVersion": VERSION,
-        "Runtimes": { RUNTIMES[0]: { "path": RUNTIMES[0] } },
+        "Runtimes": { RUNTIMES[0]: { "path": RUNTIMES[1] } },
         "DefaultRuntime": RUNTIMES[0],
         "Swarm": {
             "NodeID": "",
@@ -124,7 +124,7 @@ pub(crate) fn info(settings: &Settings, info: &Info, version: Version) -> Value 
         },
         "LiveRestoreEnabled": true,
         "Isolation": "",
-        "InitBinary": RUNTIMES[0],
+        "InitBinary": RUNTIMES[1],
         "ContainerdCommit": { "ID": "" },
         "RuncCommit": { "ID": "" },
         "InitCommit": { "ID": "" },

@@ -2,3 +2,5 @@
 
 pub(crate) mod routes;
 mod wire;
+
+pub(crate) use routes::usage;

@@ -57,6 +57,7 @@ async fn show(at: &At, volume: &Volume) -> Result<wire::Volume, ApiError> {
         name: volume.meta.name.clone(),
         options: Some(volume.spec.options.clone()).filter(|options| !options.is_empty()),
         scope: "local",
+        usage_data: None,
     })
 }
 
@@ -78,6 +79,23 @@ async fn list(at: At) -> Result<Response, ApiError> {
         }
     }
     Ok(axum::Json(json!({ "Volumes": volumes, "Warnings": null })).into_response())
+}
+
+/// Every volume with what it takes, as `docker system df` shows it.
+pub(crate) async fn usage(at: &At) -> Result<Vec<wire::Volume>, ApiError> {
+    let mut volumes = Vec::new();
+    for volume in volume::list(&at.cloud, &at.caller) {
+        let name = &volume.meta.name;
+        let size = volume::size_bytes(&at.cloud, &at.caller, name).await;
+        let mut shown = show(at, &volume).await?;
+        shown.usage_data = Some(wire::Usage {
+            ref_count: volume::users(&at.cloud, &at.caller, name).len(),
+            // -1 is dockerd's word for what cannot be known.
+            size: size.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        });
+        volumes.push(shown);
+    }
+    Ok(volumes)
 }
 
 async fn inspect(at: At, Path(name): Path<String>) -> Result<Response, ApiError> {

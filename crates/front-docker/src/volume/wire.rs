@@ -35,4 +35,15 @@ pub(crate) struct Volume {
     pub(crate) name: String,
     pub(crate) options: Option<BTreeMap<String, String>>,
     pub(crate) scope: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) usage_data: Option<Usage>,
+}
+
+/// What a volume takes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Usage {
+    pub(crate) ref_count: usize,
+    /// Bytes; -1 where they cannot be known.
+    pub(crate) size: i64,
 }

@@ -4,6 +4,7 @@
 //! state, then to the index on disk, and only then do readers see them. The verbs are in the
 //! modules below, one each.
 
+pub(crate) mod commit;
 mod content;
 pub(crate) mod import;
 mod index;

@@ -66,6 +66,30 @@ pub(crate) fn declare(config: &mut Config, defaults: &Defaults) {
     }
 }
 
+/// What an image of a container with this configuration starts with.
+pub(crate) fn defaults(config: &Config) -> Defaults {
+    let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
+    Defaults {
+        user: config.user.clone(),
+        exposed_ports: config.exposed_ports.keys().cloned().collect(),
+        env: list(&config.env),
+        entrypoint: list(&config.entrypoint),
+        command: list(&config.cmd),
+        volumes: config
+            .volumes
+            .iter()
+            .flatten()
+            .map(|(path, _)| path.clone())
+            .collect(),
+        working_dir: config.working_dir.clone(),
+        labels: config.labels.clone(),
+        stop_signal: Some(config.stop_signal.clone()).filter(|signal| !signal.is_empty()),
+        health_check: health_check(config),
+        on_build: list(&config.on_build),
+        shell: list(&config.shell),
+    }
+}
+
 /// The configuration as inspect shows it: as asked for, with what the image filled in.
 pub(crate) fn shown(mut config: Config, container: &ContainerSpec) -> Config {
     let (entrypoint, command) = container

@@ -33,8 +33,8 @@ use crate::json::{Shape, shape};
 use crate::version::Version;
 pub(crate) use mounts::WantedVolume;
 
-/// The runtime that containers have when they name none, and the name that clients know.
-pub(crate) const RUNTIMES: [&str; 2] = ["longshore", "runc"];
+/// Names of the one runtime: the one that clients expect, and shown where they name none, first.
+pub(crate) const RUNTIMES: [&str; 2] = ["runc", "longshore"];
 
 const DEFAULT_SHM_BYTES: i64 = 64 * 1024 * 1024;
 const MILLISECOND_NS: i64 = 1_000_000;

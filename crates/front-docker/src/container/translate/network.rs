@@ -234,12 +234,11 @@ pub(crate) fn attachment(
             "LinkLocalIPs: link-local addresses are not supported by this daemon".to_owned(),
         ));
     }
-    if let Some(name) = settings
-        .driver_opts
-        .iter()
-        .flatten()
-        .map(|(name, _)| name)
-        .next()
+    let options = settings.driver_opts.clone().unwrap_or_default();
+    // Further names are for drivers that are not here: kept and shown, as dockerd does.
+    if let Some(name) = options
+        .keys()
+        .find(|name| name.starts_with("com.docker.network."))
     {
         return Err(wrong(format!(
             "DriverOpts: {name:?} is not supported by this daemon"
@@ -275,6 +274,7 @@ pub(crate) fn attachment(
         ipv6,
         mac,
         gateway_priority: settings.gw_priority,
+        driver_options: options,
         ..Attachment::new(network.meta.id)
     })
 }

@@ -190,7 +190,7 @@ fn what_was_sent_is_kept_with_the_defaults_filled_in() {
         ("/HostConfig/IpcMode", json!("private")),
         ("/HostConfig/ShmSize", json!(67_108_864)),
         ("/HostConfig/LogConfig/Type", json!("json-file")),
-        ("/HostConfig/Runtime", json!("longshore")),
+        ("/HostConfig/Runtime", json!("runc")),
         ("/HostConfig/MemorySwappiness", json!(null)),
         ("/HostConfig/PidsLimit", json!(null)),
         ("/HostConfig/Memory", json!(0)),
