@@ -319,6 +319,7 @@ pub async fn ensure_predefined(cloud: &Cloud, ranges: PredefinedRanges) -> Resul
         let spec = NetworkSpec {
             external: true,
             shared: true,
+            port_security: true,
             predefined: true,
             ..NetworkSpec::default()
         };

@@ -10,7 +10,9 @@ pub mod identity;
 mod instance;
 pub mod machine;
 mod network;
+mod port;
 mod registration;
+mod router;
 mod sightings;
 mod volume;
 
@@ -102,10 +104,14 @@ impl Agent {
             .await
             .map_err(StartError::Register)?;
 
+        port::sweep(&store, &*engine).await;
+
         let sightings = Arc::new(Sightings::default());
         let ensured = Arc::new(network::Ensured::default());
         let networks =
             network::Reconciler::new(store.clone(), Arc::clone(&engine), Arc::clone(&ensured));
+        let ports = port::Reconciler::new(store.clone(), Arc::clone(&engine));
+        let routers = router::Reconciler::new(store.clone(), Arc::clone(&engine), node);
         let volumes = volume::Reconciler::new(store.clone(), Arc::clone(&engine));
         let instances = instance::Reconciler::new(instance::Parts {
             store: store.clone(),
@@ -126,6 +132,8 @@ impl Agent {
         let runners = vec![
             instances,
             Runner::start(&store, Arc::new(networks)),
+            Runner::start(&store, Arc::new(ports)),
+            Runner::start(&store, Arc::new(routers)),
             Runner::start(&store, Arc::new(volumes)),
         ];
         Ok(Self {

@@ -11,5 +11,6 @@ mod fault;
 mod house;
 mod life;
 mod network;
+mod port;
 mod removal;
 mod restart;

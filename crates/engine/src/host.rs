@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 use model::Id;
 use model::container::TerminalSize;
+use model::firewall::Firewall;
 use model::instance::{Endpoint, Failure, Instance, Run, StopRequest};
 use model::network::Network;
 use model::stream::{
@@ -32,7 +33,9 @@ use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::network::{NetworkConfig, Networks};
 use crate::run::Runs;
 use crate::seccomp::Filters;
-use crate::{Archive, Engine, Found, Happening, Input, Output, Started};
+use crate::{
+    Archive, Engine, Found, Guard, Happening, Input, NetworkPart, Output, RouterPlan, Started,
+};
 
 /// Happenings that a slow listener may lag behind.
 const HAPPENINGS_KEPT: usize = 8192;
@@ -278,8 +281,8 @@ impl Engine for Host {
         self.inner.connect(instance, endpoint, network).await
     }
 
-    async fn disconnect(&self, id: Id, network: Id) -> Result<(), Failure> {
-        self.inner.disconnect(id, network).await
+    async fn disconnect(&self, id: Id, endpoint: Id) -> Result<(), Failure> {
+        self.inner.disconnect(id, endpoint).await
     }
 
     async fn remove(&self, id: Id) -> Result<(), Failure> {
@@ -300,6 +303,35 @@ impl Engine for Host {
             .remove(id)
             .await
             .map_err(|error| failure(error.kind(), &error))
+    }
+
+    async fn set_firewall(&self, firewall: &Firewall) -> Result<(), Failure> {
+        let set = self.inner.networks.set_firewall(firewall).await;
+        set.map_err(|error| failure(error.kind(), &error))
+    }
+
+    async fn set_guard(&self, guard: &Guard) -> Result<(), Failure> {
+        let set = self.inner.networks.guard(guard).await;
+        set.map_err(|error| failure(error.kind(), &error))
+    }
+
+    async fn set_router(&self, plan: &RouterPlan) -> Result<(), Failure> {
+        let set = self.inner.networks.set_router(plan).await;
+        set.map_err(|error| failure(error.kind(), &error))
+    }
+
+    async fn forget(&self, what: NetworkPart, id: Id) -> Result<(), Failure> {
+        let networks = &self.inner.networks;
+        let forgotten = match what {
+            NetworkPart::Firewall => networks.remove_firewall(id).await,
+            NetworkPart::Port => networks.unguard(id).await,
+            NetworkPart::Router => networks.remove_router(id).await,
+        };
+        forgotten.map_err(|error| failure(error.kind(), &error))
+    }
+
+    async fn network_parts(&self) -> Vec<(NetworkPart, Id)> {
+        self.inner.networks.parts()
     }
 
     async fn ensure_volume(&self, volume: &Volume) -> Result<PathBuf, Failure> {

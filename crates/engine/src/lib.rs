@@ -39,6 +39,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use model::Id;
 use model::container::TerminalSize;
+use model::firewall::Firewall;
 use model::instance::{BoundPort, Endpoint, Exit, Failure, Health, Instance, Run, StopRequest};
 use model::network::Network;
 use model::stream::{
@@ -48,6 +49,8 @@ use model::stream::{
 use model::volume::Volume;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{broadcast, mpsc};
+
+pub use crate::network::{Guard, LegPlan, RouterPlan};
 
 /// Bytes out of a process, as they come.
 pub type Output = mpsc::Receiver<(Stream, Bytes)>;
@@ -100,6 +103,15 @@ pub enum FoundState {
     Exited(Exit),
 }
 
+/// What a network is guarded and joined by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[expect(missing_docs, reason = "each is the noun of the same name")]
+pub enum NetworkPart {
+    Firewall,
+    Port,
+    Router,
+}
+
 /// What happens on a node without anyone asking.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Happening {
@@ -147,8 +159,8 @@ pub trait Engine: Send + Sync + 'static {
         network: &Network,
     ) -> Result<(), Failure>;
 
-    /// Takes an interface from a running instance.
-    async fn disconnect(&self, id: Id, network: Id) -> Result<(), Failure>;
+    /// Takes an interface from a running instance, by the identity of its endpoint.
+    async fn disconnect(&self, id: Id, endpoint: Id) -> Result<(), Failure>;
 
     /// Removes everything of an instance from the host; it must not run.
     async fn remove(&self, id: Id) -> Result<(), Failure>;
@@ -158,6 +170,22 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Removes a network's bridge and rules.
     async fn remove_network(&self, id: Id) -> Result<(), Failure>;
+
+    /// Makes a firewall, or changes its rules; for every port at once.
+    async fn set_firewall(&self, firewall: &Firewall) -> Result<(), Failure>;
+
+    /// Says what a port may send and receive; where something is plugged in, at once. Has to be
+    /// said before an instance that plugs into it starts.
+    async fn set_guard(&self, guard: &Guard) -> Result<(), Failure>;
+
+    /// Makes a router, or makes it what it is to be now.
+    async fn set_router(&self, plan: &RouterPlan) -> Result<(), Failure>;
+
+    /// Forgets a firewall, a port or a router; none is fine.
+    async fn forget(&self, what: NetworkPart, id: Id) -> Result<(), Failure>;
+
+    /// The firewalls, ports and routers that are known here.
+    async fn network_parts(&self) -> Vec<(NetworkPart, Id)>;
 
     /// Makes a volume's directory, unless it exists, and answers its path on the host.
     async fn ensure_volume(&self, volume: &Volume) -> Result<PathBuf, Failure>;

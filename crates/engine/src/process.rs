@@ -185,8 +185,8 @@ impl Inner {
     }
 
     /// Takes an interface from a running instance.
-    pub(crate) async fn disconnect(&self, id: Id, network: Id) -> Result<(), Failure> {
-        let sandbox = self.networks.disconnect(id, network).await;
+    pub(crate) async fn disconnect(&self, id: Id, endpoint: Id) -> Result<(), Failure> {
+        let sandbox = self.networks.disconnect(id, endpoint).await;
         let sandbox = sandbox.map_err(|error| failure(error.kind(), &error))?;
         self.rewrite_names(id, &sandbox)
     }

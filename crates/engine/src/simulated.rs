@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use model::Id;
+use model::firewall::Firewall;
 use model::instance::{Exit, Failure, FailureKind, Health, Instance, Run};
 use model::network::Network;
 use model::stream::{ExecSpec, ExecStatus, LogLine, Stream};
@@ -31,7 +32,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use self::console::Console;
 use self::files::Tree;
 use crate::failure::refused;
-use crate::{Happening, Started};
+use crate::{Guard, Happening, RouterPlan, Started};
 
 /// How many happenings a slow listener may lag behind.
 const HAPPENINGS_KEPT: usize = 4096;
@@ -91,6 +92,9 @@ struct World {
 struct State {
     instances: BTreeMap<Id, Body>,
     networks: BTreeMap<Id, Network>,
+    firewalls: BTreeMap<Id, Firewall>,
+    guards: BTreeMap<Id, Guard>,
+    routers: BTreeMap<Id, RouterPlan>,
     volumes: BTreeMap<Id, PathBuf>,
     execs: BTreeMap<String, ExecBody>,
     failures: BTreeMap<Operation, VecDeque<Failure>>,
@@ -234,6 +238,24 @@ impl Simulated {
     #[must_use]
     pub fn networks(&self) -> Vec<Id> {
         self.world.state().networks.keys().copied().collect()
+    }
+
+    /// What a port may send and receive, where that was said.
+    #[must_use]
+    pub fn guard(&self, port: Id) -> Option<Guard> {
+        self.world.state().guards.get(&port).cloned()
+    }
+
+    /// A firewall, where there is one.
+    #[must_use]
+    pub fn firewall(&self, id: Id) -> Option<Firewall> {
+        self.world.state().firewalls.get(&id).cloned()
+    }
+
+    /// A router, where there is one.
+    #[must_use]
+    pub fn router(&self, id: Id) -> Option<RouterPlan> {
+        self.world.state().routers.get(&id).cloned()
     }
 
     /// Identities of the volumes there are.

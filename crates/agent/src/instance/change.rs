@@ -79,7 +79,7 @@ impl Reconciler {
         for endpoint in superfluous {
             self.parts
                 .engine
-                .disconnect(records.id, endpoint.network)
+                .disconnect(records.id, endpoint.id)
                 .await?;
             status.endpoints.retain(|has| has.id != endpoint.id);
         }
@@ -87,7 +87,9 @@ impl Reconciler {
             if status.endpoints.iter().any(|has| has.id == endpoint.id) {
                 continue;
             }
-            let networks = self.networks(std::slice::from_ref(endpoint)).await?;
+            let only = std::slice::from_ref(endpoint);
+            crate::port::prepare(&self.parts.store, &*self.parts.engine, only).await?;
+            let networks = self.networks(only).await?;
             let network = networks.first().ok_or_else(|| {
                 not_found(format!("network {} not found", endpoint.network.simple()))
             })?;

@@ -69,6 +69,7 @@ impl Reconciler {
             self.make(records.id, instance).await?;
         }
         let endpoints = &records.placement.endpoints;
+        crate::port::prepare(&self.parts.store, &*self.parts.engine, endpoints).await?;
         let networks = self.networks(endpoints).await?;
         for name in volume_names(instance) {
             let volume = self

@@ -4,7 +4,7 @@
 //! is. A bridge that is gone is made again; a sandbox whose namespace or interfaces are gone is
 //! forgotten; interfaces and namespaces of ours that no record names are removed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use model::Id;
@@ -12,12 +12,14 @@ use model::Id;
 use super::bridge::Bridge;
 use super::error::{NetworkError, OpenError};
 use super::firewall::Firewall;
+use super::guard::{Guards, Plug};
 use super::namespace::{self, Namespace};
 use super::netlink::{self, Socket};
 use super::pool::{self, Maker, Pool};
 use super::ports::{self, Ports};
 use super::reaper::{self, Reaper};
 use super::record::{Record, Records};
+use super::router;
 use super::sandbox::{self, Live};
 use super::{Inner, NetworkConfig};
 
@@ -57,7 +59,14 @@ impl Inner {
 
         let bridges = adopt_bridges(&mut host, &networks, &prefix, &alias)?;
         let adopted = adopt_sandboxes(&sandboxes, &directory, &mut host)?;
-        sweep(&mut host, &directory, &alias, &bridges, &adopted)?;
+        let router_records = Records::open(run.join("routers"))?;
+        let routers = adopt_routers(&router_records, &directory)?;
+        let kept = Kept {
+            bridges: &bridges,
+            sandboxes: &adopted,
+            routers: &routers,
+        };
+        sweep(&mut host, &directory, &alias, &kept)?;
 
         let published = adopted
             .iter()
@@ -67,6 +76,12 @@ impl Inner {
             .flat_map(Bridge::elements)
             .chain(ports::elements(published));
         let firewall = Firewall::open(&prefix, elements)?;
+        let guards = Guards::open(
+            &prefix,
+            Records::open(run.join("firewalls"))?,
+            Records::open(run.join("guards"))?,
+        )?;
+        guards.adopt(plugged(&adopted, &bridges), zones(&bridges))?;
         let maker = Maker {
             directory: directory.clone(),
             prefix: prefix.clone(),
@@ -83,10 +98,13 @@ impl Inner {
             slots: Mutex::default(),
             names: Arc::default(),
             firewall,
+            guards,
             pool: Pool::open(maker, pool_size)?,
             reaper: Reaper::open()?,
             networks,
             sandboxes,
+            routers: Mutex::new(routers),
+            router_records,
         };
         for (record, namespace) in adopted {
             let held = inner.ports.adopt(record.published.clone());
@@ -138,7 +156,11 @@ fn adopt_bridges(
     for old in networks.load::<Bridge>()? {
         let id = old.network.meta.id;
         match Bridge::make(host, &old.network, prefix, alias) {
-            Ok(bridge) => {
+            Ok(made) => {
+                let bridge = Bridge {
+                    zone: old.zone,
+                    ..made
+                };
                 networks.put(id, &bridge)?;
                 bridges.insert(id, bridge);
             }
@@ -150,6 +172,29 @@ fn adopt_bridges(
         }
     }
     Ok(bridges)
+}
+
+/// The ports that adopted sandboxes plug into.
+fn plugged(adopted: &[(Record, Namespace)], bridges: &HashMap<Id, Bridge>) -> BTreeMap<Id, Plug> {
+    let interfaces = adopted.iter().flat_map(|(record, _)| &record.interfaces);
+    interfaces
+        .filter(|interface| interface.endpoint.port)
+        .filter_map(|interface| {
+            let bridge = bridges.get(&interface.endpoint.network)?;
+            let plug = Plug {
+                interface: interface.outer.clone(),
+                bridge: bridge.name.clone(),
+            };
+            Some((interface.endpoint.id, plug))
+        })
+        .collect()
+}
+
+fn zones(bridges: &HashMap<Id, Bridge>) -> BTreeMap<String, u16> {
+    bridges
+        .values()
+        .filter_map(|bridge| Some((bridge.name.clone(), bridge.zone?)))
+        .collect()
 }
 
 fn adopt_sandboxes(
@@ -173,22 +218,55 @@ fn adopt_sandboxes(
     Ok(adopted)
 }
 
-/// Removes interfaces and namespaces of ours that belong to no bridge and no sandbox.
+fn adopt_routers(
+    records: &Records,
+    directory: &std::path::Path,
+) -> Result<HashMap<Id, router::Live>, NetworkError> {
+    let mut routers = HashMap::new();
+    for record in records.load::<router::Record>()? {
+        let id = record.plan.id;
+        match Namespace::adopt(directory.join(&record.netns)) {
+            Some(namespace) => {
+                routers.insert(id, router::Live { record, namespace });
+            }
+            // The node was started anew: the agent asks for it again.
+            None => records.remove(id)?,
+        }
+    }
+    Ok(routers)
+}
+
+/// What an earlier daemon left and this one goes on with.
+struct Kept<'a> {
+    bridges: &'a HashMap<Id, Bridge>,
+    sandboxes: &'a [(Record, Namespace)],
+    routers: &'a HashMap<Id, router::Live>,
+}
+
+/// Removes interfaces and namespaces of ours that belong to no bridge, sandbox or router.
 fn sweep(
     host: &mut Socket,
     directory: &std::path::Path,
     alias: &str,
-    bridges: &HashMap<Id, Bridge>,
-    adopted: &[(Record, Namespace)],
+    kept: &Kept<'_>,
 ) -> Result<(), NetworkError> {
+    let Kept {
+        bridges,
+        sandboxes,
+        routers,
+    } = kept;
     let kept: HashSet<u32> = bridges
         .values()
         .map(|bridge| bridge.index)
-        .chain(adopted.iter().flat_map(|(record, _)| {
+        .chain(sandboxes.iter().flat_map(|(record, _)| {
             record
                 .interfaces
                 .iter()
                 .map(|interface| interface.outer_index)
+        }))
+        .chain(routers.values().flat_map(|live| {
+            let legs = live.record.legs.iter();
+            legs.map(|leg| leg.outer_index)
         }))
         .collect();
     let unowned: Vec<u32> = host
@@ -205,7 +283,11 @@ fn sweep(
     };
     for entry in std::fs::read_dir(directory).map_err(listed)? {
         let path = entry.map_err(listed)?.path();
-        if !adopted.iter().any(|(_, namespace)| namespace.path == path) {
+        let is_kept = sandboxes
+            .iter()
+            .any(|(_, namespace)| namespace.path == path)
+            || routers.values().any(|live| live.namespace.path == path);
+        if !is_kept {
             Namespace::release(&path)?;
         }
     }

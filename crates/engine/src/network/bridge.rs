@@ -5,7 +5,9 @@
 
 use std::net::IpAddr;
 
+use model::instance::Endpoint;
 use model::network::{Driver, Network, Routing};
+use model::subnet::Route;
 use serde::{Deserialize, Serialize};
 
 use super::change::{Batch, Mac};
@@ -28,6 +30,14 @@ pub(super) struct Bridge {
     pub(super) index: u32,
     /// We made it; one that was there before is left when the network goes.
     pub(super) ours: bool,
+    /// Its conntrack zone, where others may have its addresses.
+    #[serde(default)]
+    pub(super) zone: Option<u16>,
+}
+
+/// Whether ports of a network may have firewalls: then the packet filter sees what it forwards.
+pub(super) const fn is_filtered(network: &Network) -> bool {
+    matches!(network.spec.routing, Routing::Routers) || network.spec.port_security
 }
 
 /// Whether a network is a bridge of this node at all.
@@ -80,6 +90,30 @@ fn forward_ipv6() -> Result<(), NetworkError> {
         }
     }
     set_parameter("ipv6/conf/all/forwarding", "1")
+}
+
+/// Has the kernel able to hand what bridges forward to the packet filter; only those that ask for
+/// it do.
+fn filter_bridges() -> Result<(), NetworkError> {
+    let settings = std::path::Path::new("/proc/sys/net/bridge");
+    if settings.exists() {
+        return Ok(());
+    }
+    let failed = |source| NetworkError::BridgeFilter { source };
+    let loaded = std::process::Command::new("modprobe")
+        .arg("br_netfilter")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .map_err(failed)?;
+    if !loaded.status.success() {
+        let words = String::from_utf8_lossy(&loaded.stderr).trim().to_owned();
+        return Err(failed(std::io::Error::other(words)));
+    }
+    // The module begins with all bridges.
+    for family in ["iptables", "ip6tables", "arptables"] {
+        set_parameter(&format!("bridge/bridge-nf-call-{family}"), "0")?;
+    }
+    Ok(())
 }
 
 /// The addresses that the node has on a network, with their prefix lengths.
@@ -144,6 +178,10 @@ impl Bridge {
         for (gateway, prefix) in nodes_addresses(network) {
             batch.add_address(link.index, gateway, prefix);
         }
+        if is_filtered(network) {
+            filter_bridges()?;
+            batch.set_filtered(link.index, &name, true);
+        }
         batch.up(link.index, &name);
         host.run(batch)?;
         Ok(Self {
@@ -151,6 +189,7 @@ impl Bridge {
             name,
             index: link.index,
             ours,
+            zone: None,
         })
     }
 
@@ -185,9 +224,30 @@ impl Bridge {
         elements
     }
 
-    /// The way out of the network in one family.
-    pub(super) fn gateway(&self, v4: bool) -> Option<IpAddr> {
+    /// Those of some addresses to which the node itself speaks: all where it routes.
+    pub(super) fn spoken_to<'a>(
+        &self,
+        addresses: &'a [(IpAddr, u8)],
+    ) -> impl Iterator<Item = (IpAddr, u8)> + 'a {
+        let is_routed_here = self.network.spec.routing == Routing::Node;
+        addresses.iter().copied().filter(move |_| is_routed_here)
+    }
+
+    /// The way out of the network in one family, for whoever has an endpoint's addresses.
+    pub(super) fn gateway(&self, endpoint: &Endpoint, v4: bool) -> Option<IpAddr> {
         let spec = &self.network.spec;
-        spec.gateway(v4).filter(|_| !spec.internal)
+        let mut own = endpoint.addresses().filter(|(at, _)| at.is_ipv4() == v4);
+        own.find_map(|(address, _)| spec.subnet_of(address)?.gateway)
+            .filter(|_| !spec.internal)
+    }
+
+    /// The further ways that whoever has an endpoint's addresses is told.
+    pub(super) fn routes(&self, endpoint: &Endpoint) -> Vec<Route> {
+        let subnets = self.network.spec.subnets.iter();
+        let own = subnets.filter(|subnet| {
+            let mut addresses = endpoint.addresses();
+            addresses.any(|(address, _)| subnet.cidr.contains(address))
+        });
+        own.flat_map(|subnet| subnet.routes.clone()).collect()
     }
 }

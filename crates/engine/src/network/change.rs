@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use model::subnet::Route;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader,
     NetlinkMessage, NetlinkPayload,
@@ -14,8 +15,8 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
 };
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage,
+    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
+    LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
@@ -73,6 +74,8 @@ pub(super) struct Batch {
 pub(super) struct Port {
     /// It reaches the bridge itself only, not other such ports.
     pub(super) isolated: bool,
+    /// It may bear any hardware address, which the bridge learns.
+    pub(super) open: bool,
     /// Frames may leave by the port they came by: what an instance sends to a published port of
     /// its own, where the node filters bridged traffic (`bridge-nf-call-iptables`).
     pub(super) hairpin: bool,
@@ -135,6 +138,26 @@ impl Batch {
             RouteNetlinkMessage::NewLink(message),
             NLM_F_CREATE | NLM_F_EXCL,
             "make bridge",
+            name,
+            &[],
+        );
+    }
+
+    /// Has a bridge hand what it forwards to the packet filter, or not.
+    pub(super) fn set_filtered(&mut self, index: u32, name: &str, is_filtered: bool) {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes = vec![LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Bridge),
+            LinkInfo::Data(InfoData::Bridge(vec![
+                InfoBridge::NfCallIpTables(is_filtered),
+                InfoBridge::NfCallIp6Tables(is_filtered),
+            ])),
+        ])];
+        self.push(
+            RouteNetlinkMessage::NewLink(message),
+            0,
+            "set the options of bridge",
             name,
             &[],
         );
@@ -243,13 +266,18 @@ impl Batch {
             name,
             &[],
         );
+        self.set_port(index, name, port);
+    }
+
+    /// Sets what an interface may do as a port of its bridge.
+    pub(super) fn set_port(&mut self, index: u32, name: &str, port: Port) {
         let mut message = LinkMessage::default();
         message.header.index = index;
         message.attributes = vec![LinkAttribute::LinkInfo(vec![
             LinkInfo::PortKind(InfoPortKind::Bridge),
             LinkInfo::PortData(InfoPortData::BridgePort(vec![
-                InfoBridgePort::Learning(false),
-                InfoBridgePort::Locked(true),
+                InfoBridgePort::Learning(port.open),
+                InfoBridgePort::Locked(!port.open),
                 InfoBridgePort::Isolated(port.isolated),
                 InfoBridgePort::HairpinMode(port.hairpin),
             ])),
@@ -372,6 +400,44 @@ impl Batch {
         );
     }
 
+    /// Takes an address from an interface; none is fine.
+    pub(super) fn delete_address(&mut self, index: u32, address: IpAddr, prefix: u8) {
+        let mut message = AddressMessage::default();
+        message.header.index = index;
+        message.header.prefix_len = prefix;
+        message.header.family = family(address);
+        message.attributes.push(AddressAttribute::Local(address));
+        self.push(
+            RouteNetlinkMessage::DelAddress(message),
+            0,
+            "remove the address",
+            address.to_string(),
+            &[rustix::io::Errno::ADDRNOTAVAIL],
+        );
+    }
+
+    /// Leads a range to a neighbour.
+    pub(super) fn add_route(&mut self, way: &Route, tolerate: &'static [rustix::io::Errno]) {
+        self.push(
+            RouteNetlinkMessage::NewRoute(route(way)),
+            NLM_F_CREATE | NLM_F_REPLACE,
+            "add a route to",
+            way.destination.to_string(),
+            tolerate,
+        );
+    }
+
+    /// Forgets the way to a range; none is fine.
+    pub(super) fn delete_route(&mut self, way: &Route) {
+        self.push(
+            RouteNetlinkMessage::DelRoute(route(way)),
+            0,
+            "remove the route to",
+            way.destination.to_string(),
+            &[rustix::io::Errno::SRCH],
+        );
+    }
+
     /// Removes an interface; one that is gone is fine.
     pub(super) fn delete_link(&mut self, name: &str) {
         let mut message = LinkMessage::default();
@@ -399,13 +465,36 @@ impl Batch {
     }
 }
 
-fn neighbour(index: u32, address: IpAddr) -> NeighbourMessage {
-    let mut message = NeighbourMessage::default();
-    message.header.family = if address.is_ipv4() {
+const fn family(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() {
         AddressFamily::Inet
     } else {
         AddressFamily::Inet6
-    };
+    }
+}
+
+fn route(way: &Route) -> RouteMessage {
+    let Route {
+        destination,
+        next_hop,
+    } = *way;
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(next_hop);
+    message.header.destination_prefix_length = destination.prefix();
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::Boot;
+    message.header.scope = RouteScope::Universe;
+    message.header.kind = RouteType::Unicast;
+    message.attributes = vec![
+        RouteAttribute::Destination(destination.address().into()),
+        RouteAttribute::Gateway(next_hop.into()),
+    ];
+    message
+}
+
+fn neighbour(index: u32, address: IpAddr) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = family(address);
     message.header.ifindex = index;
     message.header.kind = RouteType::Unicast;
     message.attributes = vec![NeighbourAttribute::Destination(address.into())];

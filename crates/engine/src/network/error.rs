@@ -74,6 +74,18 @@ pub enum NetworkError {
         /// What it printed.
         message: String,
     },
+    /// The kernel cannot filter what bridges forward.
+    #[error("cannot load the kernel module br_netfilter, which security groups need")]
+    BridgeFilter {
+        /// The cause.
+        source: io::Error,
+    },
+    /// An endpoint plugs into a port of which nothing was said.
+    #[error("port {port} is not known on this node")]
+    UnknownPort {
+        /// The port.
+        port: Id,
+    },
     /// An endpoint names a network that was not given.
     #[error("network {network} is not known on this node")]
     UnknownNetwork {
@@ -163,7 +175,9 @@ impl NetworkError {
             Self::PortAllocated { .. } | Self::PortBind { .. } | Self::PortsExhausted { .. } => {
                 FailureKind::Conflict
             }
-            Self::UnknownNetwork { .. } | Self::NoSandbox { .. } => FailureKind::NotFound,
+            Self::UnknownNetwork { .. } | Self::UnknownPort { .. } | Self::NoSandbox { .. } => {
+                FailureKind::NotFound
+            }
             Self::NotABridge { .. } | Self::InterfaceName { .. } | Self::Mac { .. } => {
                 FailureKind::Invalid
             }
@@ -171,6 +185,7 @@ impl NetworkError {
             Self::File { .. }
             | Self::Link { .. }
             | Self::Namespace { .. }
+            | Self::BridgeFilter { .. }
             | Self::FirewallProgram { .. }
             | Self::Firewall { .. } => FailureKind::Internal,
         }

@@ -17,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use model::instance::Protocol;
 
 use super::error::NetworkError;
-use super::nftables::Transaction;
+use super::nftables::{Data, Family, Place, Transaction};
 
 /// The sets and maps of the table, with their declarations.
 const SETS: [(Set, &str); 13] = [
@@ -98,6 +98,7 @@ const CHAINS: &str = r"
     }
     chain arrive {
         type nat hook prerouting priority dstnat; policy accept;
+        iifname @closed accept
         fib daddr type local jump publish
     }
     chain local {
@@ -113,6 +114,7 @@ const CHAINS: &str = r"
     }
     chain leave {
         type nat hook postrouting priority srcnat; policy accept;
+        oifname @closed accept
         oifname @bridges ip saddr 127.0.0.0/8 masquerade
         ip saddr . oifname @own4 ct status dnat masquerade
         ip saddr . oifname @own4 accept
@@ -302,6 +304,14 @@ impl Firewall {
         Ok(())
     }
 
+    fn place(&self, set: Set) -> Place<'_> {
+        Place {
+            family: Family::Inet,
+            table: &self.table,
+            set: set.name(),
+        }
+    }
+
     /// Whether the kernel took the changes as messages.
     fn change_by_message(&self, add: &[&Element], remove: &[&Element]) -> bool {
         let mut transaction = Transaction::new();
@@ -309,13 +319,14 @@ impl Firewall {
             let Some(binary) = &element.binary else {
                 return false;
             };
-            transaction.delete_element(&self.table, element.set.name(), &binary.key);
+            transaction.delete_element(&self.place(element.set), &binary.key);
         }
         for element in add {
             let Some(binary) = &element.binary else {
                 return false;
             };
-            transaction.add_element(&self.table, element.set.name(), &binary.key, &binary.data);
+            let data = Data::Value(binary.data.clone());
+            transaction.add_element(&self.place(element.set), &binary.key, &data);
         }
         transaction.commit().is_ok()
     }
@@ -375,8 +386,8 @@ fn whole(table: &str, elements: &BTreeSet<Element>) -> String {
     script
 }
 
-/// Gives rules to `nft`.
-fn run(script: &str) -> Result<(), NetworkError> {
+/// Gives rules to `nft`, in the network namespace of the calling thread.
+pub(super) fn run(script: &str) -> Result<(), NetworkError> {
     let failed = |source| NetworkError::FirewallProgram { source };
     let mut child = Command::new("nft")
         .args(["-f", "-"])

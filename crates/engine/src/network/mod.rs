@@ -7,6 +7,7 @@
 //! not mistake each other's; nothing else on the host is ever changed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{
@@ -15,8 +16,11 @@ use std::sync::{
 use std::time::Duration;
 
 use model::Id;
+use model::firewall::Firewall as FirewallSpec;
 use model::instance::{BoundPort, Endpoint, Instance};
-use model::network::Network;
+use model::network::{Network, Routing};
+
+use crate::NetworkPart;
 
 mod adoption;
 mod bridge;
@@ -26,6 +30,7 @@ mod error;
 mod files;
 mod firewall;
 mod forwarding;
+mod guard;
 mod names;
 mod namespace;
 mod netlink;
@@ -35,13 +40,17 @@ mod ports;
 mod reaper;
 mod record;
 mod resolver;
+mod router;
 mod sandbox;
 
 pub use error::{NetworkError, OpenError};
 pub use forwarding::Forwarding;
+pub use guard::Guard;
+pub use router::{LegPlan, RouterPlan};
 
 use bridge::Bridge;
 use firewall::Firewall;
+use guard::{Guards, Plug};
 use names::Names;
 use netlink::Socket;
 use pool::Pool;
@@ -113,12 +122,15 @@ struct Inner {
     names: Arc<RwLock<Names>>,
     ports: Ports,
     firewall: Firewall,
+    guards: Guards,
     pool: Pool,
     reaper: Reaper,
     /// Records of bridges.
     networks: Records,
     /// Records of sandboxes.
     sandboxes: Records,
+    routers: Mutex<HashMap<Id, router::Live>>,
+    router_records: Records,
 }
 
 impl Networks {
@@ -204,19 +216,89 @@ impl Networks {
         .await
     }
 
-    /// Takes an interface from a sandbox in use. Answers the sandbox as it is now.
+    /// Takes an interface from a sandbox in use, by the identity of its endpoint. Answers the
+    /// sandbox as it is now.
     ///
     /// # Errors
     ///
     /// The kernel or `nft` refused, or the instance has no sandbox.
-    pub async fn disconnect(&self, instance: Id, network: Id) -> Result<Sandbox, NetworkError> {
+    pub async fn disconnect(&self, instance: Id, endpoint: Id) -> Result<Sandbox, NetworkError> {
         self.run(move |inner| {
             inner.with_live(instance, |live| {
-                inner.disconnect(live, network)?;
+                inner.disconnect(live, endpoint)?;
                 inner.describe(live)
             })
         })
         .await
+    }
+
+    /// Makes a firewall, or changes its rules; for every port at once.
+    ///
+    /// # Errors
+    ///
+    /// `nft` refused, or it cannot be written down.
+    pub async fn set_firewall(&self, firewall: &FirewallSpec) -> Result<(), NetworkError> {
+        let firewall = firewall.clone();
+        self.run(move |inner| inner.guards.set_firewall(&firewall))
+            .await
+    }
+
+    /// Forgets a firewall; ports that have it lose what it let pass. None is fine.
+    ///
+    /// # Errors
+    ///
+    /// `nft` refused.
+    pub async fn remove_firewall(&self, id: Id) -> Result<(), NetworkError> {
+        self.run(move |inner| inner.guards.remove_firewall(id))
+            .await
+    }
+
+    /// Says what a port may send and receive; where something is plugged in, at once. Has to be
+    /// said before anything plugs in.
+    ///
+    /// # Errors
+    ///
+    /// The kernel or `nft` refused; the port stays as it was.
+    pub async fn guard(&self, guard: &Guard) -> Result<(), NetworkError> {
+        let guard = guard.clone();
+        self.run(move |inner| inner.guard(&guard)).await
+    }
+
+    /// Forgets a port into which nothing plugs any more; none is fine.
+    ///
+    /// # Errors
+    ///
+    /// `nft` refused.
+    pub async fn unguard(&self, port: Id) -> Result<(), NetworkError> {
+        self.run(move |inner| inner.guards.remove(port)).await
+    }
+
+    /// Makes a router, or makes it what it is to be now.
+    ///
+    /// # Errors
+    ///
+    /// The kernel or `nft` refused; it is tried again by the same call.
+    pub async fn set_router(&self, plan: &RouterPlan) -> Result<(), NetworkError> {
+        let plan = plan.clone();
+        self.run(move |inner| inner.set_router(&plan)).await
+    }
+
+    /// Removes a router; none is fine.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused.
+    pub async fn remove_router(&self, id: Id) -> Result<(), NetworkError> {
+        self.run(move |inner| inner.remove_router(id)).await
+    }
+
+    /// The firewalls, ports and routers that are known, for the sweep after a restart.
+    #[must_use]
+    pub fn parts(&self) -> Vec<(NetworkPart, Id)> {
+        let mut parts = self.inner.guards.parts();
+        let routers = self.inner.routers();
+        parts.extend(routers.keys().map(|id| (NetworkPart::Router, *id)));
+        parts
     }
 
     /// Frees the interfaces, ports, names and the namespace of an instance; none is fine.
@@ -339,6 +421,10 @@ impl Inner {
         locked(&self.slots)
     }
 
+    fn routers(&self) -> MutexGuard<'_, HashMap<Id, router::Live>> {
+        locked(&self.routers)
+    }
+
     fn names(&self) -> RwLockReadGuard<'_, Names> {
         self.names.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -385,7 +471,12 @@ impl Inner {
             }
         }
         let is_first = bridges.is_empty() || network.spec.bridge_name.is_some();
-        let bridge = Bridge::make(&mut self.host(), network, &self.prefix, &self.alias)?;
+        let mut bridge = Bridge::make(&mut self.host(), network, &self.prefix, &self.alias)?;
+        if network.spec.routing == Routing::Routers {
+            let known = bridges.get(&network.meta.id).and_then(|known| known.zone);
+            bridge.zone = known.or_else(|| Some(self.guards.free_zone()));
+            self.guards.set_zone(&bridge.name, bridge.zone)?;
+        }
         let old = bridges
             .get(&network.meta.id)
             .map(Bridge::elements)
@@ -416,6 +507,7 @@ impl Inner {
             self.host().run(batch)?;
         }
         self.firewall.change(&[], &bridge.elements())?;
+        self.guards.set_zone(&bridge.name, None)?;
         self.networks.remove(id)?;
         bridges.remove(&id);
         Ok(())
@@ -443,6 +535,30 @@ impl Inner {
         }
     }
 
+    /// Says what a port may, and has its place on the bridge follow.
+    fn guard(&self, guard: &Guard) -> Result<(), NetworkError> {
+        let Some(plug) = self.guards.set(guard)? else {
+            return Ok(());
+        };
+        let mut batch = change::Batch::default();
+        if let Some(link) = self.host().link(&plug.interface)? {
+            sandbox::open_port(&mut batch, link.index, &plug.interface, guard)?;
+        }
+        self.host().run(batch)
+    }
+
+    /// Guards an interface before anything passes it.
+    fn plug_in(&self, interface: &record::Interface, bridge: &Bridge) -> Result<(), NetworkError> {
+        if !interface.endpoint.port {
+            return Ok(());
+        }
+        let plug = Plug {
+            interface: interface.outer.clone(),
+            bridge: bridge.name.clone(),
+        };
+        self.guards.plug(interface.endpoint.id, plug)
+    }
+
     /// What an instance's resolver answers for.
     fn scope(&self, record: &Record) -> Scope {
         let bridges = self.bridges();
@@ -466,13 +582,19 @@ impl Inner {
         let leads_out = record.interfaces.iter().any(|interface| {
             of(interface.endpoint.network).is_some_and(|network| !network.spec.internal)
         });
-        let servers = record
+        let mut servers: Vec<IpAddr> = record
             .naming
             .dns
             .servers
             .iter()
             .filter_map(|server| server.parse().ok())
             .collect();
+        if servers.is_empty() {
+            let interfaces = record.interfaces.iter();
+            let networks = interfaces.filter_map(|interface| of(interface.endpoint.network));
+            let subnets = networks.flat_map(|network| &network.spec.subnets);
+            servers.extend(subnets.flat_map(|subnet| subnet.dns_servers.clone()));
+        }
         Scope {
             networks,
             servers,
@@ -521,7 +643,12 @@ impl Inner {
                 }
             });
         }
-        let mut first = self.pool.close().err();
+        let routers: Vec<Id> = self.routers().keys().copied().collect();
+        let mut first = None;
+        for router in routers {
+            first = first.or(self.remove_router(router).err());
+        }
+        first = first.or(self.pool.close().err());
         self.reaper.close();
         let foreign = self.foreign_names(&self.bridges());
         let networks: Vec<Id> = self.bridges().keys().copied().collect();
@@ -530,6 +657,7 @@ impl Inner {
         }
         forwarding::withdraw(&self.prefix, &foreign);
         first = first.or(self.firewall.remove().err());
+        first = first.or(self.guards.close().err());
         // What is left of pairs whose namespaces were just freed, and of failures.
         let left = self.host().links().and_then(|links| {
             let ours: Vec<u32> = links

@@ -25,9 +25,10 @@ const NEW_CHAIN: u16 = SUBSYSTEM << 8 | 3;
 const NEW_RULE: u16 = SUBSYSTEM << 8 | 6;
 const NEW_ELEMENT: u16 = SUBSYSTEM << 8 | 12;
 const DELETE_ELEMENT: u16 = SUBSYSTEM << 8 | 14;
-/// `NFPROTO_INET` and `NFPROTO_IPV4`.
+/// `NFPROTO_INET`, `NFPROTO_IPV4` and `NFPROTO_BRIDGE`.
 const INET: u8 = 1;
 const IPV4: u8 = 2;
+const BRIDGE: u8 = 7;
 /// `NLA_F_NESTED`.
 const NESTED: u16 = 0x8000;
 
@@ -77,6 +78,35 @@ impl Attributes {
     }
 }
 
+/// Where an element is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) family: Family,
+    pub(super) table: &'a str,
+    /// The set or map.
+    pub(super) set: &'a str,
+}
+
+/// The family of a table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Family {
+    /// IPv4 and IPv6.
+    Inet,
+    /// Frames on a bridge.
+    Bridge,
+}
+
+/// What a map has for a key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Data {
+    /// Nothing: it is a set.
+    None,
+    /// A value, every part at a multiple of four bytes.
+    Value(Vec<u8>),
+    /// A chain to go through.
+    Jump(String),
+}
+
 /// Changes that are made together or not at all.
 pub(super) struct Transaction {
     bytes: Vec<u8>,
@@ -114,31 +144,40 @@ impl Transaction {
         self.messages += 1;
     }
 
-    /// Adds an element to a map.
-    pub(super) fn add_element(&mut self, table: &str, map: &str, key: &[u8], data: &[u8]) {
-        let element = Attributes::default()
-            .nested(1, Attributes::value(key))
-            .nested(2, Attributes::value(data));
-        self.element(NEW_ELEMENT, CREATE, table, map, element);
+    /// Adds an element to a set or map.
+    pub(super) fn add_element(&mut self, place: &Place<'_>, key: &[u8], data: &Data) {
+        let element = Attributes::default().nested(1, Attributes::value(key));
+        let element = match data {
+            Data::None => element,
+            Data::Value(bytes) => element.nested(2, Attributes::value(bytes)),
+            Data::Jump(chain) => {
+                // NFTA_DATA_VERDICT with NFTA_VERDICT_CODE and NFTA_VERDICT_CHAIN.
+                const JUMP: i32 = -3;
+                let verdict = Attributes::default()
+                    .number(1, JUMP.cast_unsigned())
+                    .text(2, chain);
+                element.nested(2, Attributes::default().nested(2, verdict))
+            }
+        };
+        self.element(NEW_ELEMENT, CREATE, place, element);
     }
 
-    /// Removes an element from a map.
-    pub(super) fn delete_element(&mut self, table: &str, map: &str, key: &[u8]) {
-        self.element(
-            DELETE_ELEMENT,
-            0,
-            table,
-            map,
-            Attributes::default().nested(1, Attributes::value(key)),
-        );
+    /// Removes an element from a set or map.
+    pub(super) fn delete_element(&mut self, place: &Place<'_>, key: &[u8]) {
+        let element = Attributes::default().nested(1, Attributes::value(key));
+        self.element(DELETE_ELEMENT, 0, place, element);
     }
 
-    fn element(&mut self, kind: u16, flags: u16, table: &str, map: &str, element: Attributes) {
+    fn element(&mut self, kind: u16, flags: u16, place: &Place<'_>, element: Attributes) {
         let attributes = Attributes::default()
-            .text(1, table)
-            .text(2, map)
+            .text(1, place.table)
+            .text(2, place.set)
             .nested(3, Attributes::default().item(element));
-        self.message(kind, flags | ACKNOWLEDGE, INET, 0, &attributes);
+        let family = match place.family {
+            Family::Inet => INET,
+            Family::Bridge => BRIDGE,
+        };
+        self.message(kind, flags | ACKNOWLEDGE, family, 0, &attributes);
     }
 
     /// Makes a table for IPv4 with one chain that translates what programs here send.

@@ -16,6 +16,7 @@ use super::Inner;
 use super::bridge::{Bridge, PORT_LIMIT};
 use super::change::{Batch, Port, parse_mac};
 use super::error::NetworkError;
+use super::guard::Guard;
 use super::namespace::{self, Namespace};
 use super::netlink::Socket;
 use super::pool::{Outer, set_parameter};
@@ -23,6 +24,13 @@ use super::ports::{self, Held, Target};
 use super::reaper::Remains;
 use super::record::{Interface, Naming, Record};
 use super::resolver::Resolver;
+
+/// A route that a subnet tells of and that leads nowhere is left out.
+const NOWHERE: &[rustix::io::Errno] = &[
+    rustix::io::Errno::NETUNREACH,
+    rustix::io::Errno::HOSTUNREACH,
+    rustix::io::Errno::INVAL,
+];
 
 /// A sandbox in use.
 #[derive(Debug)]
@@ -57,7 +65,7 @@ impl Inner {
             .enumerate()
             .map(|(at, endpoint)| interface(instance, endpoint, at))
             .collect();
-        let held = match way_out(&interfaces, &bridges) {
+        let held = match published_by(&interfaces, &bridges) {
             Some(at) => {
                 let target = target(&instance.meta.name, &endpoints[at], &bridges[at]);
                 self.ports.take(&instance.spec.published_ports, &target)?
@@ -148,7 +156,14 @@ impl Inner {
             let interface = &mut live.record.interfaces[at];
             interface.outer.clone_from(&pairs[at].outer.name);
             interface.outer_index = pairs[at].outer.index;
+            self.plug_in(interface, &bridges[at])?;
         }
+        let endpoints: Vec<Endpoint> = live
+            .record
+            .interfaces
+            .iter()
+            .map(|interface| interface.endpoint.clone())
+            .collect();
         let way_out = way_out(&live.record.interfaces, bridges);
         let way_out6 = way_out6(&live.record.interfaces, bridges);
         if live
@@ -170,9 +185,12 @@ impl Inner {
                 &bridges[at],
                 publishes,
             )?;
+            self.open_wide(&mut outside, interface)?;
         }
         for (at, v4) in [(way_out, true), (way_out6, false)] {
-            if let Some((at, gateway)) = at.and_then(|at| Some((at, bridges[at].gateway(v4)?))) {
+            if let Some((at, gateway)) =
+                at.and_then(|at| Some((at, bridges[at].gateway(&endpoints[at], v4)?)))
+            {
                 inside.add_default_route(pairs[at].inner_index, gateway);
             }
         }
@@ -231,6 +249,7 @@ impl Inner {
         drop(resolver);
         for interface in &record.interfaces {
             self.leave_names(record.instance, interface.endpoint.network);
+            self.unplug(interface);
         }
         let elements = ports::elements(held.iter().map(|held| &held.published));
         let mut failed = self.firewall.change(&[], &elements).err();
@@ -258,6 +277,26 @@ impl Inner {
         });
     }
 
+    /// Has the bridge take what a port's guard lets pass beside its own address.
+    fn open_wide(&self, outside: &mut Batch, interface: &Interface) -> Result<(), NetworkError> {
+        if !interface.endpoint.port {
+            return Ok(());
+        }
+        let port = interface.endpoint.id;
+        let guard = self.guards.guard(port);
+        let guard = guard.ok_or(NetworkError::UnknownPort { port })?;
+        open_port(outside, interface.outer_index, &interface.outer, &guard)
+    }
+
+    /// Forgets that something is plugged into a port.
+    fn unplug(&self, interface: &Interface) {
+        if interface.endpoint.port
+            && let Err(error) = self.guards.unplug(interface.endpoint.id)
+        {
+            tracing::warn!(port = %interface.endpoint.id, error = &error as &dyn std::error::Error, "rules of a port are left behind");
+        }
+    }
+
     /// Adds an interface to a sandbox.
     pub(super) fn connect(
         &self,
@@ -270,7 +309,7 @@ impl Inner {
             .record
             .interfaces
             .iter()
-            .any(|interface| interface.endpoint.network == endpoint.network)
+            .any(|interface| interface.endpoint.id == endpoint.id)
         {
             return Ok(());
         }
@@ -303,6 +342,7 @@ impl Inner {
         interface.outer_index = outer.index;
         let publishes = !live.record.wanted.is_empty();
         let connected = (|| {
+            self.plug_in(&interface, &bridge)?;
             if has_ipv6(endpoint) {
                 allow_ipv6(netns, std::slice::from_ref(&interface))?;
             }
@@ -315,6 +355,7 @@ impl Inner {
                 &bridge,
                 publishes,
             )?;
+            self.open_wide(&mut outside, &interface)?;
             self.host()
                 .run(outside)
                 .map_err(|error| full(error, std::slice::from_ref(&bridge)))?;
@@ -323,6 +364,7 @@ impl Inner {
             socket.settle(&[inner_index])
         })();
         if let Err(error) = connected {
+            self.unplug(&interface);
             self.reaper.hand_over(Remains {
                 interfaces: vec![interface.outer_index],
                 namespace: None,
@@ -338,16 +380,17 @@ impl Inner {
     }
 
     /// Takes an interface from a sandbox; none is fine.
-    pub(super) fn disconnect(&self, live: &mut Live, network: Id) -> Result<(), NetworkError> {
+    pub(super) fn disconnect(&self, live: &mut Live, endpoint: Id) -> Result<(), NetworkError> {
         let Some(at) = live
             .record
             .interfaces
             .iter()
-            .position(|interface| interface.endpoint.network == network)
+            .position(|interface| interface.endpoint.id == endpoint)
         else {
             return Ok(());
         };
         let interface = live.record.interfaces.remove(at);
+        let network = interface.endpoint.network;
         self.leave_names(live.record.instance, network);
         let mut batch = Batch::default();
         if let Some(bridge) = self.bridge(network) {
@@ -355,6 +398,7 @@ impl Inner {
         }
         batch.delete_link(&interface.outer);
         self.host().run(batch)?;
+        self.unplug(&interface);
         let mut socket = namespace::within(live.namespace.fd.as_fd(), || {
             Socket::open().map_err(|source| NetworkError::Namespace {
                 attempt: "talk to",
@@ -385,9 +429,10 @@ impl Inner {
             (way_out6(interfaces, &bridges), false),
         ] {
             let Some(at) = at else { continue };
-            if let (Some(gateway), Some(link)) =
-                (bridges[at].gateway(v4), socket.link(&interfaces[at].name)?)
-            {
+            if let (Some(gateway), Some(link)) = (
+                bridges[at].gateway(&interfaces[at].endpoint, v4),
+                socket.link(&interfaces[at].name)?,
+            ) {
                 batch.add_default_route(link.index, gateway);
             }
         }
@@ -402,7 +447,7 @@ impl Inner {
             .iter()
             .filter_map(|interface| self.bridge(interface.endpoint.network))
             .collect();
-        let target = way_out(interfaces, &bridges)
+        let target = published_by(interfaces, &bridges)
             .map(|at| target(&name, &interfaces[at].endpoint, &bridges[at]));
         let old = ports::elements(live.held.iter().map(|held| &held.published));
         let held = std::mem::take(&mut live.held);
@@ -450,11 +495,13 @@ impl Inner {
 }
 
 fn interface(instance: &Instance, endpoint: &Endpoint, at: usize) -> Interface {
-    let attachment = instance
-        .spec
-        .attachments
-        .iter()
-        .find(|attachment| attachment.network == endpoint.network);
+    let attachment = instance.spec.attachments.iter().find(|attachment| {
+        if endpoint.port {
+            attachment.port == Some(endpoint.id)
+        } else {
+            attachment.network == endpoint.network && attachment.port.is_none()
+        }
+    });
     Interface {
         endpoint: endpoint.clone(),
         name: format!("eth{at}"),
@@ -474,14 +521,24 @@ fn interface(instance: &Instance, endpoint: &Endpoint, at: usize) -> Interface {
 /// priority, the first of equals.
 fn way_out(interfaces: &[Interface], bridges: &[Bridge]) -> Option<usize> {
     best(interfaces, |at| {
-        interfaces[at].endpoint.ipv4.is_some() && bridges[at].gateway(true).is_some()
+        bridges[at]
+            .gateway(&interfaces[at].endpoint, true)
+            .is_some()
     })
     .or_else(|| way_out6(interfaces, bridges))
 }
 
+/// By which interface ports are published: that of the default route, where the node is on its
+/// network. What routers carry has floating addresses instead.
+fn published_by(interfaces: &[Interface], bridges: &[Bridge]) -> Option<usize> {
+    way_out(interfaces, bridges).filter(|at| bridges[*at].network.spec.routing == Routing::Node)
+}
+
 fn way_out6(interfaces: &[Interface], bridges: &[Bridge]) -> Option<usize> {
     best(interfaces, |at| {
-        interfaces[at].endpoint.ipv6.is_some() && bridges[at].gateway(false).is_some()
+        bridges[at]
+            .gateway(&interfaces[at].endpoint, false)
+            .is_some()
     })
 }
 
@@ -518,6 +575,7 @@ fn plug_in(
     let mtu = bridge.network.spec.mtu;
     let port = Port {
         isolated: !bridge.network.spec.inter_instance,
+        open: false,
         hairpin: publishes,
     };
     outside.enslave(
@@ -543,6 +601,28 @@ fn plug_in(
     // IPv6 addresses go when an interface is down.
     for (address, prefix) in all().filter(|(address, _)| address.is_ipv6()) {
         inside.add_address(inner_index, address, prefix);
+    }
+    for route in bridge.routes(&interface.endpoint) {
+        inside.add_route(&route, NOWHERE);
+    }
+    Ok(())
+}
+
+/// Has a bridge take, or refuse, other hardware addresses from a port than its own.
+pub(super) fn open_port(
+    outside: &mut Batch,
+    index: u32,
+    name: &str,
+    guard: &Guard,
+) -> Result<(), NetworkError> {
+    let port = Port {
+        isolated: false,
+        hairpin: false,
+        open: !guard.secure,
+    };
+    outside.set_port(index, name, port);
+    for mac in guard.pairs.iter().filter_map(|pair| pair.mac.as_deref()) {
+        outside.add_forwarding(index, name, parse_mac(mac)?);
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::Id;
 use model::container::{ContainerSpec, LogConfig, TerminalSize};
+use model::firewall::Firewall;
 use model::instance::{Endpoint, Failure, FailureKind, Instance, Run, StopRequest};
 use model::network::Network;
 use model::stream::{
@@ -24,7 +25,10 @@ use super::log;
 use super::program::{self, Process, SIGKILL};
 use super::{Body, Control, CurrentRun, ExecBody, Operation, Simulated, State, World, not_running};
 use crate::failure::{failure, refused};
-use crate::{Archive, Engine, Found, FoundState, Happening, Input, Output, Started, signal};
+use crate::{
+    Archive, Engine, Found, FoundState, Guard, Happening, Input, NetworkPart, Output, RouterPlan,
+    Started, signal,
+};
 
 /// Memory of the simulated node.
 const NODE_MEMORY_BYTES: u64 = 8 << 30;
@@ -180,19 +184,19 @@ impl Engine for Simulated {
         current
             .started
             .endpoints
-            .retain(|known| known.network != endpoint.network);
+            .retain(|known| known.id != endpoint.id);
         current.started.endpoints.push(endpoint.clone());
         Ok(())
     }
 
-    async fn disconnect(&self, id: Id, network: Id) -> Result<(), Failure> {
+    async fn disconnect(&self, id: Id, endpoint: Id) -> Result<(), Failure> {
         self.world.scripted(Operation::Disconnect)?;
         self.world
             .state()
             .current(id)?
             .started
             .endpoints
-            .retain(|known| known.network != network);
+            .retain(|known| known.id != endpoint);
         Ok(())
     }
 
@@ -227,6 +231,43 @@ impl Engine for Simulated {
         self.world.scripted(Operation::RemoveNetwork)?;
         self.world.state().networks.remove(&id);
         Ok(())
+    }
+
+    async fn set_firewall(&self, firewall: &Firewall) -> Result<(), Failure> {
+        let mut state = self.world.state();
+        state.firewalls.insert(firewall.meta.id, firewall.clone());
+        Ok(())
+    }
+
+    async fn set_guard(&self, guard: &Guard) -> Result<(), Failure> {
+        self.world.state().guards.insert(guard.port, guard.clone());
+        Ok(())
+    }
+
+    async fn set_router(&self, plan: &RouterPlan) -> Result<(), Failure> {
+        self.world.state().routers.insert(plan.id, plan.clone());
+        Ok(())
+    }
+
+    async fn forget(&self, what: NetworkPart, id: Id) -> Result<(), Failure> {
+        let mut state = self.world.state();
+        match what {
+            NetworkPart::Firewall => drop(state.firewalls.remove(&id)),
+            NetworkPart::Port => drop(state.guards.remove(&id)),
+            NetworkPart::Router => drop(state.routers.remove(&id)),
+        }
+        Ok(())
+    }
+
+    async fn network_parts(&self) -> Vec<(NetworkPart, Id)> {
+        let state = self.world.state();
+        let firewalls = state.firewalls.keys();
+        let (ports, routers) = (state.guards.keys(), state.routers.keys());
+        firewalls
+            .map(|id| (NetworkPart::Firewall, *id))
+            .chain(ports.map(|id| (NetworkPart::Port, *id)))
+            .chain(routers.map(|id| (NetworkPart::Router, *id)))
+            .collect()
     }
 
     async fn ensure_volume(&self, volume: &Volume) -> Result<PathBuf, Failure> {

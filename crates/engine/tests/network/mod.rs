@@ -1,7 +1,9 @@
 //! Networks on the real kernel: bridges, sandboxes, published ports and names, and that nothing
 //! of them is left. Traffic goes to loopback and to bridges made here only. Needs root.
 
+mod guard;
 mod node;
+mod router;
 
 use std::io::ErrorKind;
 use std::net::IpAddr;

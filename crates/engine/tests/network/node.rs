@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use engine::network::{NetworkConfig, NetworkError, Networks, Sandbox};
+use engine::network::{Guard, NetworkConfig, NetworkError, Networks, Sandbox};
 use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::{Name, RData, RecordType};
 use jiff::Timestamp;
@@ -158,10 +158,64 @@ impl Node {
             .unwrap();
     }
 
+    /// Attaches an instance that plugs into ports.
+    pub(super) async fn plug(&self, name: &str, ports: &[(&Network, &Guard)]) -> Attached {
+        let mut attachments = Vec::new();
+        let mut endpoints = Vec::new();
+        for (network, guard) in ports {
+            self.networks().guard(guard).await.unwrap();
+            attachments.push(Attachment {
+                port: Some(guard.port),
+                ..Attachment::new(network.meta.id)
+            });
+            let mut endpoint = Endpoint {
+                network: network.meta.id,
+                id: guard.port,
+                port: true,
+                ipv4: None,
+                ipv6: None,
+                more: Vec::new(),
+                mac: guard.mac.clone(),
+            };
+            for address in &guard.addresses {
+                match address {
+                    IpAddr::V4(v4) => endpoint.ipv4 = Some((*v4, 24)),
+                    IpAddr::V6(v6) => endpoint.ipv6 = Some((*v6, 64)),
+                }
+            }
+            endpoints.push(endpoint);
+        }
+        let instance = Instance {
+            meta: Meta::new(name, ProjectId::ADMIN, Timestamp::now()),
+            spec: InstanceSpec {
+                attachments,
+                ..InstanceSpec::default()
+            },
+        };
+        let networks: Vec<Network> = ports
+            .iter()
+            .map(|(network, _)| (*network).clone())
+            .collect();
+        let sandbox = self
+            .networks()
+            .attach(&instance, &endpoints, &networks)
+            .await
+            .unwrap();
+        Attached {
+            id: instance.meta.id,
+            instance,
+            sandbox,
+        }
+    }
+
     pub(super) async fn disconnect(&self, from: &mut Attached, network: &Network) {
+        let mut endpoints = from.sandbox.endpoints.iter();
+        let endpoint = endpoints
+            .find(|endpoint| endpoint.network == network.meta.id)
+            .unwrap();
         from.sandbox = self
             .networks()
-            .disconnect(from.id, network.meta.id)
+            .disconnect(from.id, endpoint.id)
             .await
             .unwrap();
     }
