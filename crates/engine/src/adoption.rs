@@ -119,6 +119,7 @@ pub(crate) async fn listen(inner: Arc<Inner>, mut events: Receiver<KeeperEvent>)
             Ok(KeeperEvent::Lost) | Err(RecvError::Closed) => {
                 events = reconnect(&inner).await;
                 compare(&inner).await;
+                crate::unheard::settle_all(&inner);
             }
         }
     }
@@ -212,8 +213,7 @@ fn hear_exit(inner: &Arc<Inner>, container: &str, exec: Option<&str>, exited: Ex
     let inner = Arc::clone(inner);
     tokio::spawn(async move {
         // It may have ended before its start was answered.
-        live.wait_started().await;
-        if matches!(live.state(), State::Exited(_)) {
+        if !live.wait_started().await || matches!(live.state(), State::Exited(_)) {
             return;
         }
         live.set_health_task(None);

@@ -30,6 +30,7 @@ mod spec;
 mod start;
 mod stats;
 mod sweep;
+mod unheard;
 mod volume;
 
 use std::path::PathBuf;

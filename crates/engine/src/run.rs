@@ -1,7 +1,7 @@
 //! One run of an instance: what the host remembers of it while it lives and until its exit has
 //! been taken note of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -105,7 +105,8 @@ pub(crate) struct Live {
     pub(crate) note: Note,
     /// Set once the program is executed; `None` when the start failed.
     started: OnceLock<(u32, Timestamp)>,
-    has_started: watch::Sender<bool>,
+    /// The start has succeeded or failed.
+    is_settled: watch::Sender<bool>,
     state: watch::Sender<State>,
     /// The keeper does not know it any more.
     forgotten: AtomicBool,
@@ -119,7 +120,7 @@ impl Live {
             id,
             note,
             started: OnceLock::new(),
-            has_started: watch::Sender::new(false),
+            is_settled: watch::Sender::new(false),
             state: watch::Sender::new(State::Running),
             forgotten: AtomicBool::new(false),
             health: Mutex::new(None),
@@ -133,19 +134,26 @@ impl Live {
 
     pub(crate) fn set_started(&self, pid: u32, at: Timestamp) {
         if self.started.set((pid, at)).is_ok() {
-            self.has_started.send_replace(true);
+            self.is_settled.send_replace(true);
         }
     }
 
-    /// Waits until the start is over; an exit may be heard of before.
-    pub(crate) async fn wait_started(&self) {
+    /// The start has failed, or its end was not heard.
+    pub(crate) fn set_failed(&self) {
+        self.is_settled.send_replace(true);
+    }
+
+    /// Waits until the start is over, and answers whether it succeeded; an exit may be heard of
+    /// before.
+    pub(crate) async fn wait_started(&self) -> bool {
         // The sender lives as long as this, so it cannot close.
         drop(
-            self.has_started
+            self.is_settled
                 .subscribe()
-                .wait_for(|started| *started)
+                .wait_for(|settled| *settled)
                 .await,
         );
+        self.started().is_some()
     }
 
     /// Process 1 and when it was executed; `None` before.
@@ -216,6 +224,8 @@ impl Live {
 pub(crate) struct Runs {
     lives: Mutex<HashMap<Id, Arc<Live>>>,
     turns: Mutex<HashMap<Id, Arc<tokio::sync::Mutex<()>>>>,
+    /// Instances whose last start was not heard the end of: the keeper may have it.
+    unheard: Mutex<HashSet<Id>>,
 }
 
 impl Runs {
@@ -257,6 +267,26 @@ impl Runs {
             .values()
             .cloned()
             .collect()
+    }
+
+    /// The connection broke before the keeper said what became of a start.
+    pub(crate) fn put_unheard(&self, id: Id) {
+        let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        unheard.insert(id);
+    }
+
+    /// The keeper has nothing left of such a start.
+    pub(crate) fn take_unheard(&self, id: Id) {
+        let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        unheard.remove(&id);
+    }
+
+    /// Those of which the keeper may have something.
+    pub(crate) fn unheard(&self) -> HashSet<Id> {
+        self.unheard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// How many live now.

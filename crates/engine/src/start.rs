@@ -50,6 +50,7 @@ impl Inner {
         if let Some(old) = self.runs.get(id) {
             self.forget(&old).await?;
         }
+        self.settle(id).await?;
         self.forget_execs(id).await;
         let began = Instant::now();
         let outcome = self.start_in_turn(instance, run, endpoints, networks).await;
@@ -131,11 +132,8 @@ impl Inner {
         let began = Instant::now();
         let live = Arc::new(Live::new(id, prepared.note.clone()));
         self.runs.put(&live);
-        match self
-            .keeper()
-            .start(&prepared.launch, netns.map(AsFd::as_fd))
-            .await
-        {
+        let keeper = self.keeper();
+        match keeper.start(&prepared.launch, netns.map(AsFd::as_fd)).await {
             Ok(spawned) => {
                 self.metrics.phase("keeper", began.elapsed());
                 let mut before = None;
@@ -152,6 +150,10 @@ impl Inner {
             }
             Err(error) => {
                 self.runs.take(&live);
+                if keeper.is_lost() {
+                    self.runs.put_unheard(id);
+                }
+                live.set_failed();
                 Err(error)
             }
         }

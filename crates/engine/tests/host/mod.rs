@@ -1,5 +1,6 @@
 //! The real host: the shared stories, and what only a machine can show. Needs root.
 
+mod keeper;
 mod rig;
 
 use std::time::Duration;

@@ -84,7 +84,8 @@ impl Rig {
         assert!(left.is_empty(), "instances left: {left:?}");
         let cgroup = cgroup_name(data.path());
         host.shut_down().await.unwrap();
-        assert_eq!(keepers_of(data.path()).await, 0, "the keeper is left");
+        let keepers = keepers_left(data.path()).await;
+        assert!(keepers.is_empty(), "keepers left: {keepers:?}");
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(
             !mounts.contains(data.path().to_str().unwrap()),
@@ -106,25 +107,26 @@ impl Rig {
     }
 }
 
-/// Keepers of a data directory; one that is about to end is waited for.
-async fn keepers_of(data: &Path) -> usize {
-    let is_keeper = |process: std::fs::DirEntry| {
+/// Process ids of the keepers of a data directory.
+pub(crate) fn keepers_of(data: &Path) -> Vec<i32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let keepers = processes.filter_map(|process| {
         let arguments = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&arguments).contains(data.to_str().unwrap())
-    };
-    let mut keepers = 0;
+        let is_keeper = String::from_utf8_lossy(&arguments).contains(data.to_str().unwrap());
+        is_keeper.then(|| process.file_name().to_str()?.parse().ok())?
+    });
+    keepers.collect()
+}
+
+/// Those that are left; one that is about to end is waited for.
+async fn keepers_left(data: &Path) -> Vec<i32> {
     for _ in 0..500 {
-        keepers = std::fs::read_dir("/proc")
-            .unwrap()
-            .flatten()
-            .filter_map(|process| is_keeper(process).then_some(()))
-            .count();
-        if keepers == 0 {
+        if keepers_of(data).is_empty() {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    keepers
+    keepers_of(data)
 }
 
 /// The last part of the cgroup that everything of a data directory is in.
