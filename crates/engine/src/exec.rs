@@ -443,7 +443,7 @@ impl Inner {
             .set_no_new_privileges(Some(note.security.no_new_privileges))
             .set_apparmor_profile(None)
             .set_selinux_label(None)
-            .set_oom_score_adj(note.security.oom_score_adj);
+            .set_oom_score_adj(Some(spec::oom_score_adj(&note.security)));
         let filter = self
             .filters
             .get(spec::effective_seccomp(&security), &granted)

@@ -203,8 +203,14 @@ fn process(instance: &Instance, container: &ContainerSpec) -> Result<Process, Sp
         .set_no_new_privileges(Some(security.no_new_privileges))
         .set_apparmor_profile(None)
         .set_selinux_label(None)
-        .set_oom_score_adj(security.oom_score_adj);
+        .set_oom_score_adj(Some(oom_score_adj(security)));
     Ok(process)
+}
+
+/// How readily the kernel kills a process for want of memory; always said, because a process would
+/// inherit what the keeper has for itself.
+pub(crate) fn oom_score_adj(security: &Security) -> i32 {
+    security.oom_score_adj.unwrap_or(0)
 }
 
 /// The user of a process, looked up in the container when it starts; nobody in particular is root.
@@ -442,6 +448,8 @@ mod tests {
             "HOSTNAME=web"
         );
         assert_eq!(process.user().username().as_deref(), Some("0"));
+        // Or it would have the keeper's.
+        assert_eq!(process.oom_score_adj(), Some(0));
         let capabilities = process.capabilities().as_ref().unwrap();
         assert_eq!(capabilities.bounding().as_ref().unwrap().len(), 14);
         assert!(capabilities.inheritable().as_ref().unwrap().is_empty());

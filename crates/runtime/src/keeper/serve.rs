@@ -18,6 +18,9 @@ use crate::sealed::{self, SealError};
 /// Descriptors that a keeper can have: more would only make programs slow that close them all.
 const MAX_DESCRIPTORS: u64 = 1 << 20;
 
+/// Killed after everything else, but not never: a leak of its own must not take the host down.
+const OOM_SCORE_ADJ: &str = "-999";
+
 /// Why a keeper could not begin, or ended against its will.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -74,6 +77,7 @@ pub fn serve(dir: &Path) -> Result<(), ServeError> {
     _ = setsid();
     drop(std::env::set_current_dir("/"));
     raise_descriptor_limit();
+    outlive_containers();
     let path = dir.join(SOCKET);
     let listener = socket::listen(&path).map_err(prepare(&path))?;
     std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(prepare(&path))?;
@@ -107,6 +111,14 @@ fn run(mut server: Server) -> Result<(), ServeError> {
     // The lock goes last, so that the next keeper's socket is not removed.
     drop(std::fs::remove_file(server.dir.join(SOCKET)));
     Ok(())
+}
+
+/// Memory that containers use up is taken from them, not from the parent of them all. Needs a
+/// privilege that root may lack; whoever starts containers says what they have instead.
+fn outlive_containers() {
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ) {
+        tracing::debug!(%error, "the keeper is killed for want of memory like everyone else");
+    }
 }
 
 /// Three or four descriptors a container. Children inherit the limit unless theirs is set.
