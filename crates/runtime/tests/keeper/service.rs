@@ -1,9 +1,11 @@
 //! The keeper itself: how it begins, goes on as another program, bears nonsense, and ends.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 
 use runtime::keeper::{CallError, KeeperEvent, Refusal};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 use super::{CHATTY, PATIENCE, exit_of, read_all_later, run, until};
 use crate::scene::{Scene, key, program};
@@ -173,6 +175,41 @@ async fn one_directory_has_one_keeper() {
     assert!(second.is_lost());
     assert!(matches!(second.list().await, Err(CallError::Lost)));
     until(async || !dir.join("socket").exists()).await;
+}
+
+#[tokio::test]
+async fn one_that_comes_second_does_not_wait_for_its_turn() {
+    let scene = Scene::new().await;
+    let dir = scene.path("other");
+    let fifo = scene.path("fifo");
+    rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, 0o600.into(), 0).unwrap();
+    // A machine so busy that it does not get far before another is the keeper.
+    let slow = scene.path("slow.sh");
+    let script = format!(
+        "#!/bin/sh\nread line < {}\nexec {} \"$@\"\n",
+        fifo.display(),
+        program().display()
+    );
+    std::fs::write(&slow, script).unwrap();
+    std::fs::set_permissions(&slow, Permissions::from_mode(0o755)).unwrap();
+    let second = tokio::spawn({
+        let dir = dir.clone();
+        async move { runtime::keeper::ensure(&slow, &dir).await.unwrap() }
+    });
+    let mut go = None;
+    until(async || {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+        go = rustix::fs::open(&fifo, flags, Mode::empty()).ok();
+        go.is_some()
+    })
+    .await;
+    let first = runtime::keeper::ensure(&program(), &dir).await.unwrap();
+    let second = second.await.unwrap();
+    assert_eq!(first.hello().pid, second.hello().pid);
+    // It is gone, so that nobody reads.
+    let told = rustix::io::write(go.unwrap(), b"go\n");
+    assert_eq!(told, Err(rustix::io::Errno::PIPE));
+    first.shutdown().await.unwrap();
 }
 
 #[tokio::test]
