@@ -23,6 +23,13 @@ pub(crate) struct V1 {
     pub(crate) controllers: Vec<String>,
 }
 
+impl V1 {
+    /// Whether this controller is one of its.
+    pub(crate) fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|name| name == controller)
+    }
+}
+
 /// Controllers that a mount table's options may name; everything else in them is no controller.
 const CONTROLLERS: [&str; 14] = [
     "blkio",
@@ -97,10 +104,7 @@ impl Hierarchies {
 
     /// Where the version 1 hierarchy of a controller is mounted.
     pub(crate) fn v1_of(&self, controller: &str) -> Option<&Path> {
-        let found = self
-            .v1
-            .iter()
-            .find(|v1| v1.controllers.iter().any(|name| name == controller));
+        let found = self.v1.iter().find(|v1| v1.has(controller));
         found.map(|v1| v1.mount.as_path())
     }
 }

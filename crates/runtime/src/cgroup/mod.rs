@@ -104,24 +104,35 @@ pub struct Cgroup {
 /// Descriptors by which a process gets into a cgroup.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// `tasks` of each version 1 directory, open for writing.
+    /// `tasks` of each version 1 directory, open for writing, without those of `shares`.
     tasks: Vec<OwnedFd>,
+    /// `tasks` where processor time is shared out.
+    shares: Option<OwnedFd>,
     /// The version 2 directory, for `CLONE_INTO_CGROUP`.
     pub(crate) v2: Option<OwnedFd>,
 }
 
 impl Entry {
-    /// Moves this process in, where it was not born in. It must have one thread.
+    /// Moves this process in, where it was not born in, but for the container's share of processor
+    /// time. It must have one thread.
     ///
     /// By `tasks` and not `cgroup.procs`: a thread that moves itself alone spares the kernel its
     /// lock over all thread groups, and with it a wait of up to half a millisecond.
     pub(crate) fn join(&self) -> Result<(), CgroupError> {
-        for tasks in &self.tasks {
-            rustix::io::write(tasks, b"0")
-                .map_err(|errno| CgroupError::refused("join cgroup", Path::new("tasks"), errno))?;
-        }
-        Ok(())
+        self.tasks.iter().try_for_each(join)
     }
+
+    /// Moves this process in where processor time is shared out, too: it is in the whole cgroup
+    /// then. Late, so that a start does not wait for the container's own share.
+    pub(crate) fn join_shares(&self) -> Result<(), CgroupError> {
+        self.shares.iter().try_for_each(join)
+    }
+}
+
+fn join(tasks: &OwnedFd) -> Result<(), CgroupError> {
+    rustix::io::write(tasks, b"0")
+        .map(drop)
+        .map_err(|errno| CgroupError::refused("join cgroup", Path::new("tasks"), errno))
 }
 
 /// Controllers whose version 1 hierarchies every container joins.
@@ -179,10 +190,11 @@ impl Cgroup {
 
     /// The way in, where it exists.
     pub(crate) fn entry(&self) -> Result<Entry, CgroupError> {
-        let mut tasks = Vec::new();
-        for directory in self.v1_directories() {
-            let path = directory.join("tasks");
+        let (mut tasks, mut shares) = (Vec::new(), None);
+        for v1 in &self.host.v1 {
+            let path = v1.mount.join(&self.path).join("tasks");
             match fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+                Ok(fd) if v1.has("cpu") => shares = Some(fd),
                 Ok(fd) => tasks.push(fd),
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(CgroupError::refused("open", &path, errno)),
@@ -200,7 +212,7 @@ impl Cgroup {
                 Err(errno) => return Err(CgroupError::refused("open", &path, errno)),
             },
         };
-        Ok(Entry { tasks, v2 })
+        Ok(Entry { tasks, shares, v2 })
     }
 
     /// Changes limits while it runs; what is `None` stays.

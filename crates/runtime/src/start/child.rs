@@ -16,7 +16,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use super::program::{Labels, Program, take_streams};
 use super::sources::{Sources, shows_cgroup};
 use super::status::{Record, Reporter, Stage};
-use super::{ChildIo, Stages, hooks};
+use super::{ChildIo, Purpose, Stages, hooks};
 use crate::cgroup::{Cgroup, Entry};
 use crate::devices::{self, Means};
 use crate::launch::{Launch, StartError, StartErrorKind};
@@ -80,13 +80,15 @@ impl Birth<'_> {
         self.entry
             .join()
             .map_err(|error| StartError::internal(&error))?;
+        // Whoever looks at a container that is held up finds it in all of its cgroup.
+        let is_held_up = self.stages.purpose == Purpose::CommandLine;
+        if is_held_up {
+            self.join_shares()?;
+        }
         reporter.ended("cgroup");
         self.namespaces
             .enter()
             .map_err(|error| StartError::invalid(&error))?;
-        self.namespaces
-            .enter_cgroup()
-            .map_err(|error| StartError::internal(&error))?;
         self.name()?;
         for (name, value) in self.linux.sysctl().iter().flatten() {
             sysctl::set(self.proc, name, value).map_err(|error| StartError::invalid(&error))?;
@@ -127,6 +129,10 @@ impl Birth<'_> {
             .map_err(|error| StartError::internal(&error))?;
         reporter.ended("root");
 
+        if !is_held_up {
+            self.join_shares()?;
+            reporter.ended("shares");
+        }
         take_streams(&self.io)?;
         let hooks = spec_hooks.and_then(|hooks| hooks.start_container().as_deref());
         if self.stages.fifo.is_some() && hooks.is_some() {
@@ -139,6 +145,16 @@ impl Birth<'_> {
         let prepared = self.program.prepare(&labels, reporter)?;
         self.wait_ready(&descriptors, reporter)?;
         self.program.execute(&prepared, reporter)
+    }
+
+    /// Joins what is left of the cgroup, and makes that the root of what is seen of cgroups.
+    fn join_shares(&self) -> Result<(), StartError> {
+        self.entry
+            .join_shares()
+            .map_err(|error| StartError::internal(&error))?;
+        self.namespaces
+            .enter_cgroup()
+            .map_err(|error| StartError::internal(&error))
     }
 
     /// Waits for its ids to be mapped, and is root of its user namespace then.

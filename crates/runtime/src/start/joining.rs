@@ -72,6 +72,10 @@ impl Birth<'_> {
             .join(namespaces)
             .map_err(|error| error.start_error())?;
         reporter.ended("namespaces");
+        self.entry
+            .join_shares()
+            .map_err(|error| StartError::internal(&error))?;
+        reporter.ended("shares");
         take_streams(&self.io)?;
         let prepared = self.program.prepare(&labels, reporter)?;
         self.program.execute(&prepared, reporter)

@@ -43,6 +43,31 @@ async fn it_is_born_in_its_cgroup_and_sees_nothing_else() {
     assert_ne!(shown, ["0"]);
 }
 
+/// Also where processor time is shared out, which is joined last.
+#[tokio::test]
+async fn every_program_is_in_all_of_the_cgroup() {
+    let scene = Scene::new().await;
+    let launch = scene.launch("box", "exec sleep 1000");
+    let process = scene.client.start(&launch, None).await.unwrap().pid;
+    let exec = scene.exec("box", "more", "exec sleep 1000");
+    let exec = scene.client.exec(&exec).await.unwrap().pid;
+    let own = scene.cgroup_of("box");
+    let of_every_container = ["", "memory", "cpu", "cpuacct", "blkio", "pids", "devices"];
+    for process in [process, exec] {
+        let table = std::fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap();
+        let mut joined = table.lines().filter(|line| {
+            let controllers = line.split(':').nth(1).unwrap().split(',');
+            controllers
+                .into_iter()
+                .any(|name| of_every_container.contains(&name))
+        });
+        assert!(
+            joined.all(|line| line.ends_with(own.to_str().unwrap())),
+            "{table}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn all_of_its_processes_are_held_still_listed_and_killed_together() {
     let scene = Scene::new().await;
