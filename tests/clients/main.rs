@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod docker;
+mod oci;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

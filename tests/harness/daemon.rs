@@ -1,6 +1,8 @@
 //! A daemon of the tests' own, in a scratch directory: ours, or dockerd to test the tests.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Once;
@@ -25,6 +27,9 @@ pub enum Kind {
     Longshore,
     /// The peer.
     Dockerd,
+    /// The peer with our OCI runtime in the place of `runc`. It has no networks, so that it is in
+    /// nobody's way.
+    DockerdOverOci,
 }
 
 impl Kind {
@@ -64,10 +69,10 @@ impl Daemon {
     /// # Errors
     /// When it does not answer in time.
     pub fn start_kind(kind: Kind) -> Result<Self> {
-        let binary = if kind == Kind::Longshore {
-            binary()?
-        } else {
+        let binary = if kind == Kind::Dockerd {
             PathBuf::new()
+        } else {
+            binary()?
         };
         Self::start_as(kind, &binary)
     }
@@ -85,10 +90,10 @@ impl Daemon {
     /// # Errors
     /// When it cannot be mounted, or the daemon does not answer in time.
     pub fn start_on(kind: Kind, bytes: u64) -> Result<Self> {
-        let binary = if kind == Kind::Longshore {
-            binary()?
-        } else {
+        let binary = if kind == Kind::Dockerd {
             PathBuf::new()
+        } else {
+            binary()?
         };
         let mut daemon = Self::new(kind, &binary)?;
         daemon.disk = Some(Disk::mount(&daemon.data_dir(), bytes)?);
@@ -142,7 +147,7 @@ impl Daemon {
                 command.stdout(Stdio::piped());
                 command
             }
-            Kind::Dockerd => {
+            Kind::Dockerd | Kind::DockerdOverOci => {
                 let mut command = Command::new("dockerd");
                 command.arg("--data-root").arg(self.dir.path().join("data"));
                 command.arg("--exec-root").arg(self.dir.path().join("exec"));
@@ -150,6 +155,14 @@ impl Daemon {
                 command
                     .arg("--host")
                     .arg(format!("unix://{}", self.socket().display()));
+                if self.kind == Kind::DockerdOverOci {
+                    let runtime = self.oci_runtime()?;
+                    command
+                        .arg("--add-runtime")
+                        .arg(format!("longshore={}", runtime.display()));
+                    command.args(["--default-runtime", "longshore"]);
+                    command.args(["--bridge", "none", "--iptables=false"]);
+                }
                 command.stdout(Stdio::null());
                 command
             }
@@ -170,6 +183,15 @@ impl Daemon {
                 self.log_tail()
             )
         })
+    }
+
+    /// Our OCI runtime as a program of its own, which is what others want.
+    fn oci_runtime(&self) -> Result<PathBuf> {
+        let path = self.dir.path().join("longshore-oci");
+        let script = format!("#!/bin/sh\nexec {} oci \"$@\"\n", self.binary.display());
+        std::fs::write(&path, script)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755))?;
+        Ok(path)
     }
 
     /// From now on runs another binary.
@@ -231,7 +253,7 @@ impl Daemon {
                     String::from_utf8_lossy(&output.stderr)
                 );
             }
-            Kind::Dockerd => {
+            Kind::Dockerd | Kind::DockerdOverOci => {
                 let docker = self.docker();
                 let ids = docker.run(&["ps", "-aq"]).stdout;
                 for id in ids.split_whitespace() {
@@ -325,7 +347,7 @@ impl Daemon {
     pub fn socket(&self) -> PathBuf {
         match self.kind {
             Kind::Longshore => self.data_dir().join("docker.sock"),
-            Kind::Dockerd => self.dir.path().join("docker.sock"),
+            Kind::Dockerd | Kind::DockerdOverOci => self.dir.path().join("docker.sock"),
         }
     }
 
