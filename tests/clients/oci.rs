@@ -51,6 +51,12 @@ fn output_and_exit_status_are_the_programs() {
         (answer.stdout.as_str(), answer.fails(7)),
         ("out\n", "err\n")
     );
+    let user = run(
+        &docker,
+        &["--rm", "--user", "app", "--cap-drop", "all"],
+        "id -u",
+    );
+    assert_eq!(user.ok(), "1000");
     let missing = docker.run(&["run", "--rm", "--network", "none", "busybox", "nosuch"]);
     assert!(
         missing

@@ -106,6 +106,9 @@ impl Create {
             0,
         )
         .map_err(OciError::host("make the start FIFO"))?;
+        // Opened by the program's user, whoever that is; nobody else reaches the directory.
+        fs::chmod(directory.join(FIFO), Mode::from_raw_mode(0o622))
+            .map_err(OciError::host("let the container open the start FIFO"))?;
         let made = self.spawn(root, directory, &launch, &mut record);
         if made.is_err() {
             record.cgroup()?.remove()?;
