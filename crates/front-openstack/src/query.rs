@@ -22,12 +22,11 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Every value.
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    /// Every parameter.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+            .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Whether there is a value, be it empty.
@@ -73,6 +72,10 @@ mod tests {
     #[test]
     fn values_repeat_and_are_decoded() {
         let query = query("a=1%2F2&a=b+c");
-        assert_eq!(query.all("a").collect::<Vec<_>>(), ["1/2", "b c"]);
+        assert_eq!(query.get("a"), Some("1/2"));
+        assert_eq!(
+            query.pairs().collect::<Vec<_>>(),
+            [("a", "1/2"), ("a", "b c")]
+        );
     }
 }

@@ -116,3 +116,41 @@ async fn finish(request: Request, next: Next) -> Response {
         .or_insert(HeaderValue::from_static("X-Auth-Token"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    /// The coverage tables, by the name of the service in the catalogue.
+    const TABLES: &[(&str, &str)] = &[(
+        "keystone",
+        include_str!("../../../spec/keystone/coverage.toml"),
+    )];
+
+    #[test]
+    fn the_routes_are_what_the_coverage_tables_say() {
+        for service in SERVICES {
+            let (_, table) = TABLES
+                .iter()
+                .find(|(name, _)| *name == service.name)
+                .unwrap_or_else(|| panic!("{} has no coverage table", service.name));
+            let listed: BTreeMap<&str, &str> = table
+                .lines()
+                .filter_map(|line| line.split_once(" = "))
+                .map(|(operation, state)| (operation, state.trim_matches('"')))
+                .collect();
+            let expected: BTreeSet<&str> = listed
+                .iter()
+                .filter(|(_, state)| **state != "later")
+                .map(|(operation, _)| *operation)
+                .collect();
+            let served: BTreeSet<&str> = (service.routes)()
+                .iter()
+                .map(|route| route.operation)
+                .collect();
+            assert_eq!(served, expected, "{}", service.name);
+        }
+    }
+}

@@ -65,12 +65,15 @@ impl Cloud {
             .map(|grant| grant.role);
         let mut roles = access.with_implied(granted);
         // A role of a domain's own only stands for those that it implies.
-        roles.retain(|role| {
-            self.store
-                .get::<Role>(*role)
-                .is_some_and(|found| found.value.meta.project == ProjectId::SYSTEM)
-        });
+        roles.retain(|role| self.is_of_system(*role));
         roles
+    }
+
+    /// Whether a role is the system's, not one of a domain's own.
+    pub(super) fn is_of_system(&self, role: Id) -> bool {
+        self.store
+            .get::<Role>(role)
+            .is_some_and(|found| found.value.meta.project == ProjectId::SYSTEM)
     }
 
     /// Where a project inherits from: the projects above it, and its domain.

@@ -211,7 +211,7 @@ async fn check(cloud: &Cloud, shown: Shown) -> Result<Proved, ActionError> {
 
 async fn check_password(cloud: &Cloud, who: &Who, password: &str) -> Result<Proved, ActionError> {
     let user = cloud.user(&who.user, who.domain.as_ref());
-    let is_locked = user.as_deref().is_some_and(|user| is_locked(cloud, user));
+    let is_locked = is_locked_out(cloud, user.as_deref());
     let is_right = cloud.check_password(user.as_deref(), password).await?;
     let user = user.ok_or_else(|| deny(Denial::NoUser))?;
     let id = user.meta.id;
@@ -308,8 +308,11 @@ fn place(cloud: &Cloud, proved: &Proved, wanted: &Wanted) -> Result<Option<Targe
     Ok(target)
 }
 
-/// Whether too many failures lock the account still.
-fn is_locked(cloud: &Cloud, user: &User) -> bool {
+/// Whether too many failures lock an account still.
+pub(super) fn is_locked_out(cloud: &Cloud, user: Option<&User>) -> bool {
+    let Some(user) = user else {
+        return false;
+    };
     let settings = &cloud.identity.settings;
     let Some(most) = settings.lockout_failures else {
         return false;
@@ -329,7 +332,11 @@ fn is_locked(cloud: &Cloud, user: &User) -> bool {
 }
 
 /// Counts failures, and forgets them after a success.
-async fn note_attempt(cloud: &Cloud, user: &User, is_right: bool) -> Result<(), ActionError> {
+pub(super) async fn note_attempt(
+    cloud: &Cloud,
+    user: &User,
+    is_right: bool,
+) -> Result<(), ActionError> {
     if cloud.identity.settings.lockout_failures.is_none() {
         return Ok(());
     }

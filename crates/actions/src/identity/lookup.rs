@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use model::group::Group;
 use model::project::Project;
+use model::role::Role;
 use model::user::User;
-use model::{Id, ProjectId};
+use model::{Id, Meta, ProjectId};
 
 use crate::Cloud;
 
@@ -70,4 +72,28 @@ impl Cloud {
                     .and_then(|parent| self.any_project(parent))
                     .is_some_and(|parent| self.is_open(&parent)))
     }
+}
+
+/// A name, and the identity and name of the domain that it is one of, where it is of any.
+pub type NameInDomain = (String, Option<(Id, String)>);
+
+impl Cloud {
+    /// What a user, group, project, domain or role is called, for lists that show names.
+    #[must_use]
+    pub fn name_of(&self, noun: &str, id: Id) -> Option<NameInDomain> {
+        let (name, owner) = match noun {
+            "user" => named(&self.store.get::<User>(id)?.value.meta),
+            "group" => named(&self.store.get::<Group>(id)?.value.meta),
+            "role" => named(&self.store.get::<Role>(id)?.value.meta),
+            _ => named(&self.any_project(id)?.meta),
+        };
+        let domain = self
+            .any_project(owner.0)
+            .map(|domain| (domain.meta.id, domain.meta.name.clone()));
+        Some((name, domain))
+    }
+}
+
+fn named(meta: &Meta) -> (String, ProjectId) {
+    (meta.name.clone(), meta.project)
 }

@@ -5,19 +5,30 @@
 //! has. All of it is answered from memory; only passwords cost time, in [`password`].
 
 mod access;
+pub mod application_credential;
+pub mod assignment;
 pub mod authenticate;
 pub mod catalogue;
+pub mod credential;
 mod fernet;
 pub mod first_start;
+pub mod group;
 mod key_ring;
+pub mod limit;
 mod lookup;
 pub mod password;
 pub mod project;
+mod record;
+pub mod role;
+pub mod service;
 pub mod token;
+pub mod user;
 
 use std::sync::Arc;
 
-pub use lookup::Named;
+use serde_json::{Map, Value};
+
+pub use lookup::{NameInDomain, Named};
 
 /// What identity keeps in memory beside the store's own view.
 #[derive(Default)]
@@ -57,6 +68,17 @@ impl Default for Settings {
             password_minimum_days: 0,
             password_unique_count: 0,
             change_password_upon_first_use: false,
+        }
+    }
+}
+
+/// Puts changes into the further fields that a client gave a record; `null` takes one away.
+fn merge(extra: &mut Map<String, Value>, changes: &Map<String, Value>) {
+    for (name, value) in changes {
+        if value.is_null() {
+            extra.remove(name);
+        } else {
+            extra.insert(name.clone(), value.clone());
         }
     }
 }

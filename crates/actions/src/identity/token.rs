@@ -332,22 +332,24 @@ pub fn session(cloud: &Cloud, sealed: &str) -> Result<Session, ActionError> {
     open(cloud, sealed).map_err(|refusal| super::authenticate::unauthenticated().caused_by(refusal))
 }
 
-/// The session of a token that somebody else asks about.
+/// The session of a token that somebody asks about.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] for a token that is worth nothing, [`ErrorKind::Forbidden`] for one that
 /// is none of the caller's business.
 pub fn validate(cloud: &Cloud, caller: &Caller, sealed: &str) -> Result<Session, ActionError> {
-    let found = open(cloud, sealed);
-    let owner = found.as_ref().ok().map(|session| session.user.meta.id);
-    caller.may(
-        Action::ValidateToken,
-        &policy::Target {
-            user: owner,
-            ..policy::Target::SYSTEM
-        },
-    )?;
-    found.map_err(|refusal| missing(sealed).caused_by(refusal))
+    asked_about(cloud, caller, Action::ValidateToken, sealed)
+}
+
+fn asked_about(
+    cloud: &Cloud,
+    caller: &Caller,
+    action: Action,
+    sealed: &str,
+) -> Result<Session, ActionError> {
+    let session = open(cloud, sealed).map_err(|refusal| missing(sealed).caused_by(refusal))?;
+    caller.may(action, &policy::Target::user(session.user.meta.id))?;
+    Ok(session)
 }
 
 /// Takes a token back.
@@ -355,18 +357,7 @@ pub fn validate(cloud: &Cloud, caller: &Caller, sealed: &str) -> Result<Session,
 /// # Errors
 /// As [`validate`].
 pub async fn revoke(cloud: &Cloud, caller: &Caller, sealed: &str) -> Result<(), ActionError> {
-    let found = open(cloud, sealed);
-    let owner = found.as_ref().ok().map(|session| session.user.meta.id);
-    caller.may(
-        Action::RevokeToken,
-        &policy::Target {
-            user: owner,
-            ..policy::Target::SYSTEM
-        },
-    )?;
-    let token = found
-        .map_err(|refusal| missing(sealed).caused_by(refusal))?
-        .token;
+    let token = asked_about(cloud, caller, Action::RevokeToken, sealed)?.token;
     let meta = Meta::new(hex::encode(token.audit), ProjectId::SYSTEM, cloud.now());
     let mut transaction = cloud.store.transaction();
     transaction.insert(

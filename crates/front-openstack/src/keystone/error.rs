@@ -13,12 +13,12 @@ use crate::json::BodyError;
 /// Why a request was not carried out, in Keystone's words.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub(crate) struct Error {
+pub(crate) struct ApiError {
     status: StatusCode,
     message: String,
 }
 
-impl Error {
+impl ApiError {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -56,7 +56,7 @@ const fn status(kind: ErrorKind) -> StatusCode {
     }
 }
 
-impl From<ActionError> for Error {
+impl From<ActionError> for ApiError {
     fn from(error: ActionError) -> Self {
         let status = status(error.kind);
         if status.is_server_error() {
@@ -68,7 +68,7 @@ impl From<ActionError> for Error {
     }
 }
 
-impl From<BodyError> for Error {
+impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::Read(edge::body::ReadError::TooLarge { limit }) => Self::new(
@@ -80,7 +80,7 @@ impl From<BodyError> for Error {
     }
 }
 
-impl IntoResponse for Error {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = json!({
             "error": {

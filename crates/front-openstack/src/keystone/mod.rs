@@ -3,25 +3,43 @@
 //! Spec: <https://docs.openstack.org/api-ref/identity/v3/>. Answers and messages are those of the
 //! release 2026.1.
 
+mod answer;
+mod application_credential;
+mod assignment;
+mod credential;
 mod discovery;
 mod error;
+mod fields;
+mod group;
+mod limit;
 mod project;
+mod role;
+mod service;
 mod token;
+mod user;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
-use self::error::Error;
+use self::error::ApiError;
 use crate::route::Route;
 
 /// A body in JSON, refused in Keystone's envelope.
-type Body<T> = crate::json::Json<T, Error>;
+type Body<T> = crate::json::Json<T, ApiError>;
 
 pub(crate) fn routes() -> Vec<Route> {
     [
         discovery::routes::routes(),
         token::routes::routes(),
         project::routes::routes(),
+        user::routes::routes(),
+        group::routes::routes(),
+        role::routes::routes(),
+        assignment::routes::routes(),
+        credential::routes::routes(),
+        application_credential::routes::routes(),
+        service::routes::routes(),
+        limit::routes::routes(),
     ]
     .into_iter()
     .flatten()
@@ -30,11 +48,11 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// The answer to a path that is none of ours.
 pub(crate) fn missing() -> Response {
-    Error::new(StatusCode::NOT_FOUND, "The resource could not be found.").into_response()
+    ApiError::new(StatusCode::NOT_FOUND, "The resource could not be found.").into_response()
 }
 
 /// The answer to a method that a path does not have.
 pub(crate) fn wrong_method() -> Response {
     let message = "The method is not allowed for the requested URL.";
-    Error::new(StatusCode::METHOD_NOT_ALLOWED, message).into_response()
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message).into_response()
 }

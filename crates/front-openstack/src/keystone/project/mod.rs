@@ -1,4 +1,4 @@
-//! Projects.
+//! Projects, and domains, which are projects too.
 
 pub(super) mod routes;
-mod translate;
+pub(super) mod translate;

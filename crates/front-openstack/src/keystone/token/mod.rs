@@ -1,5 +1,5 @@
 //! Tokens: getting, validating and revoking them.
 
 pub(super) mod routes;
-mod translate;
+pub(super) mod translate;
 mod wire;

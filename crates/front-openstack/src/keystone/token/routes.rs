@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode};
 use super::{translate, wire};
 use crate::front::{At, Open};
 use crate::keystone::Body;
-use crate::keystone::error::Error;
+use crate::keystone::error::ApiError;
 use crate::query::Query;
 use crate::route::Route;
 
@@ -26,7 +26,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn issue(open: Open, body: Body<wire::Request>) -> Result<Response, Error> {
+async fn issue(open: Open, body: Body<wire::Request>) -> Result<Response, ApiError> {
     let proof = translate::proof(body.0.auth)?;
     let (sealed, session) = authenticate(&open.cloud, proof).await?;
     let entries = entries(&open.cloud, &open.query, &session);
@@ -34,7 +34,7 @@ async fn issue(open: Open, body: Body<wire::Request>) -> Result<Response, Error>
     Ok(with_subject((StatusCode::CREATED, body), &sealed))
 }
 
-async fn validate(at: At) -> Result<Response, Error> {
+async fn validate(at: At) -> Result<Response, ApiError> {
     let sealed = subject(&at)?;
     let session = token::validate(&at.cloud, &at.caller, sealed)?;
     let entries = entries(&at.cloud, &at.query, &session);
@@ -42,17 +42,17 @@ async fn validate(at: At) -> Result<Response, Error> {
     Ok(with_subject(body, sealed))
 }
 
-async fn revoke(at: At) -> Result<StatusCode, Error> {
+async fn revoke(at: At) -> Result<StatusCode, ApiError> {
     token::revoke(&at.cloud, &at.caller, subject(&at)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The token that the request is about.
-fn subject(at: &At) -> Result<&str, Error> {
+fn subject(at: &At) -> Result<&str, ApiError> {
     at.headers
         .get(SUBJECT)
         .and_then(|value| value.to_str().ok())
-        .ok_or_else(|| Error::not_found("token", "None"))
+        .ok_or_else(|| ApiError::not_found("token", "None"))
 }
 
 /// The catalogue of a session, unless the client does without.

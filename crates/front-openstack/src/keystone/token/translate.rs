@@ -11,11 +11,11 @@ use model::project::Project;
 use serde_json::{Map, Value, json};
 
 use super::wire;
-use crate::keystone::error::Error;
+use crate::keystone::error::ApiError;
 use crate::{id, time};
 
 /// What is shown, and where the token is to be good for.
-pub(super) fn proof(auth: wire::Auth) -> Result<Proof, Error> {
+pub(super) fn proof(auth: wire::Auth) -> Result<Proof, ApiError> {
     let wire::Identity {
         methods,
         password,
@@ -42,7 +42,7 @@ pub(super) fn proof(auth: wire::Auth) -> Result<Proof, Error> {
                 application(credential)?
             }
             _ => {
-                return Err(Error::new(
+                return Err(ApiError::new(
                     StatusCode::UNAUTHORIZED,
                     "Attempted to authenticate with an unsupported method.",
                 ));
@@ -55,7 +55,7 @@ pub(super) fn proof(auth: wire::Auth) -> Result<Proof, Error> {
     })
 }
 
-fn application(credential: wire::ApplicationCredential) -> Result<Shown, Error> {
+fn application(credential: wire::ApplicationCredential) -> Result<Shown, ApiError> {
     let name = match (credential.id, credential.name) {
         (Some(id), _) => CredentialName::Id(known(&id)?),
         (None, Some(name)) => {
@@ -75,7 +75,7 @@ fn application(credential: wire::ApplicationCredential) -> Result<Shown, Error> 
     })
 }
 
-fn who(user: wire::User) -> Result<Who, Error> {
+fn who(user: wire::User) -> Result<Who, ApiError> {
     let domain = user.domain.map(domain).transpose()?;
     match (user.id, user.name) {
         (Some(id), _) => Ok(Who {
@@ -91,7 +91,7 @@ fn who(user: wire::User) -> Result<Who, Error> {
     }
 }
 
-fn domain(domain: wire::Domain) -> Result<Named, Error> {
+fn domain(domain: wire::Domain) -> Result<Named, ApiError> {
     match (domain.id, domain.name) {
         (Some(id), _) => Ok(Named::Id(known(&id)?)),
         (None, Some(name)) => Ok(Named::Name(name)),
@@ -99,7 +99,7 @@ fn domain(domain: wire::Domain) -> Result<Named, Error> {
     }
 }
 
-fn wanted(scope: wire::Scope) -> Result<Wanted, Error> {
+fn wanted(scope: wire::Scope) -> Result<Wanted, ApiError> {
     let place = match scope {
         wire::Scope::Word(word) if word == "unscoped" => return Ok(Wanted::Unscoped),
         wire::Scope::Word(_) => return Err(lacks("project", "scope")),
@@ -149,17 +149,17 @@ fn wanted(scope: wire::Scope) -> Result<Wanted, Error> {
 }
 
 /// Whoever names what can be nobody's identity is let in as little as anybody else.
-fn known(text: &str) -> Result<model::Id, Error> {
+fn known(text: &str) -> Result<model::Id, ApiError> {
     id::parse(text).ok_or_else(|| {
-        Error::new(
+        ApiError::new(
             StatusCode::UNAUTHORIZED,
             "The request you have made requires authentication.",
         )
     })
 }
 
-fn lacks(attribute: &str, target: &str) -> Error {
-    Error::invalid(format!(
+fn lacks(attribute: &str, target: &str) -> ApiError {
+    ApiError::invalid(format!(
         "Expecting to find {attribute} in {target}. The server could not comply with the request \
          since it is either malformed or otherwise incorrect. The client is assumed to be in error."
     ))
@@ -238,7 +238,7 @@ pub(super) fn token(session: &Session, catalogue: Option<&[Entry]>) -> Value {
 }
 
 /// A catalogue as clients read it.
-pub(super) fn catalogue(entries: &[Entry]) -> Value {
+pub(crate) fn catalogue(entries: &[Entry]) -> Value {
     entries
         .iter()
         .map(|entry| {

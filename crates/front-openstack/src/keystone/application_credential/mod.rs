@@ -1,0 +1,4 @@
+//! Application credentials and access rules.
+
+pub(super) mod routes;
+pub(super) mod translate;

@@ -1,0 +1,4 @@
+//! Who has which role where.
+
+pub(super) mod routes;
+pub(super) mod translate;

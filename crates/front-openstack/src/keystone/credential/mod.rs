@@ -1,0 +1,4 @@
+//! Credentials.
+
+pub(super) mod routes;
+pub(super) mod translate;

@@ -1,0 +1,4 @@
+//! Groups.
+
+pub(super) mod routes;
+pub(super) mod translate;

@@ -1,0 +1,4 @@
+//! Limits.
+
+pub(super) mod routes;
+mod translate;

@@ -1,0 +1,4 @@
+//! Services, endpoints and regions.
+
+pub(super) mod routes;
+pub(super) mod translate;

@@ -1,0 +1,4 @@
+//! Users.
+
+pub(super) mod routes;
+pub(super) mod translate;
