@@ -11,6 +11,7 @@ pub mod disk;
 pub mod docker;
 pub mod image;
 pub mod leftovers;
+pub mod machine;
 
 /// The value of an environment variable that steers the tests.
 #[must_use]

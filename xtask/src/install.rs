@@ -20,14 +20,33 @@ const TESTS: &[Need] = &[
     ("/usr/bin/skopeo", "skopeo"),
 ];
 
+/// What it takes to boot a machine for tests.
+const MACHINE: &[Need] = &[
+    ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
+    ("/usr/bin/cpio", "cpio"),
+    ("/usr/bin/strip", "binutils"),
+    ("/usr/sbin/depmod", "kmod"),
+    ("/usr/sbin/mkfs.ext4", "e2fsprogs"),
+];
+
 /// Installs what the daemon and its clients need, unless it is there.
 ///
 /// # Errors
 /// When Debian's package manager fails.
 pub(crate) fn clients() -> Result<()> {
-    let missing: Vec<&str> = DAEMON
-        .iter()
-        .chain(TESTS)
+    install(DAEMON.iter().chain(TESTS))
+}
+
+/// Installs what it takes to boot a machine for tests, unless it is there.
+///
+/// # Errors
+/// When Debian's package manager fails.
+pub(crate) fn machine() -> Result<()> {
+    install(MACHINE.iter())
+}
+
+fn install<'need>(needs: impl Iterator<Item = &'need Need>) -> Result<()> {
+    let missing: Vec<&str> = needs
         .filter(|(program, _)| !is_installed(program))
         .map(|(_, package)| *package)
         .collect();

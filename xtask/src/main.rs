@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod install;
+mod kernel;
 mod step;
 mod suite;
 mod test;

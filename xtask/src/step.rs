@@ -51,14 +51,18 @@ pub(crate) fn build_binary(release: bool) -> Result<PathBuf> {
         &["--workspace", "--bin", "longshore"]
     };
     run(cargo(&["build", "--locked"]).args(selection))?;
+    let folder = if release { "release" } else { "debug" };
+    Ok(target_directory()?.join(folder).join("longshore"))
+}
+
+/// Where cargo puts what it builds.
+///
+/// # Errors
+/// When cargo does not say.
+pub(crate) fn target_directory() -> Result<PathBuf> {
     let metadata = cargo_metadata::MetadataCommand::new()
         .current_dir(workspace())
         .no_deps()
         .exec()?;
-    let folder = if release { "release" } else { "debug" };
-    Ok(metadata
-        .target_directory
-        .join(folder)
-        .join("longshore")
-        .into_std_path_buf())
+    Ok(metadata.target_directory.into_std_path_buf())
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: installs what is needed and runs every test, the cheap ones first.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -7,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use tests::daemon::{Daemon, Kind};
 
-use crate::{install, step, suite, tidy};
+use crate::{install, kernel, step, suite, tidy};
 
 /// What to test, and against whom.
 #[derive(Args)]
@@ -24,6 +25,9 @@ pub(crate) struct Options {
     /// Where the suite's repository is cloned from, instead of its home.
     #[arg(long, requires = "suite")]
     source: Option<String>,
+    /// Run the tests that boot a machine only.
+    #[arg(long, conflicts_with = "clients")]
+    machine: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,6 +63,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 .args(["--test", "clients"]),
         );
     }
+    if options.machine {
+        return machine(&step::build_binary(false)?);
+    }
     if !options.clients {
         step::run(&mut step::cargo(&["fmt", "--all", "--check"]))?;
         tidy::run()?;
@@ -91,7 +98,30 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "faults",
         "--",
         "--test-threads=1",
-    ]))
+    ]))?;
+    if options.clients {
+        return Ok(());
+    }
+    machine(&binary)
+}
+
+/// Boots machines of the tests' own, whose kernel is for one kind of processor.
+fn machine(binary: &Path) -> Result<()> {
+    if !cfg!(target_arch = "x86_64") {
+        step::show("tests/machine is skipped: its kernel is for x86-64");
+        return Ok(());
+    }
+    install::machine()?;
+    let kernel = match tests::setting("LONGSHORE_KERNEL") {
+        Some(kernel) => PathBuf::from(kernel),
+        None => kernel::unpacked()?,
+    };
+    step::run(
+        clients()
+            .env("LONGSHORE_BIN", binary)
+            .env("LONGSHORE_KERNEL", kernel)
+            .args(["--test", "machine", "--", "--test-threads=1"]),
+    )
 }
 
 fn clients() -> Command {

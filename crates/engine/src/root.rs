@@ -4,17 +4,13 @@
 //! Looking up users, copying archives and filling volumes use it. What is found behind it is
 //! hostile, so it is a [`rooted::Root`].
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rooted::{Root, RootedError};
+use runtime::overlay::{self, OverlayError, Writable};
 use rustix::fs::{self, CWD, FileType, Mode};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
-};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use crate::spec::mount::{Wanted, What};
 
@@ -25,8 +21,8 @@ pub(crate) enum RootError {
     Process { pid: u32, source: RootedError },
     #[error("mount at {target}")]
     Attach { target: String, source: Errno },
-    #[error("mount the layers, {attempt}")]
-    Overlay { attempt: String, source: Errno },
+    #[error("look into an instance that does not run")]
+    Layers(#[source] OverlayError),
 }
 
 /// Layers of a root file system.
@@ -46,23 +42,9 @@ pub(crate) fn of_process(pid: u32) -> Result<Root, RootError> {
 
 /// The root that these layers make, without any mount in it.
 pub(crate) fn of_layers(layers: &Layers) -> Result<Root, RootError> {
-    let failed = |attempt: &str, path: &Path| {
-        let attempt = format!("{attempt} {}", path.display());
-        move |source| RootError::Overlay { attempt, source }
-    };
-    let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
-        .map_err(failed("open", Path::new("overlay")))?;
-    set_lower(&overlay, &layers.lower)?;
-    if let Some((upper, work)) = &layers.writable {
-        let (upper_key, work_key) = ("upperdir", "workdir");
-        fsconfig_set_string(&overlay, upper_key, upper.as_path())
-            .map_err(failed(upper_key, upper))?;
-        fsconfig_set_string(&overlay, work_key, work.as_path()).map_err(failed(work_key, work))?;
-    }
-    fsconfig_create(overlay.as_fd()).map_err(failed("create", Path::new("overlay")))?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
-    let mount = fsmount(overlay.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-        .map_err(failed("mount", Path::new("overlay")))?;
+    let writable = layers.writable.as_ref();
+    let writable = writable.map(|(upper, work)| Writable { upper, work });
+    let mount = overlay::detached(&layers.lower, writable).map_err(RootError::Layers)?;
     Ok(Root::from_fd(mount))
 }
 
@@ -111,45 +93,6 @@ pub(crate) fn attach(root: &Root, mounts: &[Wanted]) -> Result<(), RootError> {
         }
     }
     Ok(())
-}
-
-/// One key for each layer, so that neither their number nor their characters matter; kernels
-/// before 6.7 have the one key with colons only.
-fn set_lower(overlay: &OwnedFd, lower: &[PathBuf]) -> Result<(), RootError> {
-    for (index, layer) in lower.iter().enumerate() {
-        match fsconfig_set_string(overlay, "lowerdir+", layer.as_path()) {
-            Ok(()) => {}
-            Err(Errno::INVAL) if index == 0 => return set_lower_joined(overlay, lower),
-            Err(source) => {
-                return Err(RootError::Overlay {
-                    attempt: format!("lowerdir {}", layer.display()),
-                    source,
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-fn set_lower_joined(overlay: &OwnedFd, lower: &[PathBuf]) -> Result<(), RootError> {
-    let mut joined = Vec::new();
-    for layer in lower {
-        if !joined.is_empty() {
-            joined.push(b':');
-        }
-        for byte in layer.as_os_str().as_bytes() {
-            if matches!(byte, b':' | b'\\' | b',') {
-                joined.push(b'\\');
-            }
-            joined.push(*byte);
-        }
-    }
-    fsconfig_set_string(overlay, "lowerdir", joined.as_slice()).map_err(|source| {
-        RootError::Overlay {
-            attempt: format!("lowerdir of {} layers", lower.len()),
-            source,
-        }
-    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use runtime::kernel::{self, Version};
 use rustix::fs::CWD;
 use rustix::mount::{FsOpenFlags, fsopen};
 use rustix::thread::{CapabilitySet, capabilities};
@@ -95,25 +96,28 @@ fn user() -> Finding {
     broken("the daemon must be root", "run it with sudo")
 }
 
-/// The oldest kernel with every system call of the start path: `mount_setattr` came with 5.12.
-const OLDEST_KERNEL: (u32, u32) = (5, 12);
+/// The oldest kernel with every system call of the start path: `mount_setattr` came with it.
+const NEEDED: Version = Version(5, 12);
+/// The oldest kernel that `tests/machine` boots: that of Debian 12.
+const TESTED: Version = Version(6, 1);
 
 fn kernel() -> Finding {
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy().into_owned();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|part| part.parse::<u32>().ok());
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version >= OLDEST_KERNEL {
+    let version = kernel::version();
+    if version >= TESTED {
         return good(release);
     }
+    let remedy = format!("install {}.{} or newer", TESTED.0, TESTED.1);
+    if version >= NEEDED {
+        return lacking(
+            format!("Longshore is not tested on a kernel as old as {release}"),
+            remedy,
+        );
+    }
     broken(
-        format!(
-            "{release} is older than {}.{}",
-            OLDEST_KERNEL.0, OLDEST_KERNEL.1
-        ),
-        "install a newer kernel",
+        format!("{release} is older than {}.{}", NEEDED.0, NEEDED.1),
+        remedy,
     )
 }
 

@@ -10,6 +10,7 @@ mod devices;
 mod idmap;
 mod init;
 pub mod keeper;
+pub mod kernel;
 pub mod launch;
 mod masked;
 mod mounts;

@@ -1,8 +1,11 @@
-//! Root file systems out of layers: overlay mounts of any number of layers, by the new mount
-//! interface (one `lowerdir+` a layer, so that no path is quoted and no list grows too long).
+//! Root file systems out of layers: overlay mounts of any number of layers.
 //!
 //! The mounts are detached. A container attaches its own in its mount namespace; the engine reads
-//! the files of a stopped container through one that is never attached.
+//! the files of a stopped container through one that is never attached. They are made by the new
+//! mount interface (one `lowerdir+` a layer, so that no path is quoted and no list grows too long),
+//! and on kernels that lack it in [`one_page`].
+
+mod one_page;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -10,11 +13,17 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::kernel::{self, Version};
 use crate::mounts::filesystem::FileSystem;
 use crate::mounts::options::Recursion;
 use crate::mounts::{MountError, clone_tree};
 use crate::sys::identity::as_file_owner;
 use crate::sys::mount::{Attributes, set_attributes};
+
+/// The first kernel with `lowerdir+`; older ones accept the key and then fail.
+const ONE_BY_ONE: Version = Version(6, 7);
+/// The first kernel that takes layers from mounts which are attached nowhere.
+const FROM_DETACHED: Version = Version(6, 15);
 
 /// Why an overlay could not be mounted.
 #[derive(Debug, thiserror::Error)]
@@ -26,16 +35,48 @@ pub struct OverlayError {
     source: MountError,
 }
 
-/// A detached overlay mount of a container's layers (`lower`, the topmost first) and what it wrote
-/// (`upper`, `work`).
+/// Where an overlay keeps what is written: two directories of one file system.
+#[derive(Clone, Copy, Debug)]
+pub struct Writable<'path> {
+    /// What was written.
+    pub upper: &'path Path,
+    /// The kernel's scratch directory.
+    pub work: &'path Path,
+}
+
+/// A detached overlay mount of a container's layers (`lower`, the topmost first, at least two
+/// where nothing is `writable`). Devices and set-user-id bits have no effect in it.
 ///
-/// The descriptor is its root directory; the mount ends when it is closed. With `upper` in use by
-/// a running container the result is undefined: ask the container instead.
+/// The descriptor is its root directory; the mount ends when it is closed. With `writable` in use
+/// by a running container the result is undefined: ask the container instead.
 ///
 /// # Errors
 /// When a directory is missing or the kernel refuses.
-pub fn detached(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, OverlayError> {
-    open(lower, upper, work, None).map_err(|source| OverlayError {
+pub fn detached(
+    lower: &[PathBuf],
+    writable: Option<Writable<'_>>,
+) -> Result<OwnedFd, OverlayError> {
+    let mount = || {
+        let mount = if kernel::version() < ONE_BY_ONE {
+            // It changes its mount namespace, which no other thread is to share.
+            std::thread::scope(|scope| {
+                match scope.spawn(|| one_page::open(lower, writable, None)).join() {
+                    Ok(mount) => mount,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            })
+        } else {
+            one_by_one(lower, writable)
+        }?;
+        let harmless = Attributes {
+            set: libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSUID,
+            ..Attributes::default()
+        };
+        set_attributes(mount.as_fd(), false, &harmless)
+            .map_err(|errno| MountError::new("restrict", Path::new("overlay"), errno))?;
+        Ok(mount)
+    };
+    mount().map_err(|source| OverlayError {
         layers: lower.len(),
         source,
     })
@@ -49,52 +90,71 @@ pub(crate) struct IdMapping<'fd> {
     pub(crate) root: (u32, u32),
 }
 
-/// As [`detached`]; with `id_mapping`, ids on disk appear mapped.
+/// The root of a container, for a process with one thread; with `id_mapping`, ids on disk appear
+/// mapped.
 pub(crate) fn open(
     lower: &[PathBuf],
-    upper: &Path,
-    work: &Path,
+    writable: Writable<'_>,
     id_mapping: Option<IdMapping<'_>>,
 ) -> Result<OwnedFd, MountError> {
-    let system = FileSystem::open("overlay")?;
+    let version = kernel::version();
     match id_mapping {
-        None => {
-            for layer in lower {
-                system.set_path("lowerdir+", layer)?;
-            }
-            system.set_path("upperdir", upper)?;
-            system.set_path("workdir", work)?;
-            system.mount(0)
-        }
-        Some(IdMapping {
-            users,
-            root: (uid, gid),
-        }) => {
-            // The mounts must live until the overlay holds its own references.
-            let mut mapped = Vec::with_capacity(lower.len() + 1);
-            for layer in lower {
-                let mount = clone_mapped(layer, users)?;
-                system.set_fd("lowerdir+", mount.as_fd(), layer)?;
-                mapped.push(mount);
-            }
-            // Both must be of one mount: so their common parent is mapped, and they are looked up in it.
-            let common = upper
-                .parent()
-                .filter(|parent| work.parent() == Some(parent));
-            let common =
-                common.ok_or_else(|| MountError::new("map the ids of", upper, Errno::XDEV))?;
-            let parent = clone_mapped(common, users)?;
-            for (key, path) in [("upperdir", upper), ("workdir", work)] {
-                let name = path.file_name().unwrap_or_default();
-                let fd = fs::openat(&parent, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-                    .map_err(|errno| MountError::new("open", path, errno))?;
-                system.set_fd(key, fd.as_fd(), path)?;
-                mapped.push(fd);
-            }
-            // The overlay writes as whoever mounts it; the host's root is nobody in a mapped upper layer.
-            as_file_owner(uid, gid, || system.mount(0))
-                .map_err(|errno| MountError::new("act as the owner of", upper, errno))?
-        }
+        None if version >= ONE_BY_ONE => one_by_one(lower, Some(writable)),
+        Some(mapping) if version >= FROM_DETACHED => mapped_one_by_one(lower, writable, mapping),
+        _ => one_page::open(lower, Some(writable), id_mapping),
+    }
+}
+
+fn one_by_one(lower: &[PathBuf], writable: Option<Writable<'_>>) -> Result<OwnedFd, MountError> {
+    let system = FileSystem::open("overlay")?;
+    for layer in lower {
+        system.set_path("lowerdir+", layer)?;
+    }
+    if let Some(Writable { upper, work }) = writable {
+        system.set_path("upperdir", upper)?;
+        system.set_path("workdir", work)?;
+    }
+    system.mount(0)
+}
+
+fn mapped_one_by_one(
+    lower: &[PathBuf],
+    writable: Writable<'_>,
+    mapping: IdMapping<'_>,
+) -> Result<OwnedFd, MountError> {
+    let IdMapping {
+        users,
+        root: (uid, gid),
+    } = mapping;
+    let system = FileSystem::open("overlay")?;
+    // The mounts must live until the overlay holds its own references.
+    let mut mapped = Vec::with_capacity(lower.len() + 1);
+    for layer in lower {
+        let mount = clone_mapped(layer, users)?;
+        system.set_fd("lowerdir+", mount.as_fd(), layer)?;
+        mapped.push(mount);
+    }
+    let Writable { upper, work } = writable;
+    let parent = clone_mapped(writable.parent()?, users)?;
+    for (key, path) in [("upperdir", upper), ("workdir", work)] {
+        let name = path.file_name().unwrap_or_default();
+        let fd = fs::openat(&parent, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| MountError::new("open", path, errno))?;
+        system.set_fd(key, fd.as_fd(), path)?;
+        mapped.push(fd);
+    }
+    // The overlay writes as whoever mounts it; the host's root is nobody in a mapped upper layer.
+    as_file_owner(uid, gid, || system.mount(0))
+        .map_err(|errno| MountError::new("act as the owner of", upper, errno))?
+}
+
+impl<'path> Writable<'path> {
+    /// Both must be of one mount: so their common parent is mapped, and they are looked up in it.
+    fn parent(self) -> Result<&'path Path, MountError> {
+        self.upper
+            .parent()
+            .filter(|parent| self.work.parent() == Some(parent))
+            .ok_or_else(|| MountError::new("map the ids of", self.upper, Errno::XDEV))
     }
 }
 

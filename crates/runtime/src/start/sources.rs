@@ -16,7 +16,7 @@ use crate::masked;
 use crate::mounts::cgroup::Hierarchies;
 use crate::mounts::options::Recursion;
 use crate::mounts::{MountError, Planned, clone_tree, set_propagation};
-use crate::overlay::{self, IdMapping};
+use crate::overlay::{self, IdMapping, Writable};
 use crate::procfs::Proc;
 
 /// Detached mounts, ready to be attached.
@@ -111,7 +111,9 @@ fn open_root(rootfs: &Rootfs, id_mapping: Option<IdMapping<'_>>) -> Result<Owned
             set_propagation(tree.as_fd(), libc::MS_PRIVATE, Recursion::Yes, path)?;
             Ok(tree)
         }
-        Rootfs::Overlay { lower, upper, work } => overlay::open(lower, upper, work, id_mapping),
+        Rootfs::Overlay { lower, upper, work } => {
+            overlay::open(lower, Writable { upper, work }, id_mapping)
+        }
     }
 }
 
