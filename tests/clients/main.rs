@@ -7,6 +7,7 @@
 
 mod docker;
 mod oci;
+mod openstack;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

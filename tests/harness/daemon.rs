@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::disk::Disk;
 use crate::docker::Docker;
 use crate::leftovers::{self, Snapshot};
+use crate::openstack::OpenStack;
 use crate::setting;
 
 /// How long a daemon may take to answer.
@@ -271,6 +272,12 @@ impl Daemon {
     #[must_use]
     pub fn docker(&self) -> Docker {
         Docker::new(&self.socket(), self.dir.path())
+    }
+
+    /// The unmodified `openstack` command line, as the operator.
+    #[must_use]
+    pub fn openstack(&self) -> OpenStack {
+        OpenStack::operator(&self.data_dir())
     }
 
     /// Which daemon it is.

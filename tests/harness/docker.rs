@@ -164,7 +164,7 @@ impl Docker {
     }
 }
 
-fn answer(output: std::process::Output) -> Answer {
+pub(crate) fn answer(output: std::process::Output) -> Answer {
     Answer {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

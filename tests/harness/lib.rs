@@ -12,6 +12,7 @@ pub mod docker;
 pub mod image;
 pub mod leftovers;
 pub mod machine;
+pub mod openstack;
 
 /// The value of an environment variable that steers the tests.
 #[must_use]

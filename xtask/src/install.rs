@@ -1,6 +1,6 @@
 //! Installs what the commands need of a Debian machine, once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -18,7 +18,11 @@ const TESTS: &[Need] = &[
     ("/usr/sbin/dockerd", "docker.io"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/bin/skopeo", "skopeo"),
+    ("/usr/bin/python3", "python3"),
+    ("/usr/share/doc/python3-venv", "python3-venv"),
 ];
+/// The OpenStack command line, of which Debian has an older one: from PyPI, at one version.
+const OPENSTACK_CLIENT: &str = "python-openstackclient==10.5.0";
 
 /// What it takes to boot a machine for tests.
 const MACHINE: &[Need] = &[
@@ -51,7 +55,7 @@ fn install<'need>(needs: impl Iterator<Item = &'need Need>) -> Result<()> {
         .map(|(_, package)| *package)
         .collect();
     if missing.is_empty() {
-        return Ok(());
+        return openstack();
     }
     step::run(Command::new("apt-get").args(["update", "--quiet", "--quiet"]))?;
     step::run(
@@ -67,13 +71,40 @@ fn install<'need>(needs: impl Iterator<Item = &'need Need>) -> Result<()> {
             .env("DEBIAN_FRONTEND", "noninteractive")
             // The peer's daemon is started by the tests that need it, not by its package.
             .env("RUNLEVEL", "1"),
-    )
+    )?;
+    openstack()
+}
+
+/// Where the `openstack` command is installed: a Python environment of its own beside what is built.
+pub(crate) fn openstack_program() -> PathBuf {
+    step::workspace().join("target/openstack-client/bin/openstack")
+}
+
+fn openstack() -> Result<()> {
+    let program = openstack_program();
+    if program.exists() {
+        return Ok(());
+    }
+    let environment = step::workspace().join("target/openstack-client");
+    step::run(
+        Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&environment),
+    )?;
+    step::run(Command::new(environment.join("bin/pip")).args([
+        "install",
+        "--quiet",
+        OPENSTACK_CLIENT,
+    ]))
 }
 
 /// A program of a package is looked for at its Debian path and, by name, in the usual places.
 fn is_installed(program: &str) -> bool {
     let path = Path::new(program);
     let name = path.file_name().unwrap_or_default();
+    if path.exists() {
+        return true;
+    }
     [
         "/usr/local/bin",
         "/usr/local/sbin",

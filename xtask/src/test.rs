@@ -91,6 +91,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     step::run(
         clients()
             .env("LONGSHORE_BIN", &binary)
+            .env("LONGSHORE_OPENSTACK", install::openstack_program())
             .args(["--test", "clients"]),
     )?;
     step::run(clients().env("LONGSHORE_BIN", &binary).args([

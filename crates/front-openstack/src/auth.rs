@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use actions::identity::application_credential;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -20,9 +21,10 @@ use crate::service::Settings;
 /// The header that carries the caller's token.
 pub(crate) const TOKEN: &str = "X-Auth-Token";
 
-/// Lets a request pass that shows a token.
+/// Lets a request to a `service` of this type pass that shows a token, which must be for it where it
+/// is for certain requests only.
 pub(crate) async fn require_token(
-    State(front): State<Front>,
+    State((front, service)): State<(Front, &'static str)>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -35,6 +37,10 @@ pub(crate) async fn require_token(
     };
     match actions::identity::token::session(&front.cloud, sealed) {
         Ok(session) => {
+            let (method, path) = (request.method().as_str(), request.uri().path());
+            if !application_credential::allows(&front.cloud, &session, service, method, path) {
+                return refusal(&front.settings);
+            }
             request.extensions_mut().insert(Arc::new(session));
             next.run(request).await
         }

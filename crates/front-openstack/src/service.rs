@@ -95,7 +95,10 @@ fn mounted(service: &Service, front: &Front) -> Router {
         };
         *router = std::mem::take(router).route(route.path, route.handler);
     }
-    let guarded = guarded.route_layer(from_fn_with_state(front.clone(), require_token));
+    let guarded = guarded.route_layer(from_fn_with_state(
+        (front.clone(), service.kind),
+        require_token,
+    ));
     open.merge(guarded)
         .fallback(move || std::future::ready(missing()))
         .method_not_allowed_fallback(move || std::future::ready(wrong_method()))

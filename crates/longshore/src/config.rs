@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use actions::identity;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use model::network::Cidr;
@@ -101,6 +102,39 @@ struct File {
     default_network: Option<Cidr>,
     external_network: Option<Cidr>,
     network_pool: Option<usize>,
+    identity: Identity,
+}
+
+/// The rules on tokens and passwords, as `actions` has them; what is left out is as Keystone comes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Identity {
+    token_seconds: Option<i64>,
+    lockout_failures: Option<u32>,
+    lockout_seconds: Option<i64>,
+    password_expires_days: Option<i64>,
+    password_minimum_days: Option<i64>,
+    password_unique_count: Option<usize>,
+    change_password_upon_first_use: bool,
+}
+
+impl Identity {
+    fn settings(&self) -> identity::Settings {
+        let usual = identity::Settings::default();
+        identity::Settings {
+            token_seconds: self.token_seconds.unwrap_or(usual.token_seconds),
+            lockout_failures: self.lockout_failures,
+            lockout_seconds: self.lockout_seconds.unwrap_or(usual.lockout_seconds),
+            password_expires_days: self.password_expires_days,
+            password_minimum_days: self
+                .password_minimum_days
+                .unwrap_or(usual.password_minimum_days),
+            password_unique_count: self
+                .password_unique_count
+                .unwrap_or(usual.password_unique_count),
+            change_password_upon_first_use: self.change_password_upon_first_use,
+        }
+    }
 }
 
 /// Everything the daemon is told.
@@ -120,6 +154,8 @@ pub(crate) struct Config {
     pub(crate) network_pool: usize,
     /// The password that the user `admin` gets at first start; `None` is a random one.
     pub(crate) admin_password: Option<Secret>,
+    /// The rules on tokens and passwords.
+    pub(crate) identity: identity::Settings,
 }
 
 impl Options {
@@ -164,6 +200,7 @@ impl Options {
             external_network: self.external_network.or(file.external_network),
             network_pool: file.network_pool.unwrap_or(DEFAULT_NETWORK_POOL),
             admin_password: self.admin_password.clone(),
+            identity: file.identity.settings(),
         };
         config.check()?;
         Ok(config)

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use actions::Cloud;
+use actions::identity::housekeeping;
 use agent::{Agent, Announcement};
 use anyhow::{Context, Result};
 use controllers::Strategy;
@@ -64,7 +65,8 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     });
     let host = Arc::new(host.await.context("open the engine")?);
     host.renew_keeper().await;
-    let cloud = Cloud::new(store.clone(), images, Arc::new(ThisNode::new(host.clone())));
+    let cloud = Cloud::new(store.clone(), images, Arc::new(ThisNode::new(host.clone())))
+        .with_identity(config.identity.clone());
     let controllers = controllers::spawn_all(&store, Strategy::default());
     let agent = Agent::start(store, host.clone(), announcement(config)?)
         .await
@@ -93,6 +95,7 @@ async fn serve_until_told(config: &Config) -> Result<()> {
         url: format!("http://{}", config.listen),
     };
     crate::operator::ensure(&cloud, config, &front_openstack::catalogue(&openstack)).await?;
+    drop(tokio::spawn(housekeeping::run(cloud.clone())));
     let http = edge::health::router(health(&host))
         .merge(metrics.router())
         .merge(front_openstack::router(cloud.clone(), openstack));

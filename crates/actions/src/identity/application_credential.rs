@@ -238,6 +238,43 @@ pub async fn delete(
     cloud.unmake::<ApplicationCredential>(id).await
 }
 
+/// Whether a session's application credential, where it has access rules, allows a request: `path` is
+/// what comes after the address of the service.
+#[must_use]
+pub fn allows(cloud: &Cloud, session: &Session, service: &str, method: &str, path: &str) -> bool {
+    let rules = session
+        .application_credential
+        .as_ref()
+        .and_then(|credential| rules_of(cloud, credential));
+    rules.is_none_or(|rules| {
+        rules.iter().any(|rule| {
+            rule.spec.service == service
+                && rule.spec.method == method
+                && fits(&rule.spec.path, path)
+        })
+    })
+}
+
+/// Whether a path fits a pattern: `*` and `{name}` are one segment, `**` is any number of them.
+fn fits(pattern: &str, path: &str) -> bool {
+    fn segments(pattern: &[&str], path: &[&str]) -> bool {
+        match (pattern.split_first(), path.split_first()) {
+            (None, None) => true,
+            (Some((&"**", rest)), _) => {
+                (0..=path.len()).any(|count| segments(rest, &path[count..]))
+            }
+            (Some((wanted, pattern)), Some((found, path))) => {
+                let is_any = *wanted == "*" || (wanted.starts_with('{') && wanted.ends_with('}'));
+                (wanted == found || (is_any && !found.is_empty())) && segments(pattern, path)
+            }
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+    let pattern: Vec<&str> = pattern.trim_matches('/').split('/').collect();
+    let path: Vec<&str> = path.trim_matches('/').split('/').collect();
+    segments(&pattern, &path)
+}
+
 /// The access rules of a user.
 ///
 /// # Errors
@@ -300,4 +337,30 @@ pub async fn delete_rule(
         )));
     }
     cloud.unmake::<AccessRule>(id).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn a_path_fits_its_pattern_only() {
+        for (pattern, path) in [
+            ("/v2.1/servers", "/v2.1/servers"),
+            ("/v2.1/servers/*/ips", "/v2.1/servers/7/ips"),
+            ("/v2.1/servers/{server_id}", "/v2.1/servers/7"),
+            ("/v2.1/**", "/v2.1/servers/7/ips"),
+            ("**", "/anything/at/all"),
+        ] {
+            assert!(fits(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in [
+            ("/v2.1/servers", "/v2.1/servers/7"),
+            ("/v2.1/servers/*", "/v2.1/servers"),
+            ("/v2.1/servers/*", "/v2.1/servers/7/ips"),
+            ("/v2.1/servers/{id}", "/v2.1/flavors/7"),
+        ] {
+            assert!(!fits(pattern, path), "{pattern} {path}");
+        }
+    }
 }

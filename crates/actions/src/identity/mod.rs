@@ -13,6 +13,7 @@ pub mod credential;
 mod fernet;
 pub mod first_start;
 pub mod group;
+pub mod housekeeping;
 mod key_ring;
 pub mod limit;
 mod lookup;
@@ -28,7 +29,21 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::Cloud;
+
 pub use lookup::{NameInDomain, Named};
+
+impl Cloud {
+    /// Goes by these rules on tokens and passwords from now on, instead of the usual ones.
+    #[must_use]
+    pub fn with_identity(mut self, settings: Settings) -> Self {
+        self.identity = Arc::new(Identity {
+            settings: Arc::new(settings),
+            ..Identity::default()
+        });
+        self
+    }
+}
 
 /// What identity keeps in memory beside the store's own view.
 #[derive(Default)]

@@ -1,0 +1,143 @@
+//! Users, projects, roles and tokens.
+
+use serde_json::json;
+
+use super::is_ours;
+
+#[test]
+fn the_operator_gets_a_token_from_the_file_that_the_daemon_wrote() {
+    if !is_ours() {
+        return;
+    }
+    let daemon = crate::daemon();
+    let openstack = daemon.openstack();
+    let token = openstack.json(&["token", "issue"]);
+    assert!(
+        token["id"].as_str().unwrap().starts_with("gAAAAA"),
+        "{token}"
+    );
+    let catalogue = openstack.json(&["catalog", "list"]);
+    assert!(
+        catalogue
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|service| service["Type"] == "identity"),
+        "{catalogue}"
+    );
+    let roles = openstack.json(&["role", "assignment", "list", "--names", "--effective"]);
+    let of_admin = |role: &str| {
+        roles.as_array().unwrap().iter().any(|one| {
+            one["User"] == "admin@Default"
+                && one["Project"] == "admin@Default"
+                && one["Role"] == role
+        })
+    };
+    assert!(
+        of_admin("admin") && of_admin("member") && of_admin("reader"),
+        "{roles}"
+    );
+}
+
+#[test]
+fn a_member_acts_in_their_project_until_the_role_is_taken_away() {
+    if !is_ours() {
+        return;
+    }
+    let daemon = crate::daemon();
+    let admin = daemon.openstack();
+    let project = admin.json(&["project", "create", "harbour"]);
+    admin
+        .run(&["user", "create", "--password", "rope", "mate"])
+        .ok();
+    let mate = admin.user("mate", "rope", "harbour");
+    assert!(mate.run(&["token", "issue"]).fails(1).contains("HTTP 401"));
+    let grant = ["--user", "mate", "--project", "harbour", "member"];
+    admin
+        .run(&[&["role", "add"], grant.as_slice()].concat())
+        .ok();
+    let token = mate.json(&["token", "issue"]);
+    assert_eq!(token["project_id"], project["id"]);
+    let refused = mate.run(&["user", "create", "stowaway"]);
+    assert!(refused.fails(1).contains("403"), "{}", refused.stderr);
+    admin
+        .run(&[&["role", "remove"], grant.as_slice()].concat())
+        .ok();
+    assert!(mate.run(&["token", "issue"]).fails(1).contains("HTTP 401"));
+    admin.run(&["user", "delete", "mate"]).ok();
+    admin.run(&["project", "delete", "harbour"]).ok();
+}
+
+#[test]
+fn an_application_credential_acts_for_its_user() {
+    if !is_ours() {
+        return;
+    }
+    let daemon = crate::daemon();
+    let admin = daemon.openstack();
+    let made = admin.json(&[
+        "application",
+        "credential",
+        "create",
+        "--role",
+        "reader",
+        "lookout",
+    ]);
+    let text = |field: &str| {
+        made[field]
+            .as_str()
+            .or_else(|| made[field.to_lowercase()].as_str())
+            .unwrap()
+            .to_owned()
+    };
+    let url = format!("http://{}/identity/v3", daemon.listen());
+    let lookout = [
+        "--os-cloud",
+        "",
+        "--os-auth-type",
+        "v3applicationcredential",
+        "--os-auth-url",
+        &url,
+        "--os-application-credential-id",
+        &text("ID"),
+        "--os-application-credential-secret",
+        &text("Secret"),
+    ];
+    let token = admin.run(&[lookout.as_slice(), &["token", "issue", "--format", "json"]].concat());
+    assert!(token.ok().contains("gAAAAA"));
+    let refused = admin.run(&[lookout.as_slice(), &["project", "create", "x"]].concat());
+    assert!(refused.fails(1).contains("403"), "{}", refused.stderr);
+    admin
+        .run(&["application", "credential", "delete", "lookout"])
+        .ok();
+}
+
+#[test]
+fn names_are_told_apart_by_domain_and_taken_once_in_each() {
+    if !is_ours() {
+        return;
+    }
+    let daemon = crate::daemon();
+    let admin = daemon.openstack();
+    admin.run(&["domain", "create", "north"]).ok();
+    admin
+        .run(&["user", "create", "--domain", "north", "admin"])
+        .ok();
+    let twice = admin.run(&["user", "create", "--domain", "north", "admin"]);
+    assert!(
+        twice.fails(1).contains("ConflictException: 409"),
+        "{}",
+        twice.stderr
+    );
+    let users = admin.json(&["user", "list", "--domain", "north"]);
+    assert_eq!(users.as_array().unwrap().len(), 1);
+    assert_eq!(users[0]["Name"], json!("admin"));
+    let enabled = admin.run(&["domain", "delete", "north"]);
+    assert!(
+        enabled.fails(1).contains("disable it first"),
+        "{}",
+        enabled.stderr
+    );
+    admin.run(&["domain", "set", "--disable", "north"]).ok();
+    admin.run(&["domain", "delete", "north"]).ok();
+}
