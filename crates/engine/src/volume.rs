@@ -469,7 +469,8 @@ mod tests {
         let directories = Directories::below(data.path());
         let volume = volume("v", &[]);
         let path = ensure(&directories, &volume).unwrap();
-        assert_eq!(path, data.path().join("volumes/admin/v/_data"));
+        let project = format!("volumes/{}/v/_data", volume.meta.project);
+        assert_eq!(path, data.path().join(project));
         std::fs::write(path.join("file"), "x").unwrap();
         ensure(&directories, &volume).unwrap();
         remove(&directories, &volume).unwrap();
