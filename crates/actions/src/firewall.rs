@@ -7,6 +7,7 @@ use model::firewall::{Direction, Family, Firewall, FirewallSpec, Remote, Rule, p
 use model::port::Port;
 use model::{Id, Meta};
 
+use crate::policy::{self, Target};
 use crate::refusal::Refusal;
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable, is_seen, port};
 
@@ -58,6 +59,10 @@ pub async fn create(
     caller: &Caller,
     new: NewFirewall,
 ) -> Result<Arc<Firewall>, ActionError> {
+    caller.may(
+        policy::Action::CreateFirewall,
+        &Target::project(caller.project()),
+    )?;
     // There is always one, so nobody else's is called so.
     default(cloud, caller).await?;
     if new.name == DEFAULT_NAME {
@@ -192,6 +197,10 @@ pub async fn update(
     id: Id,
     change: FirewallChange,
 ) -> Result<Arc<Firewall>, ActionError> {
+    caller.may(
+        policy::Action::UpdateFirewall,
+        &Target::project(caller.project()),
+    )?;
     change_record(cloud, caller, id, |firewall| {
         if let Some(name) = &change.name {
             if firewall.spec.default && *name != firewall.meta.name {
@@ -231,6 +240,10 @@ pub async fn update_rule(
     id: Id,
     tags: BTreeSet<String>,
 ) -> Result<(), ActionError> {
+    caller.may(
+        policy::Action::UpdateRule,
+        &Target::project(caller.project()),
+    )?;
     let (firewall, _) = rule(cloud, caller, id)?;
     change_record(cloud, caller, firewall.meta.id, |firewall| {
         let rule = firewall.spec.rules.iter_mut().find(|rule| rule.id == id);
@@ -254,6 +267,10 @@ pub async fn add_rules(
     id: Id,
     new: &[NewRule],
 ) -> Result<Vec<Rule>, ActionError> {
+    caller.may(
+        policy::Action::CreateRule,
+        &Target::project(caller.project()),
+    )?;
     for rule in new {
         if let Remote::Firewall(remote) = rule.remote {
             get(cloud, caller, remote)?;
@@ -283,6 +300,10 @@ pub async fn add_rules(
 /// # Errors
 /// [`ErrorKind::NotFound`].
 pub async fn remove_rule(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
+    caller.may(
+        policy::Action::DeleteRule,
+        &Target::project(caller.project()),
+    )?;
     let (firewall, _) = rule(cloud, caller, id)?;
     change_record(cloud, caller, firewall.meta.id, |firewall| {
         let before = firewall.spec.rules.len();
@@ -301,6 +322,10 @@ pub async fn remove_rule(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), A
 /// # Errors
 /// [`ErrorKind::Conflict`] for the default one, and for one in use.
 pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
+    caller.may(
+        policy::Action::DeleteFirewall,
+        &Target::project(caller.project()),
+    )?;
     let found = cloud.store.get::<Firewall>(id).filter(|found| {
         // A shared one is its own project's to remove.
         is_seen(caller, found.value.meta.project)

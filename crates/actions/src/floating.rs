@@ -10,6 +10,7 @@ use model::port::{Allotment, FixedAddress, Port, owner};
 use model::router::{FloatingAddress, FloatingSpec, FloatingTarget, Router, RouterStatus};
 use model::{Id, Meta};
 
+use crate::policy::{self, Target};
 use crate::port::NewAddress;
 use crate::refusal::Refusal;
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable, is_seen, network, port, router};
@@ -66,6 +67,10 @@ pub struct FloatingChange {
 /// [`ErrorKind::Invalid`] where the network is not external, [`ErrorKind::Conflict`] where the
 /// address or the target's is taken, [`ErrorKind::NotFound`] where no router leads to the target.
 pub async fn create(cloud: &Cloud, caller: &Caller, new: NewFloating) -> Result<View, ActionError> {
+    caller.may(
+        policy::Action::CreateFloating,
+        &Target::project(caller.project()),
+    )?;
     let network = network::get(cloud, caller, new.network)
         .map_err(|_| Refusal::NetworkNotFound(new.network))?;
     if !network.spec.external {
@@ -256,6 +261,10 @@ pub async fn update(
     id: Id,
     change: FloatingChange,
 ) -> Result<View, ActionError> {
+    caller.may(
+        policy::Action::UpdateFloating,
+        &Target::project(caller.project()),
+    )?;
     loop {
         get(cloud, caller, id)?;
         let found = cloud
@@ -297,6 +306,10 @@ pub async fn update(
 /// # Errors
 /// [`ErrorKind::NotFound`].
 pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
+    caller.may(
+        policy::Action::DeleteFloating,
+        &Target::project(caller.project()),
+    )?;
     let view = get(cloud, caller, id)?;
     let port = view.floating.spec.port;
     let mut transaction = cloud.store.transaction();

@@ -18,6 +18,7 @@ use store::Versioned;
 
 use crate::instance::View;
 use crate::observer::network_event;
+use crate::policy::{self, Target};
 use crate::refusal::Refusal;
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable, instance, is_seen, is_visible, port};
 
@@ -65,6 +66,13 @@ pub struct NewSubnet {
 /// overlaps another network's, [`ErrorKind::Invalid`] when an address lies outside its range, and
 /// what the node says; nothing is kept then.
 pub async fn create(cloud: &Cloud, caller: &Caller, new: NewNetwork) -> Result<Id, ActionError> {
+    caller.may(
+        policy::Action::CreateNetwork,
+        &Target::project(caller.project()),
+    )?;
+    if new.spec.shared || new.spec.external {
+        caller.may(policy::Action::ShareNetwork, &Target::SYSTEM)?;
+    }
     let network = planned(cloud, caller, new)?;
     let id = network.meta.id;
     let waiter = cloud.observer.waiter(id);
@@ -155,6 +163,13 @@ pub async fn update(
     id: Id,
     change: NetworkChange,
 ) -> Result<Arc<Network>, ActionError> {
+    caller.may(
+        policy::Action::UpdateNetwork,
+        &Target::project(caller.project()),
+    )?;
+    if change.shared.is_some() || change.external.is_some() {
+        caller.may(policy::Action::ShareNetwork, &Target::SYSTEM)?;
+    }
     change_record(cloud, caller, id, |network| {
         if let Some(name) = &change.name {
             if network.spec.predefined && *name != network.meta.name {
@@ -442,6 +457,10 @@ pub fn members(cloud: &Cloud, caller: &Caller, id: Id) -> Vec<View> {
 /// # Errors
 /// [`ErrorKind::Forbidden`] for a predefined one, or one in use.
 pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
+    caller.may(
+        policy::Action::DeleteNetwork,
+        &Target::project(caller.project()),
+    )?;
     let network = get(cloud, caller, id)?;
     if !is_seen(caller, network.meta.project) {
         return Err(ActionError::new(

@@ -20,6 +20,7 @@ use model::router::{FloatingAddress, RouterStatus};
 use model::{Id, Meta};
 use serde_json::Value;
 
+use crate::policy::{self, Target};
 use crate::refusal::Refusal;
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable, firewall, instance, network};
 
@@ -138,6 +139,10 @@ pub struct PortChange {
 /// [`ErrorKind::NotFound`] without the network, a subnet or a firewall, [`ErrorKind::Conflict`]
 /// where an address is taken or none is left, [`ErrorKind::Invalid`] for one of no subnet.
 pub async fn create(cloud: &Cloud, caller: &Caller, new: NewPort) -> Result<View, ActionError> {
+    caller.may(
+        policy::Action::CreatePort,
+        &Target::project(caller.project()),
+    )?;
     let spec = resolved(cloud, caller, new.clone()).await?;
     let mut meta = Meta::new(new.name, caller.project(), cloud.now());
     let wanted = new.addresses.as_deref();
@@ -238,10 +243,33 @@ pub(crate) fn refused(network: Id, refusal: AllotmentRefusal) -> Refusal {
     }
 }
 
+/// On another project's network a port passes for nobody else: only the network's owner and an
+/// admin may take its guards away, or make it one of the cloud's own.
+fn check_guarded(
+    caller: &Caller,
+    on: &Network,
+    device_owner: &str,
+    port_security: Option<bool>,
+    has_pairs: bool,
+) -> Result<(), ActionError> {
+    let is_own = caller.project() == on.meta.project;
+    if is_own || !(is_infrastructure(device_owner) || port_security == Some(false) || has_pairs) {
+        return Ok(());
+    }
+    caller.may(policy::Action::UnguardPort, &Target::SYSTEM)
+}
+
 /// Checks all of a new port but its addresses.
 async fn resolved(cloud: &Cloud, caller: &Caller, new: NewPort) -> Result<PortSpec, ActionError> {
     let on = network::get(cloud, caller, new.network)
         .map_err(|_| Refusal::NetworkNotFound(new.network))?;
+    check_guarded(
+        caller,
+        &on,
+        &new.device_owner,
+        new.port_security,
+        !new.allowed_pairs.is_empty(),
+    )?;
     let port_security = new.port_security.unwrap_or(on.spec.port_security);
     let firewalls = match new.firewalls {
         Some(firewalls) => {
@@ -519,6 +547,10 @@ pub async fn update(
     id: Id,
     change: PortChange,
 ) -> Result<View, ActionError> {
+    caller.may(
+        policy::Action::UpdatePort,
+        &Target::project(caller.project()),
+    )?;
     let before = get(cloud, caller, id)?;
     if before.implied {
         return Err(Refusal::PortOwned {
@@ -529,6 +561,16 @@ pub async fn update(
         .into());
     }
     let on = network::record(cloud, before.port.spec.network)?.value;
+    check_guarded(
+        caller,
+        &on,
+        change.device_owner.as_deref().unwrap_or_default(),
+        change.port_security,
+        change
+            .allowed_pairs
+            .as_ref()
+            .is_some_and(|pairs| !pairs.is_empty()),
+    )?;
     if let Some(firewalls) = &change.firewalls {
         check_firewalls(cloud, caller, firewalls)?;
     }
@@ -634,6 +676,10 @@ pub(crate) async fn change_record(
 /// [`ErrorKind::Conflict`] for a port of a router, of a floating address, or one that only shows
 /// an instance's place on a network.
 pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
+    caller.may(
+        policy::Action::DeletePort,
+        &Target::project(caller.project()),
+    )?;
     let view = get(cloud, caller, id)?;
     let spec = &view.port.spec;
     let is_owned = [

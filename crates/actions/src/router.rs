@@ -13,6 +13,7 @@ use model::subnet::{Route, Subnet};
 use model::{Id, Meta};
 use store::{Transaction, Versioned};
 
+use crate::policy::{self, Target};
 use crate::port::{NewAddress, Uninserted};
 use crate::refusal::Refusal;
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable, is_seen, network, port, subnet};
@@ -89,6 +90,10 @@ pub struct Interface {
 /// # Errors
 /// As [`update`].
 pub async fn create(cloud: &Cloud, caller: &Caller, new: NewRouter) -> Result<View, ActionError> {
+    caller.may(
+        policy::Action::CreateRouter,
+        &Target::project(caller.project()),
+    )?;
     let router = Router {
         meta: Meta::new(new.name, caller.project(), cloud.now()),
         spec: RouterSpec {
@@ -169,6 +174,10 @@ pub async fn update(
     id: Id,
     change: RouterChange,
 ) -> Result<View, ActionError> {
+    caller.may(
+        policy::Action::UpdateRouter,
+        &Target::project(caller.project()),
+    )?;
     record(cloud, caller, id)?;
     if let Some(gateway) = change.gateway.clone() {
         lead_out(cloud, caller, id, gateway).await?;
@@ -423,6 +432,10 @@ pub async fn add_interface(
     id: Id,
     leg: Leg,
 ) -> Result<Interface, ActionError> {
+    caller.may(
+        policy::Action::AddRouterInterface,
+        &Target::project(caller.project()),
+    )?;
     let router = record(cloud, caller, id)?.value;
     match leg {
         Leg {
@@ -622,6 +635,10 @@ pub async fn remove_interface(
     id: Id,
     leg: Leg,
 ) -> Result<Interface, ActionError> {
+    caller.may(
+        policy::Action::RemoveRouterInterface,
+        &Target::project(caller.project()),
+    )?;
     let router = record(cloud, caller, id)?.value;
     if leg == Leg::default() {
         return Err(invalid("Either subnet_id or port_id must be specified"));
@@ -751,6 +768,10 @@ fn check_routes(cloud: &Cloud, router: &Router, routes: &[Route]) -> Result<(), 
 /// # Errors
 /// [`ErrorKind::Conflict`] where it has legs, or a floating address needs it.
 pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
+    caller.may(
+        policy::Action::DeleteRouter,
+        &Target::project(caller.project()),
+    )?;
     loop {
         let found = record(cloud, caller, id)?;
         if !found.value.spec.interfaces.is_empty() {

@@ -9,6 +9,7 @@ use model::network::{Cidr, Network, Routing};
 use model::port::{Port, owner};
 use model::subnet::{AddressRange, Ipv6Mode, Route, Subnet};
 
+use crate::policy::{self, Target};
 use crate::refusal::Refusal;
 use crate::{ActionError, Caller, Cloud, ErrorKind, network, port};
 
@@ -77,6 +78,10 @@ pub struct View {
 /// [`ErrorKind::NotFound`] without the network, [`ErrorKind::Invalid`] where it overlaps another
 /// subnet of the network or what it says does not fit together.
 pub async fn create(cloud: &Cloud, caller: &Caller, new: NewSubnet) -> Result<View, ActionError> {
+    caller.may(
+        policy::Action::CreateSubnet,
+        &Target::project(caller.project()),
+    )?;
     let subnet = built(&new, cloud.now())?;
     let network = network::change_record(cloud, caller, new.network, |network| {
         check_overlap(network, &subnet.cidr)?;
@@ -293,6 +298,10 @@ pub async fn update(
     id: Id,
     change: SubnetChange,
 ) -> Result<View, ActionError> {
+    caller.may(
+        policy::Action::UpdateSubnet,
+        &Target::project(caller.project()),
+    )?;
     let view = get(cloud, caller, id)?;
     let network = network::change_record(cloud, caller, view.network.meta.id, |network| {
         let is_nodes = network.spec.routing == Routing::Node;
@@ -372,6 +381,10 @@ fn refuse_gateway_in_use(cloud: &Cloud, subnet: &Subnet) -> Result<(), ActionErr
 /// # Errors
 /// [`ErrorKind::Conflict`] where somebody has.
 pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
+    caller.may(
+        policy::Action::DeleteSubnet,
+        &Target::project(caller.project()),
+    )?;
     let view = get(cloud, caller, id)?;
     let in_use = || {
         let reason = who_uses(cloud, caller, &view)?;

@@ -11,6 +11,7 @@ mod front;
 mod id;
 mod json;
 mod keystone;
+mod neutron;
 mod query;
 mod route;
 mod service;

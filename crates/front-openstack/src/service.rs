@@ -15,6 +15,7 @@ use http::{HeaderName, HeaderValue, header};
 use crate::auth::require_token;
 use crate::front::Front;
 use crate::keystone;
+use crate::neutron;
 use crate::route::Route;
 
 /// What the front end must be told.
@@ -45,15 +46,26 @@ struct Service {
 }
 
 /// Every service there is. A new one is a row here.
-const SERVICES: &[Service] = &[Service {
-    kind: "identity",
-    name: "keystone",
-    path: "/identity",
-    suffix: "",
-    routes: keystone::routes,
-    missing: keystone::missing,
-    wrong_method: keystone::wrong_method,
-}];
+const SERVICES: &[Service] = &[
+    Service {
+        kind: "identity",
+        name: "keystone",
+        path: "/identity",
+        suffix: "",
+        routes: keystone::routes,
+        missing: keystone::missing,
+        wrong_method: keystone::wrong_method,
+    },
+    Service {
+        kind: "network",
+        name: "neutron",
+        path: "/network",
+        suffix: "",
+        routes: neutron::routes,
+        missing: neutron::missing,
+        wrong_method: neutron::wrong_method,
+    },
+];
 
 /// What stands in the catalogue about our own services.
 #[must_use]
@@ -127,10 +139,16 @@ mod tests {
     use super::*;
 
     /// The coverage tables, by the name of the service in the catalogue.
-    const TABLES: &[(&str, &str)] = &[(
-        "keystone",
-        include_str!("../../../spec/keystone/coverage.toml"),
-    )];
+    const TABLES: &[(&str, &str)] = &[
+        (
+            "keystone",
+            include_str!("../../../spec/keystone/coverage.toml"),
+        ),
+        (
+            "neutron",
+            include_str!("../../../spec/neutron/coverage.toml"),
+        ),
+    ];
 
     #[test]
     fn the_routes_are_what_the_coverage_tables_say() {

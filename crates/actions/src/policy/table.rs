@@ -152,4 +152,31 @@ actions! {
     CreateRegisteredLimits "identity:create_registered_limits" Admin;
     UpdateRegisteredLimit "identity:update_registered_limit" Admin;
     DeleteRegisteredLimit "identity:delete_registered_limit" Admin;
+
+    // The network.
+    CreateNetwork "create_network" Admin | ProjectMember;
+    UpdateNetwork "update_network" Admin | ProjectMember;
+    DeleteNetwork "delete_network" Admin | ProjectMember;
+    ShareNetwork "create_network:shared" Admin;
+    CreateSubnet "create_subnet" Admin | ProjectMember;
+    UpdateSubnet "update_subnet" Admin | ProjectMember;
+    DeleteSubnet "delete_subnet" Admin | ProjectMember;
+    CreatePort "create_port" Admin | ProjectMember;
+    UpdatePort "update_port" Admin | ProjectMember;
+    DeletePort "delete_port" Admin | ProjectMember;
+    UnguardPort "create_port:port_security_enabled" Admin;
+    CreateFirewall "create_security_group" Admin | ProjectMember;
+    UpdateFirewall "update_security_group" Admin | ProjectMember;
+    DeleteFirewall "delete_security_group" Admin | ProjectMember;
+    CreateRule "create_security_group_rule" Admin | ProjectMember;
+    UpdateRule "update_security_group_rule" Admin | ProjectMember;
+    DeleteRule "delete_security_group_rule" Admin | ProjectMember;
+    CreateRouter "create_router" Admin | ProjectMember;
+    UpdateRouter "update_router" Admin | ProjectMember;
+    DeleteRouter "delete_router" Admin | ProjectMember;
+    AddRouterInterface "add_router_interface" Admin | ProjectMember;
+    RemoveRouterInterface "remove_router_interface" Admin | ProjectMember;
+    CreateFloating "create_floatingip" Admin | ProjectMember;
+    UpdateFloating "update_floatingip" Admin | ProjectMember;
+    DeleteFloating "delete_floatingip" Admin | ProjectMember;
 }

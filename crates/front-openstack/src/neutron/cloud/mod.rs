@@ -1,0 +1,3 @@
+//! What the cloud itself is like: quotas, agents and zones.
+
+pub(super) mod routes;

@@ -1,0 +1,3 @@
+//! Which versions and extensions there are.
+
+pub(super) mod routes;

@@ -1,0 +1,4 @@
+//! Security groups.
+
+pub(super) mod routes;
+mod translate;

@@ -1,0 +1,4 @@
+//! Floating addresses.
+
+pub(super) mod routes;
+mod translate;

@@ -1,0 +1,4 @@
+//! Networks.
+
+pub(super) mod routes;
+mod translate;

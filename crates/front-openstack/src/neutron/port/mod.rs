@@ -1,0 +1,4 @@
+//! Ports.
+
+pub(super) mod routes;
+mod translate;

@@ -1,0 +1,4 @@
+//! Routers.
+
+pub(super) mod routes;
+mod translate;

@@ -1,0 +1,4 @@
+//! Rules of security groups.
+
+pub(super) mod routes;
+pub(super) mod translate;

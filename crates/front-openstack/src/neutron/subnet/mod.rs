@@ -1,0 +1,4 @@
+//! Subnets.
+
+pub(super) mod routes;
+mod translate;
