@@ -107,7 +107,10 @@ impl Api {
         // A daemon may refuse a large body before it has read it all.
         let _refused_early = connection.get_mut().write_all(body);
         let (reply, is_reusable) = read_reply(&mut connection)?;
-        if is_reusable {
+        // A daemon that refuses what it has not read to its end closes the connection afterwards,
+        // which its answer could not say yet.
+        let is_read = body.is_empty() || reply.status < 400;
+        if is_reusable && is_read {
             self.connection = Some(connection);
         }
         Ok(reply)
