@@ -10,6 +10,7 @@ use edge::observe::RequestId;
 use http::HeaderMap;
 use http::request::Parts;
 
+use crate::microversion::Agreed;
 use crate::query::Query;
 use crate::service::Settings;
 
@@ -51,6 +52,9 @@ pub(crate) struct At {
     /// What their token stands for.
     pub(crate) session: Arc<Session>,
     pub(crate) headers: HeaderMap,
+    /// The part after the dot of the microversion that was agreed on; 0 where a service has none.
+    #[expect(dead_code, reason = "the first resources come next")]
+    pub(crate) minor: u16,
 }
 
 impl FromRequestParts<Front> for At {
@@ -74,6 +78,10 @@ impl FromRequestParts<Front> for At {
             caller: session.caller(request_id),
             session,
             headers: parts.headers.clone(),
+            minor: parts
+                .extensions
+                .get::<Agreed>()
+                .map_or(0, |agreed| agreed.0),
         })
     }
 }

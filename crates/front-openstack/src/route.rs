@@ -1,16 +1,16 @@
-//! One operation of a service: its path, its name in the coverage table, and who answers.
+//! One path of a service: its operations' names in the coverage table, and who answers.
 
 use axum::routing::MethodRouter;
 
 use crate::front::Front;
 
-/// One operation.
+/// One path with one method.
 pub(crate) struct Route {
     /// The path after the service's own, `/v3/users/{user_id}`.
     pub(crate) path: &'static str,
-    /// The operation's name in the coverage table: `listUsers`.
+    /// The operations' names in the coverage table: `listUsers`; several where the body says which.
     #[cfg_attr(not(test), expect(dead_code, reason = "the coverage test reads it"))]
-    pub(crate) operation: &'static str,
+    pub(crate) operations: Vec<&'static str>,
     pub(crate) handler: MethodRouter<Front>,
     /// It answers without a token.
     pub(crate) is_open: bool,
@@ -23,9 +23,18 @@ impl Route {
         operation: &'static str,
         handler: MethodRouter<Front>,
     ) -> Self {
+        Self::several(path, vec![operation], handler)
+    }
+
+    /// Operations for whoever has a token, of which the body says the one that is meant.
+    pub(crate) fn several(
+        path: &'static str,
+        operations: Vec<&'static str>,
+        handler: MethodRouter<Front>,
+    ) -> Self {
         Self {
             path,
-            operation,
+            operations,
             handler,
             is_open: false,
         }

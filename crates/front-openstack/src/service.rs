@@ -15,7 +15,9 @@ use http::{HeaderName, HeaderValue, header};
 use crate::auth::require_token;
 use crate::front::Front;
 use crate::keystone;
+use crate::microversion::{Microversions, negotiate};
 use crate::neutron;
+use crate::nova;
 use crate::route::Route;
 
 /// What the front end must be told.
@@ -40,6 +42,8 @@ struct Service {
     suffix: &'static str,
     /// Its operations.
     routes: fn() -> Vec<Route>,
+    /// The shapes of its API that clients choose from, where it has several.
+    microversions: Option<&'static Microversions>,
     /// What it answers to paths and methods that are none of its.
     missing: fn() -> Response,
     wrong_method: fn() -> Response,
@@ -53,6 +57,7 @@ const SERVICES: &[Service] = &[
         path: "/identity",
         suffix: "",
         routes: keystone::routes,
+        microversions: None,
         missing: keystone::missing,
         wrong_method: keystone::wrong_method,
     },
@@ -62,8 +67,19 @@ const SERVICES: &[Service] = &[
         path: "/network",
         suffix: "",
         routes: neutron::routes,
+        microversions: None,
         missing: neutron::missing,
         wrong_method: neutron::wrong_method,
+    },
+    Service {
+        kind: "compute",
+        name: "nova",
+        path: "/compute",
+        suffix: "/v2.1",
+        routes: nova::routes,
+        microversions: Some(&nova::MICROVERSIONS),
+        missing: nova::missing,
+        wrong_method: nova::wrong_method,
     },
 ];
 
@@ -111,11 +127,15 @@ fn mounted(service: &Service, front: &Front) -> Router {
         (front.clone(), service.kind),
         require_token,
     ));
-    open.merge(guarded)
+    let mut router = open
+        .merge(guarded)
         .fallback(move || std::future::ready(missing()))
         .method_not_allowed_fallback(move || std::future::ready(wrong_method()))
-        .with_state(front.clone())
-        .layer(from_fn(finish))
+        .with_state(front.clone());
+    if let Some(microversions) = service.microversions {
+        router = router.layer(from_fn_with_state(microversions, negotiate));
+    }
+    router.layer(from_fn(finish))
 }
 
 /// The headers that every answer has.
@@ -148,6 +168,7 @@ mod tests {
             "neutron",
             include_str!("../../../spec/neutron/coverage.toml"),
         ),
+        ("nova", include_str!("../../../spec/nova/coverage.toml")),
     ];
 
     #[test]
@@ -169,7 +190,7 @@ mod tests {
                 .collect();
             let served: BTreeSet<&str> = (service.routes)()
                 .iter()
-                .map(|route| route.operation)
+                .flat_map(|route| route.operations.clone())
                 .collect();
             assert_eq!(served, expected, "{}", service.name);
         }

@@ -1,0 +1,3 @@
+//! What there is: the version and its microversions.
+
+pub(super) mod routes;

@@ -1,0 +1,52 @@
+//! Compute, version 2.1: servers, each of them an instance with one container, and what they are
+//! made with.
+//!
+//! Spec: <https://docs.openstack.org/api-ref/compute/>. Every container that the Docker API made in
+//! a project is a server of it too, as they are the same records. The proxies to other services
+//! (images, networks, volumes, security groups), which newer microversions refuse, are not served.
+
+mod discovery;
+#[expect(dead_code, reason = "the first resources come next")]
+mod error;
+#[expect(dead_code, reason = "the first resources come next")]
+mod fields;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use self::error::ApiError;
+use crate::microversion::Microversions;
+use crate::route::Route;
+
+/// A body in JSON, refused in Nova's envelope.
+#[expect(dead_code, reason = "its first resource comes next")]
+type Body = crate::json::Json<serde_json::Value, ApiError>;
+
+/// From which shape of the API to which.
+pub(crate) const MICROVERSIONS: Microversions = Microversions {
+    service: "compute",
+    own_header: Some("x-openstack-nova-api-version"),
+    major: 2,
+    oldest: 1,
+    newest: 96,
+    refuse: |status, message| ApiError::new(status, message).into_response(),
+};
+
+pub(crate) fn routes() -> Vec<Route> {
+    [discovery::routes::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The answer to a path that is none of ours.
+pub(crate) fn missing() -> Response {
+    let message = "The resource could not be found.";
+    ApiError::new(StatusCode::NOT_FOUND, message).into_response()
+}
+
+/// The answer to a method that a path does not have.
+pub(crate) fn wrong_method() -> Response {
+    let message = "The method is not allowed for this resource.";
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message).into_response()
+}
