@@ -152,6 +152,10 @@ pub enum Kind {
     RegisteredLimit,
     /// See [`crate::limit`].
     Limit,
+    /// See [`crate::flavor`].
+    Flavor,
+    /// See [`crate::key_pair`].
+    KeyPair,
 }
 
 impl Kind {
@@ -182,6 +186,8 @@ impl Kind {
             Self::Revocation => "revocation",
             Self::RegisteredLimit => "registered_limit",
             Self::Limit => "limit",
+            Self::Flavor => "flavor",
+            Self::KeyPair => "key_pair",
         }
     }
 }

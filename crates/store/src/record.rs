@@ -7,8 +7,10 @@ use model::assignment::Assignment;
 use model::credential::Credential;
 use model::endpoint::Endpoint;
 use model::firewall::Firewall;
+use model::flavor::Flavor;
 use model::group::Group;
 use model::instance::{Instance, InstanceStatus, Placement, Retry};
+use model::key_pair::KeyPair;
 use model::key_ring::KeyRing;
 use model::limit::{Limit, RegisteredLimit};
 use model::network::{Network, NetworkStatus};
@@ -133,6 +135,8 @@ desired!(KeyRing, KeyRing);
 desired!(Revocation, Revocation);
 desired!(RegisteredLimit, RegisteredLimit);
 desired!(Limit, Limit);
+desired!(Flavor, Flavor);
+desired!(KeyPair, KeyPair);
 derived!(Placement, Instance, Placement);
 derived!(Retry, Instance, Retry);
 derived!(InstanceStatus, Instance, Observed);
@@ -168,7 +172,7 @@ impl Decoder {
 }
 
 /// One for every type of record.
-static DECODERS: [Decoder; 32] = [
+static DECODERS: [Decoder; 34] = [
     Decoder::of::<Instance>(),
     Decoder::of::<Placement>(),
     Decoder::of::<Retry>(),
@@ -201,6 +205,8 @@ static DECODERS: [Decoder; 32] = [
     Decoder::of::<Router>(),
     Decoder::of::<RouterStatus>(),
     Decoder::of::<FloatingAddress>(),
+    Decoder::of::<Flavor>(),
+    Decoder::of::<KeyPair>(),
 ];
 
 fn decode<R: Record>(json: String) -> Result<Value, serde_json::Error> {

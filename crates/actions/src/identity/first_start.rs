@@ -1,4 +1,4 @@
-//! What every installation has from its first start: a domain, an operator, roles, a catalogue.
+//! What every installation has from its first start: a domain, an operator, roles, flavors, a catalogue.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +53,7 @@ pub async fn ensure(
     if is_first {
         let hash = cloud.hash_password(password).await?;
         make_operator(cloud, &mut transaction, hash);
+        crate::flavor::make_defaults(cloud, &mut transaction);
     }
     make_catalogue(cloud, &mut transaction, services);
     cloud.commit_durably(transaction).await?;

@@ -153,6 +153,23 @@ actions! {
     UpdateRegisteredLimit "identity:update_registered_limit" Admin;
     DeleteRegisteredLimit "identity:delete_registered_limit" Admin;
 
+    // Flavors and key pairs.
+    CreateFlavor "os_compute_api:os-flavor-manage:create" Admin;
+    UpdateFlavor "os_compute_api:os-flavor-manage:update" Admin;
+    DeleteFlavor "os_compute_api:os-flavor-manage:delete" Admin;
+    ListFlavorAccess "os_compute_api:os-flavor-access" Admin;
+    AddFlavorAccess "os_compute_api:os-flavor-access:add_tenant_access" Admin;
+    RemoveFlavorAccess "os_compute_api:os-flavor-access:remove_tenant_access" Admin;
+    ListExtraSpecs "os_compute_api:os-flavor-extra-specs:index" Admin | ProjectReader;
+    GetExtraSpec "os_compute_api:os-flavor-extra-specs:show" Admin | ProjectReader;
+    CreateExtraSpecs "os_compute_api:os-flavor-extra-specs:create" Admin;
+    UpdateExtraSpec "os_compute_api:os-flavor-extra-specs:update" Admin;
+    DeleteExtraSpec "os_compute_api:os-flavor-extra-specs:delete" Admin;
+    ListKeyPairs "os_compute_api:os-keypairs:index" Admin | Owner;
+    GetKeyPair "os_compute_api:os-keypairs:show" Admin | Owner;
+    CreateKeyPair "os_compute_api:os-keypairs:create" Admin | Owner;
+    DeleteKeyPair "os_compute_api:os-keypairs:delete" Admin | Owner;
+
     // The network.
     CreateNetwork "create_network" Admin | ProjectMember;
     UpdateNetwork "update_network" Admin | ProjectMember;
