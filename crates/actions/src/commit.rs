@@ -9,6 +9,7 @@ use model::{Id, instance::Phase};
 
 use crate::error::with_causes;
 use crate::observer::instance_event;
+use crate::policy::{self, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, instance};
 
 /// What a committed image is to be.
@@ -33,7 +34,8 @@ pub struct NewCommit {
 /// Makes an image of an instance.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`], [`ErrorKind::Conflict`] while it is removed, [`ErrorKind::Invalid`]
+/// [`ErrorKind::NotFound`], [`ErrorKind::Forbidden`] for a name by anyone but the operator, whose
+/// names are, [`ErrorKind::Conflict`] while it is removed, [`ErrorKind::Invalid`]
 /// when the name or a change is wrong, and what the node says.
 pub async fn commit(
     cloud: &Cloud,
@@ -41,7 +43,10 @@ pub async fn commit(
     id: Id,
     new: NewCommit,
 ) -> Result<Arc<Image>, ActionError> {
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::CommitInstance, id)?;
+    if new.reference.is_some() {
+        caller.may(policy::Action::ModifyImage, &Target::OPERATOR)?;
+    }
     let state = match view.status.phase {
         Phase::Dead => Some("Dead"),
         _ if view.instance.meta.deleted_at.is_some() => Some("being removed"),

@@ -8,6 +8,7 @@ use model::stream::{ExecSpec, ExecStatus};
 
 use crate::nodes::{Input, Output};
 use crate::observer::instance_event;
+use crate::policy;
 use crate::{ActionError, Caller, Cloud, ErrorKind, instance};
 
 /// Prepares a process and answers its identity.
@@ -21,7 +22,7 @@ pub async fn create(
     id: Id,
     spec: ExecSpec,
 ) -> Result<String, ActionError> {
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::Execute, id)?;
     match view.status.phase {
         Phase::Running => {}
         Phase::Paused => {
@@ -69,7 +70,7 @@ pub async fn start(
     size: Option<TerminalSize>,
 ) -> Result<(Output, Option<Input>), ActionError> {
     let (id, status) = get(cloud, caller, exec).await?;
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::Execute, id)?;
     let streams = cloud.nodes.exec_start(exec, detach, size).await?;
     let mut event = instance_event(&view.instance, Action::ExecStarted);
     event
@@ -104,7 +105,8 @@ pub async fn resize(
     exec: &str,
     size: TerminalSize,
 ) -> Result<(), ActionError> {
-    get(cloud, caller, exec).await?;
+    let (id, _) = get(cloud, caller, exec).await?;
+    instance::allowed(cloud, caller, policy::Action::ResizeTerminal, id)?;
     Ok(cloud.nodes.exec_resize(exec, size).await?)
 }
 

@@ -1,4 +1,7 @@
 //! Images of the content store: what there is, and bringing in, naming and removing them.
+//!
+//! The store, with all names in it, is the operator's: whoever acts in another project sees images
+//! through what Glance's records say of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,6 +9,7 @@ use std::sync::Arc;
 use ::image::{ImportOptions, LookupError, Progress, RemoveError, Use};
 pub use ::image::{Loaded, Removed};
 use bytes::Bytes;
+use model::ProjectId;
 use model::event::{Action, Event, Subject};
 use model::image::{Defaults, Image};
 use model::instance::{Instance, InstanceStatus, Phase};
@@ -13,6 +17,7 @@ use tokio::sync::broadcast;
 
 use crate::error::with_causes;
 use crate::nodes::Archive;
+use crate::policy::{self, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind};
 
 /// What an imported image is to be.
@@ -30,7 +35,10 @@ pub struct NewImport {
 
 /// Every image, the newest first.
 #[must_use]
-pub fn list(cloud: &Cloud, _caller: &Caller) -> Vec<Arc<Image>> {
+pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<Arc<Image>> {
+    if !caller.reads(policy::Action::ListImages, ProjectId::ADMIN) {
+        return Vec::new();
+    }
     cloud.images.list()
 }
 
@@ -38,7 +46,8 @@ pub fn list(cloud: &Cloud, _caller: &Caller) -> Vec<Arc<Image>> {
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`], or [`ErrorKind::Invalid`] when it is not a reference.
-pub fn get(cloud: &Cloud, _caller: &Caller, reference: &str) -> Result<Arc<Image>, ActionError> {
+pub fn get(cloud: &Cloud, caller: &Caller, reference: &str) -> Result<Arc<Image>, ActionError> {
+    caller.may(policy::Action::GetImage, &Target::OPERATOR)?;
     Ok(cloud.images.get(reference)?)
 }
 
@@ -62,6 +71,7 @@ pub async fn load(
     archive: Archive,
     progress: impl Fn(Progress) + Send + 'static,
 ) -> Result<Vec<Loaded>, ActionError> {
+    caller.may(policy::Action::AddImage, &Target::OPERATOR)?;
     let loaded = cloud
         .images
         .load(archive, progress)
@@ -88,6 +98,7 @@ pub async fn save(
     caller: &Caller,
     names: &[String],
 ) -> Result<Archive, ActionError> {
+    caller.may(policy::Action::DownloadImage, &Target::OPERATOR)?;
     for name in names {
         let image = get(cloud, caller, name)?;
         tell(cloud, caller, &image.id, Some(name), Action::Saved);
@@ -111,6 +122,7 @@ pub async fn import(
     archive: Archive,
     new: NewImport,
 ) -> Result<Arc<Image>, ActionError> {
+    caller.may(policy::Action::AddImage, &Target::OPERATOR)?;
     let mut defaults = Defaults::default();
     ::image::changes::apply(&new.changes, &mut defaults)
         .map_err(|error| ActionError::new(ErrorKind::Invalid, error.to_string()))?;
@@ -145,6 +157,7 @@ pub async fn tag(
     source: &str,
     target: &str,
 ) -> Result<(), ActionError> {
+    caller.may(policy::Action::ModifyImage, &Target::OPERATOR)?;
     let image = get(cloud, caller, source)?;
     let target = target.to_owned();
     on_thread(cloud, caller, move |cloud, caller| {
@@ -173,6 +186,7 @@ pub async fn remove(
     force: bool,
     prune: bool,
 ) -> Result<Vec<Removed>, ActionError> {
+    caller.may(policy::Action::DeleteImage, &Target::OPERATOR)?;
     let image = get(cloud, caller, reference)?;
     let reference = reference.to_owned();
     on_thread(cloud, caller, move |cloud, caller| {

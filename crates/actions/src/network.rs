@@ -377,7 +377,10 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<Arc<Network>> {
         .list::<Network>()
         .into_iter()
         .map(|(_, found)| found.value)
-        .filter(|network| is_visible(caller, network.meta.project))
+        .filter(|network| {
+            let owner = network.meta.project;
+            is_visible(caller, owner) && caller.reads(policy::Action::GetNetwork, owner)
+        })
         .collect();
     networks.sort_by_key(|network| network.meta.created_at);
     networks
@@ -438,10 +441,20 @@ pub fn by_id_prefix(cloud: &Cloud, caller: &Caller, prefix: &str) -> Vec<Arc<Net
     networks
 }
 
-/// The instances that are attached to a network.
+/// The instances that the caller sees attached to a network.
 #[must_use]
 pub fn members(cloud: &Cloud, caller: &Caller, id: Id) -> Vec<View> {
-    let mut views = instance::list(cloud, caller);
+    let mut views = attached(cloud, id);
+    views.retain(|view| {
+        let owner = view.instance.meta.project;
+        caller.reads(policy::Action::GetInstance, owner)
+    });
+    views
+}
+
+/// The instances that are attached to a network, whoever's they are.
+pub(crate) fn attached(cloud: &Cloud, id: Id) -> Vec<View> {
+    let mut views = instance::owned_by(cloud, |_| true);
     views.retain(|view| {
         view.instance
             .spec
@@ -475,7 +488,7 @@ pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
             format!("{name} is a pre-defined network and cannot be removed"),
         ));
     }
-    let active: Vec<String> = members(cloud, caller, id)
+    let active: Vec<String> = attached(cloud, id)
         .into_iter()
         .filter(View::is_up)
         .map(|view| {
@@ -569,7 +582,7 @@ pub async fn unplug_port(
     id: Id,
     port: Id,
 ) -> Result<(), ActionError> {
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::DetachInterface, id)?;
     let attachments = &view.instance.spec.attachments;
     if !attachments.iter().any(|known| known.port == Some(port)) {
         return Err(Refusal::PortNotFound(port).into());
@@ -609,7 +622,7 @@ pub async fn plug(
     port: Id,
     device_owner: &str,
 ) -> Result<(), ActionError> {
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::AttachInterface, id)?;
     let wanted = port::claim(cloud, caller, port, id, device_owner).await?;
     let attachment = Attachment {
         port: Some(port),
@@ -644,7 +657,7 @@ pub async fn connect(
     attachment: Attachment,
 ) -> Result<(), ActionError> {
     let wanted = get(cloud, caller, network)?;
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::AttachInterface, id)?;
     validate_attachment(&wanted, &attachment)?;
     match view.instance.spec.network {
         NetworkMode::Host => {
@@ -706,7 +719,7 @@ pub async fn disconnect(
     id: Id,
 ) -> Result<(), ActionError> {
     let from = get(cloud, caller, network)?;
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::DetachInterface, id)?;
     change_attachments(
         cloud,
         &view,

@@ -414,7 +414,7 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<View> {
         .map(|(_, found)| view(cloud, found.value))
         .collect();
     views.extend(
-        instance::list(cloud, caller)
+        instance::owned_by(cloud, |owner| crate::is_seen(caller, owner))
             .iter()
             .flat_map(|instance| implied(cloud, instance)),
     );
@@ -433,7 +433,7 @@ pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<View, ActionError> 
             .map(|port| view(cloud, port))
             .ok_or_else(|| Refusal::PortNotFound(id).into());
     }
-    instance::list(cloud, caller)
+    instance::owned_by(cloud, |owner| crate::is_seen(caller, owner))
         .iter()
         .flat_map(|instance| implied(cloud, instance))
         .find(|view| view.port.meta.id == id)

@@ -7,6 +7,7 @@ use model::stream::{Change, ExtractOptions, HostPaths, LogOptions, PathStat, Pro
 
 pub use crate::nodes::{Archive, Input, LogLines, Output};
 use crate::observer::instance_event;
+use crate::policy;
 use crate::{ActionError, Caller, Cloud, instance};
 
 /// Its standard streams, also of one about to start.
@@ -20,7 +21,7 @@ pub async fn attach(
     stdin: bool,
     output: bool,
 ) -> Result<(Output, Option<Input>), ActionError> {
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::AttachStreams, id)?;
     let streams = cloud.nodes.attach(id, stdin, output).await?;
     cloud
         .observer
@@ -48,7 +49,7 @@ pub async fn resize(
     id: Id,
     size: TerminalSize,
 ) -> Result<(), ActionError> {
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::ResizeTerminal, id)?;
     cloud.nodes.resize(id, size).await?;
     let mut event = instance_event(&view.instance, Action::Resized);
     event
@@ -71,7 +72,7 @@ pub async fn logs(
     id: Id,
     options: &LogOptions,
 ) -> Result<LogLines, ActionError> {
-    instance::get(cloud, caller, id)?;
+    instance::allowed(cloud, caller, policy::Action::ReadLog, id)?;
     Ok(cloud.nodes.logs(id, options).await?)
 }
 
@@ -80,7 +81,7 @@ pub async fn logs(
 /// # Errors
 /// [`crate::ErrorKind::NotFound`], and what the node says.
 pub async fn stats(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Stats, ActionError> {
-    instance::get(cloud, caller, id)?;
+    instance::allowed(cloud, caller, policy::Action::GetStatistics, id)?;
     Ok(cloud.nodes.stats(id).await?)
 }
 
@@ -94,7 +95,7 @@ pub async fn processes(
     id: Id,
     ps_args: &[String],
 ) -> Result<Processes, ActionError> {
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::ListProcesses, id)?;
     let processes = cloud.nodes.processes(id, ps_args).await?;
     cloud
         .observer
@@ -112,7 +113,7 @@ pub async fn stat_path(
     id: Id,
     path: &str,
 ) -> Result<PathStat, ActionError> {
-    instance::get(cloud, caller, id)?;
+    instance::allowed(cloud, caller, policy::Action::ReadArchive, id)?;
     Ok(cloud.nodes.stat_path(id, path).await?)
 }
 
@@ -126,7 +127,7 @@ pub async fn read_archive(
     id: Id,
     path: &str,
 ) -> Result<(PathStat, Archive), ActionError> {
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::ReadArchive, id)?;
     let archive = cloud.nodes.read_archive(id, path).await?;
     cloud
         .observer
@@ -146,7 +147,7 @@ pub async fn write_archive(
     archive: Archive,
     options: ExtractOptions,
 ) -> Result<(), ActionError> {
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::WriteArchive, id)?;
     cloud
         .nodes
         .write_archive(id, path, archive, options)
@@ -162,7 +163,7 @@ pub async fn write_archive(
 /// # Errors
 /// [`crate::ErrorKind::NotFound`], and what the node says.
 pub async fn changes(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Vec<Change>, ActionError> {
-    instance::get(cloud, caller, id)?;
+    instance::allowed(cloud, caller, policy::Action::ListChanges, id)?;
     Ok(cloud.nodes.changes(id).await?)
 }
 
@@ -171,7 +172,7 @@ pub async fn changes(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Vec<Chang
 /// # Errors
 /// [`crate::ErrorKind::NotFound`], and what the node says.
 pub async fn export(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Archive, ActionError> {
-    let view = instance::get(cloud, caller, id)?;
+    let view = instance::allowed(cloud, caller, policy::Action::ReadArchive, id)?;
     let archive = cloud.nodes.export(id).await?;
     cloud
         .observer

@@ -387,7 +387,7 @@ pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
     )?;
     let view = get(cloud, caller, id)?;
     let in_use = || {
-        let reason = who_uses(cloud, caller, &view)?;
+        let reason = who_uses(cloud, &view)?;
         Some(Refusal::SubnetInUse { subnet: id, reason })
     };
     if let Some(refusal) = in_use() {
@@ -415,7 +415,7 @@ pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
 }
 
 /// Who has an address of a subnet, in words.
-fn who_uses(cloud: &Cloud, caller: &Caller, view: &View) -> Option<String> {
+fn who_uses(cloud: &Cloud, view: &View) -> Option<String> {
     let of_ports = port::on_network(cloud, view.network.meta.id);
     let ports = of_ports.iter().find(|port| {
         port.spec
@@ -429,7 +429,7 @@ fn who_uses(cloud: &Cloud, caller: &Caller, view: &View) -> Option<String> {
             port.meta.id
         ));
     }
-    let members = network::members(cloud, caller, view.network.meta.id);
+    let members = network::attached(cloud, view.network.meta.id);
     let member = members.iter().find(|member| {
         let endpoints = member
             .placement

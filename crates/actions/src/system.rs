@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::node::Node;
 
+use crate::policy::{Action, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, image, instance};
 
 /// The whole installation, as one caller sees it.
@@ -24,8 +25,9 @@ pub struct Info {
 /// The whole installation, as the caller sees it.
 ///
 /// # Errors
-/// [`ErrorKind::Unavailable`] while no node has announced itself.
+/// [`ErrorKind::Forbidden`] outside the operator's project, [`ErrorKind::Unavailable`] while no node has announced itself.
 pub fn info(cloud: &Cloud, caller: &Caller) -> Result<Info, ActionError> {
+    caller.may(Action::GetHost, &Target::OPERATOR)?;
     let mut nodes: Vec<_> = cloud
         .store
         .list::<Node>()

@@ -8,10 +8,11 @@ use std::time::Duration;
 use model::container::MountSource;
 use model::event::Action;
 use model::volume::{Volume, VolumeSpec, VolumeStatus};
-use model::{Id, Meta};
+use model::{Id, Meta, ProjectId};
 
 use crate::instance::View;
 use crate::observer::volume_event;
+use crate::policy::{self, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable, instance, is_visible};
 
 /// How long a node may take to remove a volume's files.
@@ -41,6 +42,10 @@ pub async fn create(
     caller: &Caller,
     new: NewVolume,
 ) -> Result<Arc<Volume>, ActionError> {
+    caller.may(
+        policy::Action::CreateVolume,
+        &Target::project(caller.project()),
+    )?;
     let anonymous = new.name.is_none();
     let name = new
         .name
@@ -123,7 +128,10 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<Arc<Volume>> {
         .into_iter()
         .map(|(_, found)| found.value)
         .filter(|volume| {
-            is_visible(caller, volume.meta.project) && volume.meta.deleted_at.is_none()
+            let owner = volume.meta.project;
+            is_visible(caller, owner)
+                && caller.reads(policy::Action::ListVolumes, owner)
+                && volume.meta.deleted_at.is_none()
         })
         .collect();
     volumes.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
@@ -135,11 +143,13 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<Arc<Volume>> {
 /// # Errors
 /// [`ErrorKind::NotFound`].
 pub fn get(cloud: &Cloud, caller: &Caller, name: &str) -> Result<Arc<Volume>, ActionError> {
+    let project = caller.project();
     cloud
         .store
-        .by_name::<Volume>(caller.project(), name)
+        .by_name::<Volume>(project, name)
+        .filter(|_| caller.reads(policy::Action::GetVolume, project))
         .map(|found| found.value)
-        .ok_or_else(|| ActionError::new(ErrorKind::NotFound, format!("get {name}: no such volume")))
+        .ok_or_else(|| missing(name))
 }
 
 /// Where a volume's files are on the node.
@@ -163,7 +173,14 @@ pub async fn size_bytes(cloud: &Cloud, caller: &Caller, name: &str) -> Result<u6
 /// The instances that mount a volume, running or not.
 #[must_use]
 pub fn users(cloud: &Cloud, caller: &Caller, name: &str) -> Vec<View> {
-    let mut views = instance::list(cloud, caller);
+    if !caller.reads(policy::Action::GetVolume, caller.project()) {
+        return Vec::new();
+    }
+    mounted_by(cloud, caller.project(), name)
+}
+
+fn mounted_by(cloud: &Cloud, project: ProjectId, name: &str) -> Vec<View> {
+    let mut views = instance::owned_by(cloud, |owner| owner == project);
     views.retain(|view| {
         let mounts = view
             .instance
@@ -188,12 +205,19 @@ pub async fn remove(
     name: &str,
     force: bool,
 ) -> Result<(), ActionError> {
-    let Some(found) = cloud.store.by_name::<Volume>(caller.project(), name) else {
-        let missing = ActionError::new(ErrorKind::NotFound, format!("get {name}: no such volume"));
-        return if force { Ok(()) } else { Err(missing) };
-    };
-    let id = found.value.meta.id;
-    let users: Vec<String> = users(cloud, caller, name)
+    let project = caller.project();
+    caller.may(policy::Action::DeleteVolume, &Target::project(project))?;
+    match cloud.store.by_name::<Volume>(project, name) {
+        Some(found) => remove_unused(cloud, &found.value).await,
+        None if force => Ok(()),
+        None => Err(missing(name)),
+    }
+}
+
+/// Removes a volume that no instance mounts.
+pub(crate) async fn remove_unused(cloud: &Cloud, volume: &Volume) -> Result<(), ActionError> {
+    let name = &volume.meta.name;
+    let users: Vec<String> = mounted_by(cloud, volume.meta.project, name)
         .iter()
         .map(|view| view.instance.meta.id.simple())
         .collect();
@@ -203,7 +227,11 @@ pub async fn remove(
             format!("remove {name}: volume is in use - [{}]", users.join(", ")),
         ));
     }
-    delete(cloud, id).await
+    delete(cloud, volume.meta.id).await
+}
+
+fn missing(name: &str) -> ActionError {
+    ActionError::new(ErrorKind::NotFound, format!("get {name}: no such volume"))
 }
 
 /// Has a volume removed by its node, and waits until it is gone; a missing one is no error.

@@ -8,8 +8,9 @@ use model::volume::Volume;
 use model::{Id, Kind};
 
 use super::run::{change_intent, end_run, newest, within};
-use super::{get, missing};
+use super::{View, allowed, missing};
 use crate::observer::instance_event;
+use crate::policy;
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable};
 
 /// How long a node may take to carry out a change or a removal.
@@ -29,7 +30,7 @@ pub struct RemoveOptions {
 /// # Errors
 /// [`ErrorKind::AlreadyExists`] when the name is taken.
 pub async fn rename(cloud: &Cloud, caller: &Caller, id: Id, name: &str) -> Result<(), ActionError> {
-    let view = get(cloud, caller, id)?;
+    let view = allowed(cloud, caller, policy::Action::UpdateInstance, id)?;
     let ((), ticket) = change_intent(cloud, id, |instance| {
         name.clone_into(&mut instance.meta.name);
         instance.meta.generation += 1;
@@ -58,7 +59,7 @@ pub async fn update(
     id: Id,
     change: impl Fn(&mut InstanceSpec) -> Result<(), ActionError>,
 ) -> Result<Vec<String>, ActionError> {
-    let view = get(cloud, caller, id)?;
+    let view = allowed(cloud, caller, policy::Action::UpdateInstance, id)?;
     let waiter = cloud.observer.waiter(id);
     let (generation, ticket) = change_intent(cloud, id, |instance| {
         change(&mut instance.spec)?;
@@ -116,7 +117,7 @@ pub async fn remove(
     id: Id,
     options: RemoveOptions,
 ) -> Result<(), ActionError> {
-    let view = get(cloud, caller, id)?;
+    let view = allowed(cloud, caller, policy::Action::DeleteInstance, id)?;
     let short = id.simple();
     if view.instance.meta.deleted_at.is_some() && !options.force {
         return Err(ActionError::new(
@@ -187,17 +188,14 @@ pub async fn remove(
     gone.and_then(|answer| answer)?;
     flushed?;
     if options.volumes {
-        remove_anonymous_volumes(cloud, caller, id).await?;
+        remove_anonymous_volumes(cloud, &view).await?;
     }
     Ok(())
 }
 
 /// Removes the volumes that were made for an instance which is gone.
-async fn remove_anonymous_volumes(
-    cloud: &Cloud,
-    caller: &Caller,
-    id: Id,
-) -> Result<(), ActionError> {
+async fn remove_anonymous_volumes(cloud: &Cloud, gone: &View) -> Result<(), ActionError> {
+    let id = gone.instance.meta.id;
     let is_owned = |volume: &Volume| {
         volume
             .meta
@@ -206,14 +204,11 @@ async fn remove_anonymous_volumes(
             .any(|owner| owner.kind == Kind::Instance && owner.id == id)
     };
     for (_, found) in cloud.store.list::<Volume>() {
-        if found.value.meta.project == caller.project()
-            && found.value.spec.anonymous
-            && is_owned(&found.value)
-        {
-            match crate::volume::remove(cloud, caller, &found.value.meta.name, true).await {
+        if found.value.spec.anonymous && is_owned(&found.value) {
+            match crate::volume::remove_unused(cloud, &found.value).await {
                 Ok(()) => {}
-                // Somebody else uses it by name, or removed it meanwhile.
-                Err(error) if matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) => {}
+                // Somebody else uses it by name.
+                Err(error) if error.kind == ErrorKind::Conflict => {}
                 Err(error) => return Err(error),
             }
         }

@@ -13,6 +13,7 @@ use rand::seq::IndexedRandom;
 
 use super::defaults;
 use crate::observer::{instance_event, volume_event};
+use crate::policy::{self, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, network, volume};
 use model::event::Action;
 use model::meta::NODE_FINALIZER;
@@ -52,7 +53,7 @@ pub struct Created {
 /// Makes an instance; nothing runs yet.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] without the image or a network, [`ErrorKind::AlreadyExists`] when the
+/// [`ErrorKind::Forbidden`] for a reader, [`ErrorKind::NotFound`] without the image or a network, [`ErrorKind::AlreadyExists`] when the
 /// name is taken, [`ErrorKind::Invalid`] when there is nothing to run.
 pub async fn create(
     cloud: &Cloud,
@@ -66,13 +67,17 @@ pub async fn create(
         entrypoint,
         command,
     } = new;
+    caller.may(
+        policy::Action::CreateInstance,
+        &Target::project(caller.project()),
+    )?;
     validate(&spec)?;
     let [container] = spec.containers.as_mut_slice() else {
         return Err(invalid(
             "an instance has exactly one container; several are not supported yet",
         ));
     };
-    let image = crate::image::get(cloud, caller, &container.image)?;
+    let image = cloud.images.get(&container.image)?;
     container.image_id.clone_from(&image.id);
     defaults::arguments(container, entrypoint, command, &image.defaults)?;
     defaults::fill_in(container, &mut labels, &image.defaults);

@@ -12,8 +12,8 @@ mod wait;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use model::Id;
 use model::instance::{Instance, InstanceStatus, Phase, Placement, Retry, Run};
+use model::{Id, ProjectId};
 
 pub use change::{RemoveOptions, remove, rename, update};
 pub use create::{Created, NewInstance, create};
@@ -21,7 +21,8 @@ pub(crate) use run::{change_intent, newest, within};
 pub use run::{kill, pause, restart, start, stop, unpause};
 pub use wait::{WaitFor, wait};
 
-use crate::{ActionError, Caller, Cloud, ErrorKind, is_visible};
+use crate::policy::{Action, Target};
+use crate::{ActionError, Caller, Cloud, ErrorKind, is_seen, is_visible};
 
 /// All records of one instance, as they are at one moment.
 #[derive(Clone, Debug)]
@@ -73,11 +74,27 @@ impl View {
 /// The instances of the caller's project, the newest first.
 #[must_use]
 pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<View> {
+    owned_by(cloud, |owner| {
+        is_visible(caller, owner) && caller.reads(Action::ListInstances, owner)
+    })
+}
+
+/// The instances of every project, the newest first.
+///
+/// # Errors
+/// [`ErrorKind::Forbidden`] for anyone but an admin.
+pub fn list_all(cloud: &Cloud, caller: &Caller) -> Result<Vec<View>, ActionError> {
+    caller.may(Action::ListAllInstances, &Target::SYSTEM)?;
+    Ok(owned_by(cloud, |_| true))
+}
+
+/// The instances of some projects, the newest first.
+pub(crate) fn owned_by(cloud: &Cloud, is_wanted: impl Fn(ProjectId) -> bool) -> Vec<View> {
     let mut views: Vec<View> = cloud
         .store
         .list::<Instance>()
         .into_iter()
-        .filter(|(_, found)| is_visible(caller, found.value.meta.project))
+        .filter(|(_, found)| is_wanted(found.value.meta.project))
         .map(|(id, found)| view(cloud, id, found.value))
         .collect();
     views.sort_by_key(|view| Reverse(view.instance.meta.created_at));
@@ -89,18 +106,33 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<View> {
 /// # Errors
 /// [`ErrorKind::NotFound`].
 pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<View, ActionError> {
-    cloud
+    allowed(cloud, caller, Action::GetInstance, id)
+}
+
+/// One instance, for an action on it. Another project's is missing, except for an admin.
+pub(crate) fn allowed(
+    cloud: &Cloud,
+    caller: &Caller,
+    action: Action,
+    id: Id,
+) -> Result<View, ActionError> {
+    let found = cloud
         .store
         .get::<Instance>(id)
-        .filter(|found| is_visible(caller, found.value.meta.project))
-        .map(|found| view(cloud, id, found.value))
-        .ok_or_else(|| missing(id))
+        .filter(|found| is_seen(caller, found.value.meta.project))
+        .ok_or_else(|| missing(id))?;
+    caller.may(action, &Target::project(found.value.meta.project))?;
+    Ok(view(cloud, id, found.value))
 }
 
 /// The instance of this name.
 #[must_use]
 pub fn by_name(cloud: &Cloud, caller: &Caller, name: &str) -> Option<View> {
-    let found = cloud.store.by_name::<Instance>(caller.project(), name)?;
+    let project = caller.project();
+    if !caller.reads(Action::GetInstance, project) {
+        return None;
+    }
+    let found = cloud.store.by_name::<Instance>(project, name)?;
     Some(view(cloud, found.value.meta.id, found.value))
 }
 
@@ -110,15 +142,12 @@ pub fn by_id_prefix(cloud: &Cloud, caller: &Caller, prefix: &str) -> Vec<View> {
     if let Ok(id) = prefix.parse::<Id>() {
         return get(cloud, caller, id).into_iter().collect();
     }
-    cloud
-        .store
-        .list::<Instance>()
-        .into_iter()
-        .filter(|(id, found)| {
-            is_visible(caller, found.value.meta.project) && id.simple().starts_with(prefix)
-        })
-        .map(|(id, found)| view(cloud, id, found.value))
-        .collect()
+    if let Ok(id) = prefix.parse::<Id>() {
+        return get(cloud, caller, id).into_iter().collect();
+    }
+    let mut views = list(cloud, caller);
+    views.retain(|view| view.instance.meta.id.simple().starts_with(prefix));
+    views
 }
 
 /// An instance, whoever's it is.

@@ -6,8 +6,9 @@ use model::Id;
 use model::event::Action;
 use model::instance::{Instance, InstanceStatus, Phase, Placement, StopRequest};
 
-use super::{View, get, missing};
+use super::{View, allowed, missing};
 use crate::observer::instance_event;
+use crate::policy;
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable};
 
 /// How long a start, a freeze or a change may take before its caller is told that it did not
@@ -23,7 +24,7 @@ const DEFAULT_STOP_SECS: i64 = 10;
 /// # Errors
 /// [`ErrorKind::NotModified`] when it runs already; what the node says when it cannot start.
 pub async fn start(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Vec<String>, ActionError> {
-    let view = get(cloud, caller, id)?;
+    let view = allowed(cloud, caller, policy::Action::StartInstance, id)?;
     match view.status.phase {
         Phase::Running => return Err(ActionError::new(ErrorKind::NotModified, "it runs already")),
         Phase::Paused => {
@@ -138,7 +139,7 @@ pub async fn stop(
     id: Id,
     how: StopRequest,
 ) -> Result<(), ActionError> {
-    let view = get(cloud, caller, id)?;
+    let view = allowed(cloud, caller, policy::Action::StopInstance, id)?;
     if !view.is_up() && !view.is_restarting() {
         return Err(ActionError::new(ErrorKind::NotModified, "it does not run"));
     }
@@ -203,7 +204,7 @@ pub async fn restart(
     id: Id,
     how: StopRequest,
 ) -> Result<(), ActionError> {
-    let view = get(cloud, caller, id)?;
+    let view = allowed(cloud, caller, policy::Action::RebootInstance, id)?;
     refuse_removal_in_progress(&view.instance)?;
     if view.is_up() || view.is_restarting() {
         end_run(cloud, &view, how).await?;
@@ -227,7 +228,7 @@ pub async fn kill(
     id: Id,
     signal: Option<&str>,
 ) -> Result<(), ActionError> {
-    let view = get(cloud, caller, id)?;
+    let view = allowed(cloud, caller, policy::Action::SignalInstance, id)?;
     if !view.is_up() {
         return Err(ActionError::new(
             ErrorKind::Conflict,
@@ -285,7 +286,7 @@ fn is_same_signal(signal: &str, name: &str, number: &str) -> bool {
 /// # Errors
 /// [`ErrorKind::Conflict`] when it does not run or is frozen already.
 pub async fn pause(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
-    let view = get(cloud, caller, id)?;
+    let view = allowed(cloud, caller, policy::Action::PauseInstance, id)?;
     match view.status.phase {
         Phase::Running => set_paused(cloud, &view, true).await,
         Phase::Paused => Err(ActionError::new(
@@ -304,7 +305,7 @@ pub async fn pause(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionE
 /// # Errors
 /// [`ErrorKind::Conflict`] when it is not frozen.
 pub async fn unpause(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
-    let view = get(cloud, caller, id)?;
+    let view = allowed(cloud, caller, policy::Action::UnpauseInstance, id)?;
     if view.status.phase != Phase::Paused {
         return Err(ActionError::new(
             ErrorKind::Conflict,

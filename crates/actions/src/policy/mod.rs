@@ -69,6 +69,9 @@ impl Target {
         }
     }
 
+    /// The content store and the nodes: the operator's.
+    pub const OPERATOR: Self = Self::project(ProjectId::ADMIN);
+
     /// What belongs to a domain.
     #[must_use]
     pub const fn domain(domain: Id) -> Self {
@@ -104,6 +107,11 @@ impl Caller {
                 action.as_str()
             ),
         ))
+    }
+
+    /// Whether the caller may read what is a project's; what they may not is not there for them.
+    pub(crate) fn reads(&self, action: Action, owner: ProjectId) -> bool {
+        self.may(action, &Target::project(owner)).is_ok()
     }
 
     fn is(&self, who: Who, target: &Target) -> bool {
@@ -158,6 +166,100 @@ mod tests {
         );
         let admin = caller(Scope::Unscoped, &["admin"]);
         assert!(admin.may(Action::CreateUser, &Target::SYSTEM).is_ok());
+    }
+
+    /// In words: what a reader, a member and an admin may do with what is `project`'s.
+    fn rights(action: Action, mine: ProjectId, owner: ProjectId) -> String {
+        let scope = Scope::Project {
+            project: mine,
+            domain: ProjectId::DEFAULT_DOMAIN.0,
+        };
+        let may = |roles: &[&str]| {
+            let caller = caller(scope, roles);
+            caller.may(action, &Target::project(owner)).is_ok()
+        };
+        let of = [
+            ("guest", may(&[])),
+            ("reader", may(&["reader"])),
+            ("member", may(&["member", "reader"])),
+            ("admin", may(&["admin", "member", "reader"])),
+        ];
+        let names: Vec<&str> = of.iter().filter(|one| one.1).map(|one| one.0).collect();
+        names.join(" ")
+    }
+
+    /// What lies in projects, and is not the network's.
+    const READS: [Action; 13] = [
+        Action::GetInstance,
+        Action::ListInstances,
+        Action::ListEvents,
+        Action::GetStatistics,
+        Action::ListProcesses,
+        Action::ListChanges,
+        Action::GetHost,
+        Action::GetImage,
+        Action::ListImages,
+        Action::DownloadImage,
+        Action::GetVolume,
+        Action::ListVolumes,
+        Action::GetNetwork,
+    ];
+    const WRITES: [Action; 24] = [
+        Action::CreateInstance,
+        Action::UpdateInstance,
+        Action::DeleteInstance,
+        Action::StartInstance,
+        Action::StopInstance,
+        Action::RebootInstance,
+        Action::PauseInstance,
+        Action::UnpauseInstance,
+        Action::CommitInstance,
+        Action::AttachInterface,
+        Action::DetachInterface,
+        Action::ReadLog,
+        Action::AttachStreams,
+        Action::SignalInstance,
+        Action::ResizeTerminal,
+        Action::Execute,
+        Action::ReadArchive,
+        Action::WriteArchive,
+        Action::AddImage,
+        Action::ModifyImage,
+        Action::DeleteImage,
+        Action::CreateVolume,
+        Action::DeleteVolume,
+        Action::CreateNetwork,
+    ];
+
+    #[test]
+    fn a_reader_reads_and_a_member_changes_what_is_its_projects() {
+        let (mine, other) = (ProjectId(Id::random()), ProjectId(Id::random()));
+        for action in READS {
+            assert_eq!(
+                rights(action, mine, mine),
+                "reader member admin",
+                "{action:?}"
+            );
+            assert_eq!(rights(action, mine, other), "admin", "{action:?}");
+        }
+        for action in WRITES {
+            assert_eq!(rights(action, mine, mine), "member admin", "{action:?}");
+            assert_eq!(rights(action, mine, other), "admin", "{action:?}");
+        }
+        assert_eq!(rights(Action::ListAllInstances, mine, mine), "admin");
+    }
+
+    #[test]
+    fn the_operator_does_what_docker_does_and_no_more() {
+        let operator = Caller::operator(String::new());
+        for action in READS.into_iter().chain(WRITES) {
+            assert!(
+                operator.may(action, &Target::OPERATOR).is_ok(),
+                "{action:?}"
+            );
+            let other = Target::project(ProjectId(Id::random()));
+            assert!(operator.may(action, &other).is_err(), "{action:?}");
+        }
     }
 
     #[test]

@@ -170,7 +170,50 @@ actions! {
     CreateKeyPair "os_compute_api:os-keypairs:create" Admin | Owner;
     DeleteKeyPair "os_compute_api:os-keypairs:delete" Admin | Owner;
 
+    // Instances. Rows follow `nova/policies`; what Nova has no word for is called as in Zun.
+    GetInstance "os_compute_api:servers:show" Admin | ProjectReader;
+    ListInstances "os_compute_api:servers:index" Admin | ProjectReader;
+    ListAllInstances "os_compute_api:servers:index:get_all_tenants" Admin;
+    CreateInstance "os_compute_api:servers:create" Admin | ProjectMember;
+    UpdateInstance "os_compute_api:servers:update" Admin | ProjectMember;
+    DeleteInstance "os_compute_api:servers:delete" Admin | ProjectMember;
+    StartInstance "os_compute_api:servers:start" Admin | ProjectMember;
+    StopInstance "os_compute_api:servers:stop" Admin | ProjectMember;
+    RebootInstance "os_compute_api:servers:reboot" Admin | ProjectMember;
+    PauseInstance "os_compute_api:os-pause-server:pause" Admin | ProjectMember;
+    UnpauseInstance "os_compute_api:os-pause-server:unpause" Admin | ProjectMember;
+    CommitInstance "os_compute_api:servers:create_image" Admin | ProjectMember;
+    AttachInterface "os_compute_api:os-attach-interfaces:create" Admin | ProjectMember;
+    DetachInterface "os_compute_api:os-attach-interfaces:delete" Admin | ProjectMember;
+    ReadLog "os_compute_api:os-console-output" Admin | ProjectMember;
+    AttachStreams "os_compute_api:os-remote-consoles" Admin | ProjectMember;
+    ListEvents "os_compute_api:os-instance-actions:list" Admin | ProjectReader;
+    SignalInstance "container:kill" Admin | ProjectMember;
+    ResizeTerminal "container:resize" Admin | ProjectMember;
+    Execute "container:execute" Admin | ProjectMember;
+    GetStatistics "container:stats" Admin | ProjectReader;
+    ListProcesses "container:top" Admin | ProjectReader;
+    ListChanges "container:diff" Admin | ProjectReader;
+    ReadArchive "container:get_archive" Admin | ProjectMember;
+    WriteArchive "container:put_archive" Admin | ProjectMember;
+    GetHost "host:get" Admin | ProjectReader;
+
+    // Images.
+    GetImage "get_image" Admin | ProjectReader;
+    ListImages "get_images" Admin | ProjectReader;
+    AddImage "add_image" Admin | ProjectMember;
+    ModifyImage "modify_image" Admin | ProjectMember;
+    DeleteImage "delete_image" Admin | ProjectMember;
+    DownloadImage "download_image" Admin | ProjectReader;
+
+    // Volumes.
+    GetVolume "volume:get" Admin | ProjectReader;
+    ListVolumes "volume:get_all" Admin | ProjectReader;
+    CreateVolume "volume:create" Admin | ProjectMember;
+    DeleteVolume "volume:delete" Admin | ProjectMember;
+
     // The network.
+    GetNetwork "get_network" Admin | ProjectReader;
     CreateNetwork "create_network" Admin | ProjectMember;
     UpdateNetwork "update_network" Admin | ProjectMember;
     DeleteNetwork "delete_network" Admin | ProjectMember;

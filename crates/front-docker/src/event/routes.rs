@@ -40,7 +40,7 @@ async fn events(at: At) -> Result<Response, ApiError> {
         )));
     }
     let filters = Filters::parse(at.form.get("filters"), &FILTERS)?;
-    let (past, mut live) = event::subscribe(&at.cloud, &at.caller);
+    let (past, mut live) = event::subscribe(&at.cloud, &at.caller)?;
     let (sender, body) = edge::body::channel(WAITING);
     tokio::spawn(async move {
         // Past events are told only to those who ask for them.
@@ -71,14 +71,13 @@ async fn events(at: At) -> Result<Response, ApiError> {
                 event = live.recv() => event,
             };
             match event {
-                Ok(event) if event.project == at.caller.project() => {
+                Ok(event) => {
                     if let Some(line) = line(&at, &filters, &event)
                         && sender.send(line).await.is_err()
                     {
                         return;
                     }
                 }
-                Ok(_) => {}
                 Err(RecvError::Lagged(missed)) => {
                     tracing::warn!(missed, "a client reads events too slowly");
                 }
