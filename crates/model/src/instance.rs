@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::container::ContainerSpec;
+use crate::guest::Guest;
 use crate::meta::{Id, Meta};
 
 /// What a user asked for. Written by `actions` only.
@@ -53,6 +54,8 @@ pub struct InstanceSpec {
     pub auto_remove: bool,
     /// Its containers; one today.
     pub containers: Vec<ContainerSpec>,
+    /// What it is told about itself; `None` is told nothing, as Docker's containers are.
+    pub guest: Option<Guest>,
     /// What one protocol alone knows of it, by protocol. Read by that front end only.
     pub origin: BTreeMap<String, Value>,
 }

@@ -13,6 +13,7 @@ pub mod event;
 pub mod firewall;
 pub mod flavor;
 pub mod group;
+pub mod guest;
 pub mod image;
 pub mod instance;
 pub mod key_pair;
