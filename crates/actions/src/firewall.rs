@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use model::firewall::{Direction, Family, Firewall, FirewallSpec, Remote, Rule, protocol_number};
 use model::port::Port;
+use model::quota::Resource;
 use model::{Id, Meta};
+use store::Transaction;
 
 use crate::policy::{self, Target};
 use crate::refusal::Refusal;
-use crate::{ActionError, Caller, Cloud, ErrorKind, durable, is_seen, port};
+use crate::{ActionError, Caller, Cloud, ErrorKind, durable, is_seen, port, quota};
 
 /// Name of the firewall that holds for ports that name none.
 pub const DEFAULT_NAME: &str = "default";
@@ -80,7 +82,12 @@ pub async fn create(
             tags: new.tags,
         },
     };
-    insert(cloud, firewall).await
+    let wanted = [(Resource::Firewalls, 1)];
+    let committed = quota::commit(cloud, firewall.meta.project, &wanted, |transaction| {
+        transaction.insert(firewall.meta.id, firewall.clone());
+    });
+    durable(committed.await?.durable).await?;
+    Ok(Arc::new(firewall))
 }
 
 fn everything_out(now: jiff::Timestamp) -> Vec<Rule> {
@@ -201,7 +208,7 @@ pub async fn update(
         policy::Action::UpdateFirewall,
         &Target::project(caller.project()),
     )?;
-    change_record(cloud, caller, id, |firewall| {
+    change_record(cloud, caller, id, |firewall, _| {
         if let Some(name) = &change.name {
             if firewall.spec.default && *name != firewall.meta.name {
                 return Err(Refusal::DefaultFirewallRenamed.into());
@@ -245,7 +252,7 @@ pub async fn update_rule(
         &Target::project(caller.project()),
     )?;
     let (firewall, _) = rule(cloud, caller, id)?;
-    change_record(cloud, caller, firewall.meta.id, |firewall| {
+    change_record(cloud, caller, firewall.meta.id, |firewall, _| {
         let rule = firewall.spec.rules.iter_mut().find(|rule| rule.id == id);
         rule.ok_or(Refusal::RuleNotFound(id))?
             .tags
@@ -281,7 +288,9 @@ pub async fn add_rules(
         .iter()
         .map(|new| checked(new, now))
         .collect::<Result<Vec<Rule>, _>>()?;
-    change_record(cloud, caller, id, |firewall| {
+    change_record(cloud, caller, id, |firewall, transaction| {
+        let wanted = [(Resource::FirewallRules, made.len() as u64)];
+        quota::claim(cloud, transaction, firewall.meta.project, &wanted)?;
         for rule in &made {
             let same = |known: &&Rule| known.means_the_same(rule);
             if let Some(known) = firewall.spec.rules.iter().find(same) {
@@ -305,7 +314,7 @@ pub async fn remove_rule(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), A
         &Target::project(caller.project()),
     )?;
     let (firewall, _) = rule(cloud, caller, id)?;
-    change_record(cloud, caller, firewall.meta.id, |firewall| {
+    change_record(cloud, caller, firewall.meta.id, |firewall, _| {
         let before = firewall.spec.rules.len();
         firewall.spec.rules.retain(|rule| rule.id != id);
         if firewall.spec.rules.len() == before {
@@ -362,7 +371,7 @@ async fn change_record(
     cloud: &Cloud,
     caller: &Caller,
     id: Id,
-    change: impl Fn(&mut Firewall) -> Result<(), ActionError>,
+    change: impl Fn(&mut Firewall, &mut Transaction) -> Result<(), ActionError>,
 ) -> Result<Arc<Firewall>, ActionError> {
     loop {
         let found = cloud
@@ -371,10 +380,10 @@ async fn change_record(
             .filter(|found| is_seen(caller, found.value.meta.project))
             .ok_or(Refusal::FirewallNotFound(id))?;
         let mut firewall = Firewall::clone(&found.value);
-        change(&mut firewall)?;
+        let mut transaction = cloud.store.transaction();
+        change(&mut firewall, &mut transaction)?;
         firewall.meta.generation += 1;
         firewall.meta.updated_at = Some(cloud.now());
-        let mut transaction = cloud.store.transaction();
         transaction.update(id, found.revision, firewall.clone());
         match cloud.store.commit(transaction).await {
             Ok(committed) => {
@@ -382,6 +391,7 @@ async fn change_record(
                 return Ok(Arc::new(firewall));
             }
             Err(store::CommitError::Conflict { .. }) => {}
+            Err(error) if quota::is_contended(&error) => {}
             Err(error) => return Err(error.into()),
         }
     }

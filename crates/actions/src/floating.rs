@@ -7,13 +7,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::port::{Allotment, FixedAddress, Port, owner};
+use model::quota::Resource;
 use model::router::{FloatingAddress, FloatingSpec, FloatingTarget, Router, RouterStatus};
 use model::{Id, Meta};
 
 use crate::policy::{self, Target};
 use crate::port::NewAddress;
 use crate::refusal::Refusal;
-use crate::{ActionError, Caller, Cloud, ErrorKind, durable, is_seen, network, port, router};
+use crate::{
+    ActionError, Caller, Cloud, ErrorKind, durable, is_seen, network, port, quota, router,
+};
 
 /// A floating address as it is at one moment.
 #[derive(Clone, Debug)]
@@ -104,12 +107,17 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewFloating) -> Result<
     let inserted = loop {
         let mut transaction = cloud.store.transaction();
         transaction.insert(id, floating.clone());
-        if let Err(error) = claim(cloud, &mut transaction, id, new.network, target) {
+        let claimed = claim(cloud, &mut transaction, id, new.network, target).and_then(|()| {
+            let wanted = [(Resource::FloatingAddresses, 1)];
+            quota::claim(cloud, &mut transaction, caller.project(), &wanted)
+        });
+        if let Err(error) = claimed {
             break Err(error);
         }
         match cloud.store.commit(transaction).await {
             Ok(committed) => break durable(committed.durable).await,
             Err(store::CommitError::Conflict { .. }) => {}
+            Err(error) if quota::is_contended(&error) => {}
             Err(error) => break Err(error.into()),
         }
     };

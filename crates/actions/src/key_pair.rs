@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use md5::{Digest as _, Md5};
 use model::key_pair::KeyPair;
+use model::quota::Resource;
 use model::{Id, Meta, ProjectId};
 use store::CommitError;
 
 use crate::policy::{Action, Target};
+use crate::quota::{self, Unmade};
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable, openssh};
 
 /// Characters of the longest name.
@@ -44,7 +46,7 @@ pub async fn generate(
             format!("no key pair can be made: {error}"),
         )
     })?;
-    let pair = keep(cloud, user, name, made.public).await?;
+    let pair = keep(cloud, caller, user, name, made.public).await?;
     Ok(Generated {
         pair,
         private_key: made.private,
@@ -63,11 +65,12 @@ pub async fn import(
     public_key: String,
 ) -> Result<Arc<KeyPair>, ActionError> {
     caller.may(Action::CreateKeyPair, &Target::user(user))?;
-    keep(cloud, user, name, public_key).await
+    keep(cloud, caller, user, name, public_key).await
 }
 
 async fn keep(
     cloud: &Cloud,
+    caller: &Caller,
     user: Id,
     name: String,
     public_key: String,
@@ -78,11 +81,14 @@ async fn keep(
         public_key,
         meta: Meta::new(name, ProjectId(user), cloud.now()),
     };
-    let mut transaction = cloud.store.transaction();
-    transaction.insert(pair.meta.id, pair.clone());
-    match cloud.store.commit(transaction).await {
+    let wanted = [(Resource::KeyPairs, 1)];
+    let (project, owner) = (caller.project(), ProjectId(user));
+    let kept = quota::commit_for(cloud, project, owner, &wanted, |transaction| {
+        transaction.insert(pair.meta.id, pair.clone());
+    });
+    match kept.await {
         Ok(committed) => durable(committed.durable).await?,
-        Err(error @ CommitError::NameTaken { .. }) => {
+        Err(Unmade::Refused(error @ CommitError::NameTaken { .. })) => {
             let message = format!("Key pair '{}' already exists.", pair.meta.name);
             return Err(ActionError::new(ErrorKind::AlreadyExists, message).caused_by(error));
         }

@@ -22,6 +22,7 @@ mod observer;
 mod openssh;
 pub mod policy;
 pub mod port;
+pub mod quota;
 pub mod refusal;
 pub mod router;
 pub mod stream;

@@ -12,15 +12,18 @@ use model::meta::PORTS_FINALIZER;
 use model::network::{Cidr, Driver, Network, NetworkSpec, NetworkStatus, Routing};
 use model::node::Node;
 use model::port::owner;
+use model::quota::Resource;
 use model::subnet::{AddressRange, Subnet};
 use model::{Id, Meta, ProjectId};
-use store::Versioned;
+use store::{Transaction, Versioned};
 
 use crate::instance::View;
 use crate::observer::network_event;
 use crate::policy::{self, Target};
 use crate::refusal::Refusal;
-use crate::{ActionError, Caller, Cloud, ErrorKind, durable, instance, is_seen, is_visible, port};
+use crate::{
+    ActionError, Caller, Cloud, ErrorKind, durable, instance, is_seen, is_visible, port, quota,
+};
 
 /// Name of the network that instances are on when they name none.
 pub const DEFAULT_NAME: &str = "bridge";
@@ -76,9 +79,14 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewNetwork) -> Result<I
     let network = planned(cloud, caller, new)?;
     let id = network.meta.id;
     let waiter = cloud.observer.waiter(id);
-    let mut transaction = cloud.store.transaction();
-    transaction.insert(id, network.clone());
-    let committed = cloud.commit(transaction).await?;
+    let wanted = [
+        (Resource::Networks, 1),
+        (Resource::Subnets, network.spec.subnets.len() as u64),
+    ];
+    let committed = quota::commit(cloud, network.meta.project, &wanted, |transaction| {
+        transaction.insert(id, network.clone());
+    });
+    let committed = committed.await?;
     let made = waiter.until(|| {
         let status = cloud.store.get::<NetworkStatus>(id)?;
         Some(status.value.error.clone().map_or(Ok(()), Err))
@@ -170,7 +178,7 @@ pub async fn update(
     if change.shared.is_some() || change.external.is_some() {
         caller.may(policy::Action::ShareNetwork, &Target::SYSTEM)?;
     }
-    change_record(cloud, caller, id, |network| {
+    change_record(cloud, caller, id, |network, _| {
         if let Some(name) = &change.name {
             if network.spec.predefined && *name != network.meta.name {
                 return Err(ActionError::new(
@@ -226,7 +234,7 @@ pub(crate) async fn change_record(
     cloud: &Cloud,
     caller: &Caller,
     id: Id,
-    change: impl Fn(&mut Network) -> Result<(), ActionError>,
+    change: impl Fn(&mut Network, &mut Transaction) -> Result<(), ActionError>,
 ) -> Result<Arc<Network>, ActionError> {
     loop {
         let found = record(cloud, id)?;
@@ -234,10 +242,10 @@ pub(crate) async fn change_record(
             return Err(Refusal::NetworkNotFound(id).into());
         }
         let mut network = Network::clone(&found.value);
-        change(&mut network)?;
+        let mut transaction = cloud.store.transaction();
+        change(&mut network, &mut transaction)?;
         network.meta.generation += 1;
         network.meta.updated_at = Some(cloud.now());
-        let mut transaction = cloud.store.transaction();
         transaction.update(id, found.revision, network.clone());
         match cloud.store.commit(transaction).await {
             Ok(committed) => {
@@ -245,6 +253,7 @@ pub(crate) async fn change_record(
                 return Ok(Arc::new(network));
             }
             Err(store::CommitError::Conflict { .. }) => {}
+            Err(error) if quota::is_contended(&error) => {}
             Err(error) => return Err(error.into()),
         }
     }

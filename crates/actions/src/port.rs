@@ -16,13 +16,14 @@ use model::node::Node;
 use model::port::{
     AddressPair, Allotment, AllotmentRefusal, FixedAddress, Port, PortSpec, WantedAddress, owner,
 };
+use model::quota::Resource;
 use model::router::{FloatingAddress, RouterStatus};
 use model::{Id, Meta};
 use serde_json::Value;
 
 use crate::policy::{self, Target};
 use crate::refusal::Refusal;
-use crate::{ActionError, Caller, Cloud, ErrorKind, durable, firewall, instance, network};
+use crate::{ActionError, Caller, Cloud, ErrorKind, durable, firewall, instance, network, quota};
 
 /// How long the placement controller may take to give addresses.
 const ADDRESSES_WITHIN: Duration = Duration::from_secs(30);
@@ -161,6 +162,12 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewPort) -> Result<View
         transaction
             .insert(port.meta.id, port.clone())
             .require::<Network>(found.value.meta.id, found.revision);
+        quota::claim(
+            cloud,
+            &mut transaction,
+            port.meta.project,
+            &[(Resource::Ports, 1)],
+        )?;
         match insert(cloud, transaction, &port).await {
             Ok(view) => return Ok(view),
             Err(Uninserted::NetworkChanged) => {}
@@ -176,7 +183,7 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewPort) -> Result<View
 
 /// Why a port was not made; nothing is left of it.
 pub(crate) enum Uninserted {
-    /// Its network was changed meanwhile: look again.
+    /// Its network or its project's quota were changed meanwhile: look again.
     NetworkChanged,
     /// It cannot have its addresses.
     Refused(AllotmentRefusal),
@@ -199,6 +206,7 @@ pub(crate) async fn insert(
             kind: model::Kind::Network,
             ..
         }) => return Err(Uninserted::NetworkChanged),
+        Err(error) if quota::is_contended(&error) => return Err(Uninserted::NetworkChanged),
         Err(error) => return Err(Uninserted::Failed(error.into())),
     };
     let allotment = allotment(cloud, &waiter, port);

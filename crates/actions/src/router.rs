@@ -8,6 +8,7 @@ use model::network::Network;
 use model::port::{
     Allotment, AllotmentRefusal, FixedAddress, Port, PortSpec, WantedAddress, owner,
 };
+use model::quota::Resource;
 use model::router::{FloatingAddress, Router, RouterGateway, RouterSpec, RouterStatus};
 use model::subnet::{Route, Subnet};
 use model::{Id, Meta};
@@ -16,7 +17,9 @@ use store::{Transaction, Versioned};
 use crate::policy::{self, Target};
 use crate::port::{NewAddress, Uninserted};
 use crate::refusal::Refusal;
-use crate::{ActionError, Caller, Cloud, ErrorKind, durable, is_seen, network, port, subnet};
+use crate::{
+    ActionError, Caller, Cloud, ErrorKind, durable, is_seen, network, port, quota, subnet,
+};
 
 /// A router as it is at one moment.
 #[derive(Clone, Debug)]
@@ -106,9 +109,11 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewRouter) -> Result<Vi
         },
     };
     let id = router.meta.id;
-    let mut transaction = cloud.store.transaction();
-    transaction.insert(id, router);
-    cloud.commit_durably(transaction).await?;
+    let wanted = [(Resource::Routers, 1)];
+    let committed = quota::commit(cloud, router.meta.project, &wanted, |transaction| {
+        transaction.insert(id, router.clone());
+    });
+    durable(committed.await?.durable).await?;
     if let Some(gateway) = new.gateway {
         let led_out = lead_out(cloud, caller, id, Some(gateway)).await;
         if let Err(error) = led_out {

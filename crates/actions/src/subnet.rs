@@ -7,11 +7,12 @@ use std::sync::Arc;
 use model::Id;
 use model::network::{Cidr, Network, Routing};
 use model::port::{Port, owner};
+use model::quota::Resource;
 use model::subnet::{AddressRange, Ipv6Mode, Route, Subnet};
 
 use crate::policy::{self, Target};
 use crate::refusal::Refusal;
-use crate::{ActionError, Caller, Cloud, ErrorKind, network, port};
+use crate::{ActionError, Caller, Cloud, ErrorKind, network, port, quota};
 
 /// The most name servers of a subnet, as Neutron has it.
 const MAX_DNS_SERVERS: usize = 5;
@@ -83,7 +84,9 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewSubnet) -> Result<Vi
         &Target::project(caller.project()),
     )?;
     let subnet = built(&new, cloud.now())?;
-    let network = network::change_record(cloud, caller, new.network, |network| {
+    let network = network::change_record(cloud, caller, new.network, |network, transaction| {
+        let wanted = [(Resource::Subnets, 1)];
+        quota::claim(cloud, transaction, network.meta.project, &wanted)?;
         check_overlap(network, &subnet.cidr)?;
         if network.spec.routing == Routing::Node {
             network::check_free(cloud, network, &subnet.cidr)?;
@@ -303,7 +306,7 @@ pub async fn update(
         &Target::project(caller.project()),
     )?;
     let view = get(cloud, caller, id)?;
-    let network = network::change_record(cloud, caller, view.network.meta.id, |network| {
+    let network = network::change_record(cloud, caller, view.network.meta.id, |network, _| {
         let is_nodes = network.spec.routing == Routing::Node;
         let subnets = &mut network.spec.subnets;
         let subnet = subnets.iter_mut().find(|subnet| subnet.id == id);
@@ -393,7 +396,7 @@ pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
     if let Some(refusal) = in_use() {
         return Err(refusal.into());
     }
-    let taken_out = network::change_record(cloud, caller, view.network.meta.id, |network| {
+    let taken_out = network::change_record(cloud, caller, view.network.meta.id, |network, _| {
         let before = network.spec.subnets.len();
         network.spec.subnets.retain(|subnet| subnet.id != id);
         if network.spec.subnets.len() == before {
@@ -404,7 +407,7 @@ pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
     taken_out.await?;
     // Nobody can ask for an address of it any more; whoever did before is seen now.
     if let Some(refusal) = in_use() {
-        network::change_record(cloud, caller, view.network.meta.id, |network| {
+        network::change_record(cloud, caller, view.network.meta.id, |network, _| {
             network.spec.subnets.push(view.subnet.clone());
             Ok(())
         })

@@ -24,6 +24,7 @@ pub mod network;
 pub mod node;
 pub mod port;
 pub mod project;
+pub mod quota;
 pub mod region;
 pub mod resources;
 pub mod revocation;

@@ -156,6 +156,10 @@ pub enum Kind {
     Flavor,
     /// See [`crate::key_pair`].
     KeyPair,
+    /// See [`crate::quota`].
+    Quota,
+    /// See [`crate::quota::QuotaGate`].
+    QuotaGate,
 }
 
 impl Kind {
@@ -188,6 +192,8 @@ impl Kind {
             Self::Limit => "limit",
             Self::Flavor => "flavor",
             Self::KeyPair => "key_pair",
+            Self::Quota => "quota",
+            Self::QuotaGate => "quota_gate",
         }
     }
 }

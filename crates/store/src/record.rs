@@ -17,6 +17,7 @@ use model::network::{Network, NetworkStatus};
 use model::node::{Node, NodeStatus};
 use model::port::{Allotment, Port};
 use model::project::Project;
+use model::quota::{Quota, QuotaGate};
 use model::region::Region;
 use model::revocation::Revocation;
 use model::role::Role;
@@ -137,6 +138,8 @@ desired!(RegisteredLimit, RegisteredLimit);
 desired!(Limit, Limit);
 desired!(Flavor, Flavor);
 desired!(KeyPair, KeyPair);
+desired!(Quota, Quota);
+derived!(QuotaGate, QuotaGate, Desired);
 derived!(Placement, Instance, Placement);
 derived!(Retry, Instance, Retry);
 derived!(InstanceStatus, Instance, Observed);
@@ -172,7 +175,7 @@ impl Decoder {
 }
 
 /// One for every type of record.
-static DECODERS: [Decoder; 34] = [
+static DECODERS: [Decoder; 36] = [
     Decoder::of::<Instance>(),
     Decoder::of::<Placement>(),
     Decoder::of::<Retry>(),
@@ -207,6 +210,8 @@ static DECODERS: [Decoder; 34] = [
     Decoder::of::<FloatingAddress>(),
     Decoder::of::<Flavor>(),
     Decoder::of::<KeyPair>(),
+    Decoder::of::<Quota>(),
+    Decoder::of::<QuotaGate>(),
 ];
 
 fn decode<R: Record>(json: String) -> Result<Value, serde_json::Error> {

@@ -212,6 +212,20 @@ actions! {
     CreateVolume "volume:create" Admin | ProjectMember;
     DeleteVolume "volume:delete" Admin | ProjectMember;
 
+    // Quotas.
+    GetComputeQuota "os_compute_api:os-quota-sets:show" Admin | ProjectReader;
+    UpdateComputeQuota "os_compute_api:os-quota-sets:update" Admin;
+    DeleteComputeQuota "os_compute_api:os-quota-sets:delete" Admin;
+    GetQuotaClass "os_compute_api:os-quota-class-sets:show" Admin;
+    UpdateQuotaClass "os_compute_api:os-quota-class-sets:update" Admin;
+    GetNetworkQuota "get_quota" Admin | ProjectGuest;
+    UpdateNetworkQuota "update_quota" Admin;
+    DeleteNetworkQuota "delete_quota" Admin;
+    ListQuotas "get_quotas" Admin;
+    GetVolumeQuota "volume_extension:quotas:show" Admin | ProjectReader;
+    UpdateVolumeQuota "volume_extension:quotas:update" Admin;
+    DeleteVolumeQuota "volume_extension:quotas:delete" Admin;
+
     // The network.
     GetNetwork "get_network" Admin | ProjectReader;
     CreateNetwork "create_network" Admin | ProjectMember;

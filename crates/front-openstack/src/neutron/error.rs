@@ -46,11 +46,6 @@ impl ApiError {
             format!("{kind} {id} could not be found."),
         )
     }
-
-    /// 501: there is no such thing to be done here.
-    pub(super) fn absent(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, "HTTPNotImplemented", message)
-    }
 }
 
 /// The status and the type for this kind of failure, where no rule has a name.

@@ -13,6 +13,7 @@ mod firewall;
 mod floating;
 mod network;
 mod port;
+mod quota;
 mod router;
 mod rule;
 mod subnet;
@@ -38,6 +39,7 @@ pub(crate) fn routes() -> Vec<Route> {
         router::routes::routes(),
         floating::routes::routes(),
         tag::routes::routes(),
+        quota::routes::routes(),
         cloud::routes::routes(),
     ]
     .into_iter()

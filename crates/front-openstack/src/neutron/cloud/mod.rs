@@ -1,3 +1,3 @@
-//! What the cloud itself is like: quotas, agents and zones.
+//! What the cloud itself is like: zones.
 
 pub(super) mod routes;

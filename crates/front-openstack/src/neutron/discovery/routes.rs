@@ -11,7 +11,7 @@ use crate::neutron::error::ApiError;
 use crate::route::Route;
 
 /// The extensions that we have, by alias and name.
-const EXTENSIONS: [(&str, &str); 22] = [
+const EXTENSIONS: [(&str, &str); 24] = [
     ("allowed-address-pairs", "Allowed Address Pairs"),
     ("availability_zone", "Availability Zone"),
     ("binding", "Port Binding"),
@@ -28,6 +28,8 @@ const EXTENSIONS: [(&str, &str); 22] = [
     ("pagination", "Pagination support"),
     ("port-security", "Port Security"),
     ("project-id", "project_id field enabled"),
+    ("quota_details", "Quota details management support"),
+    ("quotas", "Quota management support"),
     ("router", "Neutron L3 Router"),
     ("router_availability_zone", "Router Availability Zone"),
     ("security-group", "security-group"),

@@ -1,0 +1,547 @@
+//! Quotas: how much a project may have of what, how much of it is used, and the check that whatever
+//! counts goes through when it is made.
+//!
+//! Nothing is added up beforehand, so no sum can drift: what is used is counted among the records.
+//! [`claim`] counts, and writes the project's gate in the creating batch; of two at once that both
+//! saw the last place free, the second is refused by the store, looks again, and finds it taken.
+//! Numbers and messages are those of Nova, Neutron and Cinder.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::firewall::Firewall;
+use model::key_pair::KeyPair;
+use model::network::{Driver, Network};
+use model::port::Port;
+use model::quota::{Quota, QuotaGate, Resource};
+use model::router::{FloatingAddress, Router};
+use model::{Kind, Meta, ProjectId};
+use store::record::Record;
+use store::{CommitError, Committed, Transaction, Versioned};
+
+use crate::policy::{Action, Target};
+use crate::{ActionError, Caller, Cloud, ErrorKind};
+
+/// The class of everybody who has no quota of their own.
+pub const DEFAULT_CLASS: &str = "default";
+/// The name of a project's own quota.
+const OWN: &str = "own";
+/// Without end.
+pub const UNLIMITED: i64 = -1;
+/// The largest limit.
+pub const MOST: i64 = 0x7FFF_FFFF;
+
+/// Who counts a resource, and in whose words it is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Service {
+    Compute,
+    Network,
+    Volume,
+}
+
+/// Each resource: who counts it, what it is called there, and how much everybody may have.
+///
+/// Sources: nova `nova/conf/quota.py`, neutron `neutron/conf/quota.py`, cinder `cinder/quota.py`, of
+/// the release 2026.1.
+const RESOURCES: [(Resource, Service, &str, i64); 21] = {
+    use Resource as R;
+    use Service::{Compute, Network, Volume};
+    [
+        (R::Instances, Compute, "instances", 10),
+        (R::Cores, Compute, "cores", 20),
+        (R::RamMib, Compute, "ram", 51_200),
+        (R::MetadataItems, Compute, "metadata_items", 128),
+        (R::InjectedFiles, Compute, "injected_files", 5),
+        (
+            R::InjectedFileBytes,
+            Compute,
+            "injected_file_content_bytes",
+            10_240,
+        ),
+        (
+            R::InjectedFilePath,
+            Compute,
+            "injected_file_path_bytes",
+            255,
+        ),
+        (R::KeyPairs, Compute, "key_pairs", 100),
+        (R::ServerGroups, Compute, "server_groups", 10),
+        (R::ServerGroupMembers, Compute, "server_group_members", 10),
+        (R::Networks, Network, "network", 100),
+        (R::Subnets, Network, "subnet", 100),
+        (R::Ports, Network, "port", 500),
+        (R::Routers, Network, "router", 10),
+        (R::FloatingAddresses, Network, "floatingip", 50),
+        (R::Firewalls, Network, "security_group", 10),
+        (R::FirewallRules, Network, "security_group_rule", 100),
+        (R::Volumes, Volume, "volumes", 10),
+        (R::VolumeGib, Volume, "gigabytes", 1_000),
+        (R::PerVolumeGib, Volume, "per_volume_gigabytes", UNLIMITED),
+        (R::Snapshots, Volume, "snapshots", 10),
+    ]
+};
+
+/// The resources that a service counts, with their names there.
+pub fn resources(service: Service) -> impl Iterator<Item = (Resource, &'static str)> {
+    let of_it = RESOURCES.iter().filter(move |row| row.1 == service);
+    of_it.map(|(resource, _, name, _)| (*resource, *name))
+}
+
+fn row(resource: Resource) -> (Service, &'static str, i64) {
+    RESOURCES
+        .iter()
+        .find(|row| row.0 == resource)
+        .map_or((Service::Compute, "", UNLIMITED), |row| {
+            (row.1, row.2, row.3)
+        })
+}
+
+/// How much there may be of something, and how much there is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Figure {
+    /// How much a project may have; -1 is without end.
+    pub limit: i64,
+    /// How much it has; what is counted within one object only, is 0.
+    pub used: u64,
+}
+
+/// What a project may have of a service's resources, and has.
+///
+/// # Errors
+/// [`ErrorKind::Forbidden`] for another project.
+pub fn figures(
+    cloud: &Cloud,
+    caller: &Caller,
+    service: Service,
+    project: ProjectId,
+) -> Result<BTreeMap<Resource, Figure>, ActionError> {
+    let action = match service {
+        Service::Compute => Action::GetComputeQuota,
+        Service::Network => Action::GetNetworkQuota,
+        Service::Volume => Action::GetVolumeQuota,
+    };
+    caller.may(action, &Target::project(project))?;
+    let figures = resources(service).map(|(resource, _)| {
+        let owner = match resource {
+            // A user's, wherever they act.
+            Resource::KeyPairs => ProjectId(caller.user),
+            _ => project,
+        };
+        let figure = Figure {
+            limit: limit(cloud, project, resource),
+            used: used(cloud, owner, resource),
+        };
+        (resource, figure)
+    });
+    Ok(figures.collect())
+}
+
+/// What everybody may have of a service's resources who has no quota of their own.
+#[must_use]
+pub fn defaults(cloud: &Cloud, service: Service) -> BTreeMap<Resource, i64> {
+    of_class(cloud, service, DEFAULT_CLASS)
+}
+
+/// What a class gives of a service's resources; what it does not say is as usual.
+fn of_class(cloud: &Cloud, service: Service, class: &str) -> BTreeMap<Resource, i64> {
+    let known = find(cloud, ProjectId::SYSTEM, class);
+    let limit = |resource| {
+        let said = known
+            .as_ref()
+            .and_then(|class| class.value.limits.get(&resource));
+        said.copied().unwrap_or(row(resource).2)
+    };
+    resources(service)
+        .map(|(resource, _)| (resource, limit(resource)))
+        .collect()
+}
+
+/// As [`defaults`], of any class.
+///
+/// # Errors
+/// [`ErrorKind::Forbidden`].
+pub fn class(
+    cloud: &Cloud,
+    caller: &Caller,
+    service: Service,
+    class: &str,
+) -> Result<BTreeMap<Resource, i64>, ActionError> {
+    caller.may(Action::GetQuotaClass, &Target::SYSTEM)?;
+    Ok(of_class(cloud, service, class))
+}
+
+/// Says what a class gives.
+///
+/// # Errors
+/// [`ErrorKind::Forbidden`], [`ErrorKind::Invalid`] for a name that cannot be.
+pub async fn set_class(
+    cloud: &Cloud,
+    caller: &Caller,
+    class: &str,
+    limits: &BTreeMap<Resource, i64>,
+) -> Result<(), ActionError> {
+    caller.may(Action::UpdateQuotaClass, &Target::SYSTEM)?;
+    if !(1..=255).contains(&class.chars().count()) {
+        return Err(invalid("quota_class_name has 1 to 255 characters."));
+    }
+    change(cloud, ProjectId::SYSTEM, class, |known| {
+        known.extend(limits);
+    })
+    .await
+}
+
+/// Says what a project may have; less than it has only where that is `forced`.
+///
+/// # Errors
+/// [`ErrorKind::Forbidden`], [`ErrorKind::Invalid`] for less than is used.
+pub async fn set(
+    cloud: &Cloud,
+    caller: &Caller,
+    service: Service,
+    project: ProjectId,
+    limits: &BTreeMap<Resource, i64>,
+    forced: bool,
+) -> Result<(), ActionError> {
+    let action = match service {
+        Service::Compute => Action::UpdateComputeQuota,
+        Service::Network => Action::UpdateNetworkQuota,
+        Service::Volume => Action::UpdateVolumeQuota,
+    };
+    caller.may(action, &Target::SYSTEM)?;
+    for (resource, limit) in limits {
+        let used = used(cloud, project, *resource);
+        if forced || u64::try_from(*limit).is_ok_and(|limit| limit >= used) || *limit < 0 {
+            continue;
+        }
+        let reserved = match service {
+            Service::Network => "",
+            Service::Compute | Service::Volume => " and reserved",
+        };
+        return Err(invalid(format!(
+            "Quota limit {limit} for {} must be greater than or equal to already used{reserved} {used}.",
+            row(*resource).1
+        )));
+    }
+    change(cloud, project, OWN, |known| known.extend(limits)).await
+}
+
+/// Gives a project what everybody has.
+///
+/// # Errors
+/// [`ErrorKind::Forbidden`].
+pub async fn reset(
+    cloud: &Cloud,
+    caller: &Caller,
+    service: Service,
+    project: ProjectId,
+) -> Result<(), ActionError> {
+    let action = match service {
+        Service::Compute => Action::DeleteComputeQuota,
+        Service::Network => Action::DeleteNetworkQuota,
+        Service::Volume => Action::DeleteVolumeQuota,
+    };
+    caller.may(action, &Target::SYSTEM)?;
+    change(cloud, project, OWN, |known| {
+        known.retain(|resource, _| row(*resource).0 != service);
+    })
+    .await
+}
+
+/// Whether a project has a quota of its own of a service.
+#[must_use]
+pub fn has_own(cloud: &Cloud, service: Service, project: ProjectId) -> bool {
+    find(cloud, project, OWN).is_some_and(|quota| {
+        let mut limits = quota.value.limits.keys();
+        limits.any(|resource| row(*resource).0 == service)
+    })
+}
+
+/// The projects that have a quota of their own of a service.
+///
+/// # Errors
+/// [`ErrorKind::Forbidden`].
+pub fn with_own(
+    cloud: &Cloud,
+    caller: &Caller,
+    service: Service,
+) -> Result<BTreeSet<ProjectId>, ActionError> {
+    caller.may(Action::ListQuotas, &Target::SYSTEM)?;
+    let all = cloud.store.list::<Quota>();
+    let owners = all.iter().map(|(_, found)| found.value.meta.project);
+    Ok(owners
+        .filter(|project| *project != ProjectId::SYSTEM && has_own(cloud, service, *project))
+        .collect())
+}
+
+/// How much a project may have of something.
+pub(crate) fn limit(cloud: &Cloud, project: ProjectId, resource: Resource) -> i64 {
+    let said = |owner, name| {
+        let found: Option<Versioned<Quota>> = find(cloud, owner, name);
+        found.and_then(|quota| quota.value.limits.get(&resource).copied())
+    };
+    said(project, OWN)
+        .or_else(|| said(ProjectId::SYSTEM, DEFAULT_CLASS))
+        .unwrap_or(row(resource).2)
+}
+
+fn find(cloud: &Cloud, owner: ProjectId, name: &str) -> Option<Versioned<Quota>> {
+    cloud.store.by_name::<Quota>(owner, name)
+}
+
+/// Changes a quota, or makes one; again where somebody else did meanwhile.
+async fn change(
+    cloud: &Cloud,
+    owner: ProjectId,
+    name: &str,
+    change: impl Fn(&mut BTreeMap<Resource, i64>),
+) -> Result<(), ActionError> {
+    loop {
+        let mut transaction = cloud.store.transaction();
+        match find(cloud, owner, name) {
+            Some(found) => {
+                let mut quota = Quota::clone(&found.value);
+                change(&mut quota.limits);
+                transaction.update(quota.meta.id, found.revision, quota);
+            }
+            None => {
+                let mut quota = Quota {
+                    meta: Meta::new(name, owner, cloud.now()),
+                    limits: BTreeMap::new(),
+                };
+                change(&mut quota.limits);
+                transaction.insert(quota.meta.id, quota);
+            }
+        }
+        match cloud.commit_durably(transaction).await {
+            Err(error) if matches!(error.kind, ErrorKind::Conflict | ErrorKind::AlreadyExists) => {}
+            done => return done,
+        }
+    }
+}
+
+/// How much of something belongs to a project, or to a user where it is users who have it. What is
+/// limited within one object is checked where that is changed.
+fn used(cloud: &Cloud, owner: ProjectId, resource: Resource) -> u64 {
+    let one = |project: ProjectId| u64::from(project == owner);
+    let many = |project: ProjectId, many: usize| if project == owner { many as u64 } else { 0 };
+    match resource {
+        Resource::KeyPairs => sum::<KeyPair>(cloud, |pair| one(pair.meta.project)),
+        Resource::Networks => sum::<Network>(cloud, |network| match network.spec.driver {
+            Driver::Bridge => one(network.meta.project),
+            Driver::Host | Driver::None => 0,
+        }),
+        Resource::Subnets => sum::<Network>(cloud, |network| {
+            many(network.meta.project, network.spec.subnets.len())
+        }),
+        Resource::Ports => sum::<Port>(cloud, |port| one(port.meta.project)),
+        Resource::Routers => sum::<Router>(cloud, |router| one(router.meta.project)),
+        Resource::FloatingAddresses => {
+            sum::<FloatingAddress>(cloud, |floating| one(floating.meta.project))
+        }
+        Resource::Firewalls => sum::<Firewall>(cloud, |firewall| one(firewall.meta.project)),
+        Resource::FirewallRules => sum::<Firewall>(cloud, |firewall| {
+            many(firewall.meta.project, firewall.spec.rules.len())
+        }),
+        Resource::Instances
+        | Resource::Cores
+        | Resource::RamMib
+        | Resource::MetadataItems
+        | Resource::InjectedFiles
+        | Resource::InjectedFileBytes
+        | Resource::InjectedFilePath
+        | Resource::ServerGroups
+        | Resource::ServerGroupMembers
+        | Resource::Volumes
+        | Resource::VolumeGib
+        | Resource::PerVolumeGib
+        | Resource::Snapshots => 0,
+    }
+}
+
+/// Adds up what each record is worth.
+fn sum<R: Record>(cloud: &Cloud, worth: impl Fn(&R) -> u64) -> u64 {
+    let all = cloud.store.list::<R>();
+    all.iter().map(|(_, found)| worth(&found.value)).sum()
+}
+
+/// Refuses what would be more than a project may have, and puts the project's gate into the batch
+/// that makes it. When the store then refuses that batch and [`is_contended`] says that it was the
+/// gate, look again.
+///
+/// # Errors
+/// [`ErrorKind::QuotaExceeded`], in the words of the service that counts.
+pub(crate) fn claim(
+    cloud: &Cloud,
+    transaction: &mut Transaction,
+    project: ProjectId,
+    wanted: &[(Resource, u64)],
+) -> Result<(), ActionError> {
+    claim_for(cloud, transaction, project, project, wanted)
+}
+
+/// As [`claim`], for what belongs to `owner` and is limited by the quota of `project`.
+fn claim_for(
+    cloud: &Cloud,
+    transaction: &mut Transaction,
+    project: ProjectId,
+    owner: ProjectId,
+    wanted: &[(Resource, u64)],
+) -> Result<(), ActionError> {
+    // Read before anything is counted: who makes something meanwhile is noticed.
+    let gate = cloud.store.get::<QuotaGate>(owner.0);
+    let figure = |resource| Figure {
+        limit: limit(cloud, project, resource),
+        used: used(cloud, owner, resource),
+    };
+    let over: Vec<(Resource, u64, Figure)> = wanted
+        .iter()
+        .map(|(resource, wanted)| (*resource, *wanted, figure(*resource)))
+        .filter(|(_, wanted, figure)| {
+            u64::try_from(figure.limit).is_ok_and(|limit| figure.used + wanted > limit)
+        })
+        .collect();
+    if !over.is_empty() {
+        return Err(ActionError::new(ErrorKind::QuotaExceeded, in_words(&over)));
+    }
+    match gate {
+        Some(found) => {
+            let passed = found.value.passed + 1;
+            transaction.update(owner.0, found.revision, QuotaGate { passed });
+        }
+        None => {
+            transaction.insert(owner.0, QuotaGate { passed: 1 });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a batch was refused because somebody else went through the gate meanwhile.
+pub(crate) const fn is_contended(error: &CommitError) -> bool {
+    matches!(
+        error,
+        CommitError::Conflict {
+            kind: Kind::QuotaGate,
+            ..
+        } | CommitError::Exists {
+            kind: Kind::QuotaGate,
+            ..
+        }
+    )
+}
+
+/// Why a batch was not written.
+pub(crate) enum Unmade {
+    /// The project has too much already.
+    Over(ActionError),
+    /// The store refused it.
+    Refused(CommitError),
+}
+
+impl From<Unmade> for ActionError {
+    fn from(unmade: Unmade) -> Self {
+        match unmade {
+            Unmade::Over(error) => error,
+            Unmade::Refused(error) => error.into(),
+        }
+    }
+}
+
+/// Writes what `fill` puts into a batch, which makes so much in a project.
+pub(crate) async fn commit(
+    cloud: &Cloud,
+    project: ProjectId,
+    wanted: &[(Resource, u64)],
+    fill: impl Fn(&mut Transaction),
+) -> Result<Committed, Unmade> {
+    commit_for(cloud, project, project, wanted, fill).await
+}
+
+/// As [`commit`], for what belongs to `owner` and is limited by the quota of `project`.
+pub(crate) async fn commit_for(
+    cloud: &Cloud,
+    project: ProjectId,
+    owner: ProjectId,
+    wanted: &[(Resource, u64)],
+    fill: impl Fn(&mut Transaction),
+) -> Result<Committed, Unmade> {
+    loop {
+        let mut transaction = cloud.store.transaction();
+        claim_for(cloud, &mut transaction, project, owner, wanted).map_err(Unmade::Over)?;
+        fill(&mut transaction);
+        match cloud.store.commit(transaction).await {
+            Err(error) if is_contended(&error) => {}
+            done => return done.map_err(Unmade::Refused),
+        }
+    }
+}
+
+/// What the service that counts says of too much.
+fn in_words(over: &[(Resource, u64, Figure)]) -> String {
+    let joined = |shown: &dyn Fn(&(Resource, u64, Figure)) -> String| {
+        let shown: Vec<String> = over.iter().map(shown).collect();
+        shown.join(", ")
+    };
+    let Some((resource, wanted, Figure { limit, used })) = over.first() else {
+        return String::new();
+    };
+    match resource {
+        Resource::KeyPairs => "Quota exceeded, too many key pairs.".to_owned(),
+        Resource::ServerGroups => "Quota exceeded, too many server groups.".to_owned(),
+        Resource::VolumeGib => format!(
+            "Requested volume or snapshot exceeds allowed gigabytes quota. Requested {wanted}G, \
+             quota is {limit}G and {used}G has been consumed."
+        ),
+        Resource::Volumes | Resource::Snapshots => {
+            let name = row(*resource).1;
+            format!("Maximum number of {name} allowed ({limit}) exceeded for quota '{name}'.")
+        }
+        _ if row(*resource).0 == Service::Network => {
+            let names = joined(&|over| format!("'{}'", row(over.0).1));
+            format!("Quota exceeded for resources: [{names}].")
+        }
+        _ => {
+            let names = joined(&|over| row(over.0).1.to_owned());
+            let wanted = joined(&|over| over.1.to_string());
+            let used = joined(&|over| over.2.used.to_string());
+            let limits = joined(&|over| over.2.limit.to_string());
+            format!(
+                "Quota exceeded for {names}: Requested {wanted}, but already used {used} of \
+                 {limits} {names}"
+            )
+        }
+    }
+}
+
+fn invalid(message: impl Into<String>) -> ActionError {
+    ActionError::new(ErrorKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_resource_has_one_name_of_its_own() {
+        let names: BTreeSet<_> = RESOURCES.iter().map(|row| (row.0, row.2)).collect();
+        assert_eq!(names.len(), RESOURCES.len());
+        assert_eq!(row(Resource::RamMib), (Service::Compute, "ram", 51_200));
+    }
+
+    #[test]
+    fn too_much_is_told_in_the_words_of_each_service() {
+        let figure = Figure { limit: 2, used: 1 };
+        let both = [(Resource::Cores, 4, figure), (Resource::RamMib, 8, figure)];
+        assert_eq!(
+            in_words(&both),
+            "Quota exceeded for cores, ram: Requested 4, 8, but already used 1, 1 of 2, 2 cores, ram"
+        );
+        assert_eq!(
+            in_words(&[(Resource::Routers, 2, figure)]),
+            "Quota exceeded for resources: ['router']."
+        );
+        assert_eq!(
+            in_words(&[(Resource::Volumes, 2, figure)]),
+            "Maximum number of volumes allowed (2) exceeded for quota 'volumes'."
+        );
+    }
+}

@@ -1,0 +1,4 @@
+//! Quotas of the network's objects.
+
+pub(super) mod routes;
+mod translate;
