@@ -101,15 +101,13 @@ pub struct Cgroup {
     host: &'static Hierarchies,
 }
 
-/// Descriptors by which a process gets into a cgroup.
+/// Descriptors by which a process gets into a cgroup of version 1.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// `tasks` of each version 1 directory, open for writing, without those of `shares`.
     tasks: Vec<OwnedFd>,
     /// `tasks` where processor time is shared out.
     shares: Option<OwnedFd>,
-    /// The version 2 directory, for `CLONE_INTO_CGROUP`.
-    pub(crate) v2: Option<OwnedFd>,
 }
 
 impl Entry {
@@ -160,8 +158,32 @@ impl Cgroup {
         Hierarchies::of_this_host().is_unified()
     }
 
-    /// Makes it, sets its limits, and answers the way in.
-    pub(crate) fn create(&self, resources: Option<&LinuxResources>) -> Result<Entry, CgroupError> {
+    /// Makes what of it a process can be born in (`CLONE_INTO_CGROUP`): its version 2 directory.
+    pub(crate) fn make_birthplace(&self) -> Result<Option<OwnedFd>, CgroupError> {
+        if let Some(mount) = &self.host.v2 {
+            self.make_v2(mount)?;
+        }
+        self.birthplace()
+    }
+
+    /// What [`Cgroup::make_birthplace`] made, where it exists.
+    pub(crate) fn birthplace(&self) -> Result<Option<OwnedFd>, CgroupError> {
+        let Some(path) = self.v2_directory() else {
+            return Ok(None);
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match fs::open(&path, flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(CgroupError::refused("open", &path, errno)),
+        }
+    }
+
+    /// Makes the rest of it, and sets its limits. Its birthplace is there already.
+    pub(crate) fn make_limits(
+        &self,
+        resources: Option<&LinuxResources>,
+    ) -> Result<(), CgroupError> {
         let mut settings = Vec::new();
         if let Some(resources) = resources {
             settings = self.settings(resources).0;
@@ -178,17 +200,14 @@ impl Cgroup {
                 }
             }
         }
-        if let Some(mount) = &self.host.v2 {
-            self.make_v2(mount)?;
-        }
         self.apply(&settings)?;
         if let Some(rules) = resources.and_then(|resources| resources.devices().as_ref()) {
             self.restrict_devices(&devices::rules(rules))?;
         }
-        self.entry()
+        Ok(())
     }
 
-    /// The way in, where it exists.
+    /// The way into its version 1 directories, where they exist.
     pub(crate) fn entry(&self) -> Result<Entry, CgroupError> {
         let (mut tasks, mut shares) = (Vec::new(), None);
         for v1 in &self.host.v1 {
@@ -200,19 +219,7 @@ impl Cgroup {
                 Err(errno) => return Err(CgroupError::refused("open", &path, errno)),
             }
         }
-        let v2 = match self.v2_directory() {
-            None => None,
-            Some(path) => match fs::open(
-                &path,
-                OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-                Mode::empty(),
-            ) {
-                Ok(fd) => Some(fd),
-                Err(Errno::NOENT) => None,
-                Err(errno) => return Err(CgroupError::refused("open", &path, errno)),
-            },
-        };
-        Ok(Entry { tasks, shares, v2 })
+        Ok(Entry { tasks, shares })
     }
 
     /// Changes limits while it runs; what is `None` stays.

@@ -20,6 +20,7 @@ use super::{ChildIo, Purpose, Stages, hooks};
 use crate::cgroup::{Cgroup, Entry};
 use crate::devices::{self, Means};
 use crate::launch::{Launch, StartError, StartErrorKind};
+use crate::mounts::cgroup::Hierarchies;
 use crate::mounts::options::{Change, Recursion, propagation};
 use crate::mounts::{MountError, change, set_propagation};
 use crate::namespaces::Namespaces;
@@ -40,13 +41,17 @@ pub(super) struct Birth<'launch> {
     pub(super) program: Program<'launch>,
     pub(super) namespaces: &'launch Namespaces,
     pub(super) cgroup: &'launch Cgroup,
-    pub(super) entry: &'launch Entry,
+    /// The way into the cgroup; `None` where the parent makes that meanwhile.
+    pub(super) entry: Option<Entry>,
     pub(super) proc: &'launch Proc,
     pub(super) stages: &'launch Stages,
     /// Opened by the parent, for a child without rights over the host's files.
     pub(super) sources: Option<Sources<'launch>>,
-    /// Ends when the parent has mapped the ids of the child's user namespace.
-    pub(super) mapped: Option<OwnedFd>,
+    /// A byte comes once the parent has mapped the ids of the child's user namespace and made the
+    /// cgroup; its end says give up. `None` once it has been waited for.
+    pub(super) ready: Option<OwnedFd>,
+    /// It has joined its cgroup.
+    pub(super) is_in_cgroup: bool,
     pub(super) io: ChildIo,
 }
 
@@ -77,15 +82,6 @@ impl Birth<'_> {
                 .write(Path::new("self/oom_score_adj"), &adjustment.to_string())
                 .map_err(|error| StartError::invalid(&error))?;
         }
-        self.entry
-            .join()
-            .map_err(|error| StartError::internal(&error))?;
-        // Whoever looks at a container that is held up finds it in all of its cgroup.
-        let is_held_up = self.stages.purpose == Purpose::CommandLine;
-        if is_held_up {
-            self.join_shares()?;
-        }
-        reporter.ended("cgroup");
         self.namespaces
             .enter()
             .map_err(|error| StartError::invalid(&error))?;
@@ -113,7 +109,7 @@ impl Birth<'_> {
 
         let sources = match self.sources.take() {
             Some(sources) => sources,
-            None => Sources::open(self.launch, self.cgroup, None)?,
+            None => Sources::open(self.launch, None)?,
         };
         reporter.ended("sources");
         let tree = self.lay_out(sources, reporter)?;
@@ -129,7 +125,7 @@ impl Birth<'_> {
             .map_err(|error| StartError::internal(&error))?;
         reporter.ended("root");
 
-        if !is_held_up {
+        if !self.is_held_up() {
             self.join_shares()?;
             reporter.ended("shares");
         }
@@ -147,22 +143,60 @@ impl Birth<'_> {
         self.program.execute(&prepared, reporter)
     }
 
+    /// Joins the cgroup once the parent has made it, but for the container's share of processor
+    /// time; does nothing a second time. Late, so that both work meanwhile.
+    fn join_cgroup(&mut self) -> Result<(), StartError> {
+        if self.is_in_cgroup {
+            return Ok(());
+        }
+        self.is_in_cgroup = true;
+        self.wait_for_parent()?;
+        let entry = match self.entry.take() {
+            Some(entry) => entry,
+            None => self
+                .cgroup
+                .entry()
+                .map_err(|error| StartError::internal(&error))?,
+        };
+        entry.join().map_err(|error| StartError::internal(&error))?;
+        self.entry = Some(entry);
+        // Whoever looks at a container that is held up finds it in all of its cgroup.
+        if self.is_held_up() {
+            self.join_shares()?;
+        }
+        Ok(())
+    }
+
     /// Joins what is left of the cgroup, and makes that the root of what is seen of cgroups.
     fn join_shares(&self) -> Result<(), StartError> {
-        self.entry
-            .join_shares()
-            .map_err(|error| StartError::internal(&error))?;
+        if let Some(entry) = &self.entry {
+            entry
+                .join_shares()
+                .map_err(|error| StartError::internal(&error))?;
+        }
         self.namespaces
             .enter_cgroup()
             .map_err(|error| StartError::internal(&error))
     }
 
-    /// Waits for its ids to be mapped, and is root of its user namespace then.
-    fn become_root(&self) -> Result<(), StartError> {
-        if let Some(mapped) = &self.mapped {
-            let mut nothing = [0];
-            rustix::io::read(mapped, &mut nothing).map_err(step("wait for id mappings"))?;
+    fn is_held_up(&self) -> bool {
+        self.stages.purpose == Purpose::CommandLine
+    }
+
+    /// Waits until the parent has done its part. A parent that could not tells why itself.
+    fn wait_for_parent(&mut self) -> Result<(), StartError> {
+        let Some(ready) = self.ready.take() else {
+            return Ok(());
+        };
+        match rustix::io::read(&ready, &mut [0]).map_err(step("wait for the runtime"))? {
+            0 => exit_now(128),
+            _ => Ok(()),
         }
+    }
+
+    /// Waits for its ids to be mapped, and is root of its user namespace then.
+    fn become_root(&mut self) -> Result<(), StartError> {
+        self.wait_for_parent()?;
         let (uid, gid) = (fs::Uid::ROOT, fs::Gid::ROOT);
         rustix::thread::set_thread_groups(&[]).map_err(step("drop the host's groups"))?;
         rustix::thread::set_thread_res_gid(gid, gid, gid)
@@ -210,11 +244,16 @@ impl Birth<'_> {
             .any(|planned| planned.mount.typ().as_deref() == Some("devpts"));
         for mut planned in sources.mounts {
             if shows_cgroup(&planned) {
-                if let Some(hierarchies) = hierarchies.take() {
-                    hierarchies
-                        .attach(&container, planned.mount.destination(), &planned.options)
-                        .map_err(mounts)?;
-                }
+                self.join_cgroup()?;
+                let hierarchies = match hierarchies.take() {
+                    Some(hierarchies) => hierarchies,
+                    // The parent opened what a child without rights over it can show: once.
+                    None if self.namespaces.new_user() => continue,
+                    None => Hierarchies::open(&self.cgroup.visible()).map_err(mounts)?,
+                };
+                hierarchies
+                    .attach(&container, planned.mount.destination(), &planned.options)
+                    .map_err(mounts)?;
                 continue;
             }
             if planned.mount.typ().as_deref() == Some("devpts") && !planned.is_bind() {
@@ -225,6 +264,7 @@ impl Birth<'_> {
             }
             planned.attach(&container).map_err(mounts)?;
         }
+        self.join_cgroup()?;
         reporter.ended("mounts");
         if !dev_is_the_hosts {
             let means = if self.namespaces.new_user() {

@@ -16,6 +16,7 @@ mod program;
 mod sources;
 pub mod status;
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -28,7 +29,7 @@ use self::program::Program;
 use self::sources::Sources;
 use self::status::Reporter;
 use crate::capabilities::Sets;
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, CgroupError};
 use crate::console::Slave;
 use crate::idmap::Mappings;
 use crate::init::Init;
@@ -173,17 +174,24 @@ pub(crate) fn container_in_stages(
     } else {
         None
     };
-    let entry = cgroup.create(linux.resources().as_ref()).map_err(|error| {
-        let kind = if error.is_invalid_request() {
-            StartErrorKind::Invalid
-        } else {
-            StartErrorKind::Internal
-        };
-        StartError::caused(kind, &error)
-    })?;
-    reporter.ended("limits");
-    let (mut sources, mut mapped, mut release) = (None, None, None);
-    if let Some(mappings) = mappings {
+    let birthplace = cgroup.make_birthplace().map_err(cgroup_refused)?;
+    // A child that opens the cgroup's files itself need not wait for them to be made: that takes as
+    // long as its own file system. One without rights over them must, and so must one that all of
+    // its limits hold from its birth.
+    let is_limited_first = namespaces.new_user() || Cgroup::is_unified_host();
+    let make_limits = || {
+        cgroup
+            .make_limits(linux.resources().as_ref())
+            .map_err(cgroup_refused)
+    };
+    let mut entry = None;
+    if is_limited_first {
+        make_limits()?;
+        entry = Some(cgroup.entry().map_err(cgroup_refused)?);
+        reporter.ended("limits");
+    }
+    let mut sources = None;
+    if let Some(mappings) = &mappings {
         let users = mappings
             .namespace(&proc)
             .map_err(|error| StartError::internal(&error))?;
@@ -193,19 +201,20 @@ pub(crate) fn container_in_stages(
         );
         let mut opened = Sources::open(
             launch,
-            &cgroup,
             Some(IdMapping {
                 users: users.as_fd(),
                 root,
             }),
         )?;
+        opened.open_hierarchies(&cgroup)?;
         if let Some(network) = namespaces.joined_network() {
             opened.open_sysfs(&proc, network)?;
         }
         sources = Some(opened);
-        let (read, write) = pipe()?;
-        (mapped, release) = (Some(read), Some(write));
     }
+    let (ready, release) = pipe()?;
+    // Of the child's copy it takes this end out, so that it hears of the parent's end.
+    let release = Cell::new(Some(release));
     let birth = child::Birth {
         launch,
         linux,
@@ -213,31 +222,51 @@ pub(crate) fn container_in_stages(
         program,
         namespaces: &namespaces,
         cgroup: &cgroup,
-        entry: &entry,
+        entry,
         proc: &proc,
         stages,
         sources,
-        mapped,
+        ready: Some(ready),
+        is_in_cgroup: false,
         io,
     };
     let pid_namespace = namespaces
         .pid
         .as_ref()
         .map(|fd| Joined::Namespace(fd.as_fd()));
-    let child = born(&proc, pid_namespace, namespaces.new, &entry, move || {
-        child::live(birth, reporter)
-    })?;
-    if let (Some(mappings), Some(release)) = (mappings, release) {
-        mappings
-            .write(&proc, child.pid)
-            .map_err(|error| StartError::internal(&error))?;
-        if let Some(adjustment) = process.oom_score_adj() {
-            let path = PathBuf::from(child.pid.to_string()).join("oom_score_adj");
-            proc.write(&path, &adjustment.to_string())
-                .map_err(|error| StartError::invalid(&error))?;
+    let child = born(
+        &proc,
+        pid_namespace,
+        namespaces.new,
+        birthplace.as_ref().map(AsFd::as_fd),
+        || {
+            drop(release.take());
+            child::live(birth, reporter)
+        },
+    )?;
+    let finish = || -> Result<(), StartError> {
+        if let Some(mappings) = &mappings {
+            mappings
+                .write(&proc, child.pid)
+                .map_err(|error| StartError::internal(&error))?;
+            if let Some(adjustment) = process.oom_score_adj() {
+                let path = PathBuf::from(child.pid.to_string()).join("oom_score_adj");
+                proc.write(&path, &adjustment.to_string())
+                    .map_err(|error| StartError::invalid(&error))?;
+            }
         }
-        rustix::io::write(&release, b"1")
-            .map_err(refused("release the container's first process"))?;
+        if !is_limited_first {
+            make_limits()?;
+        }
+        match release.take().map(|end| rustix::io::write(&end, b"1")) {
+            // A child that has failed meanwhile says so by its status.
+            None | Some(Ok(_) | Err(Errno::PIPE)) => Ok(()),
+            Some(Err(errno)) => Err(refused("release the container's first process")(errno)),
+        }
+    };
+    if let Err(error) = finish() {
+        child.end();
+        return Err(error);
     }
     Ok(Spawned {
         pid: child.pid,
@@ -298,9 +327,16 @@ pub(crate) fn exec_inheriting(
         io,
     };
     let joined = Some(Joined::Process(&target));
-    let child = born(&proc, joined, 0, &entry, move || {
-        joining::live(birth, Reporter::new(report))
-    })?;
+    let birthplace = cgroup
+        .birthplace()
+        .map_err(|error| StartError::internal(&error))?;
+    let child = born(
+        &proc,
+        joined,
+        0,
+        birthplace.as_ref().map(AsFd::as_fd),
+        move || joining::live(birth, Reporter::new(report)),
+    )?;
     Ok(Spawned {
         pid: child.pid,
         pidfd: child.pidfd,
@@ -319,10 +355,9 @@ fn born(
     proc: &Proc,
     joined: Option<Joined<'_>>,
     namespaces: u64,
-    entry: &crate::cgroup::Entry,
+    cgroup: Option<BorrowedFd<'_>>,
     life: impl FnOnce() -> std::convert::Infallible,
 ) -> Result<Child, StartError> {
-    let cgroup = entry.v2.as_ref().map(AsFd::as_fd);
     let Some(joined) = joined else {
         return fork(namespaces, cgroup, life).map_err(refused("create the process"));
     };
@@ -345,6 +380,16 @@ fn born(
     move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::ProcessID))
         .map_err(refused("return to own process namespace"))?;
     child.map_err(refused("create the process"))
+}
+
+/// Why a container's cgroup was not made.
+fn cgroup_refused(error: CgroupError) -> StartError {
+    let kind = if error.is_invalid_request() {
+        StartErrorKind::Invalid
+    } else {
+        StartErrorKind::Internal
+    };
+    StartError::caused(kind, &error)
 }
 
 /// The cgroup of a container: by its path, or by its key where there is none.

@@ -24,7 +24,7 @@ use crate::procfs::Proc;
 pub(super) struct Sources<'spec> {
     pub(super) root: OwnedFd,
     pub(super) mounts: Vec<Planned<'spec>>,
-    /// The container's cgroup, if a mount shows it.
+    /// The container's cgroup, if a mount shows it; see [`Sources::open_hierarchies`].
     pub(super) hierarchies: Option<Hierarchies>,
     /// `/dev/null`, for masks.
     pub(super) null: OwnedFd,
@@ -39,7 +39,6 @@ impl<'spec> Sources<'spec> {
     /// Opens them. `id_mapping` is that of the container's user namespace.
     pub(super) fn open(
         launch: &'spec Launch,
-        cgroup: &Cgroup,
         id_mapping: Option<IdMapping<'_>>,
     ) -> Result<Self, StartError> {
         let open = || -> Result<Self, MountError> {
@@ -60,19 +59,24 @@ impl<'spec> Sources<'spec> {
                         .map(|mapping| mapping.users),
                 )?;
             }
-            let hierarchies = if mounts.iter().any(shows_cgroup) {
-                Some(Hierarchies::open(&cgroup.visible())?)
-            } else {
-                None
-            };
             Ok(Self {
                 root,
                 mounts,
-                hierarchies,
+                hierarchies: None,
                 null: masked::open_null()?,
             })
         };
         open().map_err(|error| StartError::caused(error.kind(), &error))
+    }
+
+    /// Opens the container's cgroup, which is made by now, if a mount shows it.
+    pub(super) fn open_hierarchies(&mut self, cgroup: &Cgroup) -> Result<(), StartError> {
+        if self.mounts.iter().any(shows_cgroup) {
+            let opened = Hierarchies::open(&cgroup.visible())
+                .map_err(|error| StartError::caused(error.kind(), &error))?;
+            self.hierarchies = Some(opened);
+        }
+        Ok(())
     }
 
     /// Mounts `sysfs` for a network namespace that belongs to the host's user namespace, which the

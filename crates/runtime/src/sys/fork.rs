@@ -3,11 +3,12 @@
 #![allow(unsafe_code, reason = "wraps system calls")]
 
 use std::convert::Infallible;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use rustix::io::Errno;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::{checked, signals};
 
@@ -16,6 +17,16 @@ use super::{checked, signals};
 pub(crate) struct Child {
     pub(crate) pid: u32,
     pub(crate) pidfd: OwnedFd,
+}
+
+impl Child {
+    /// Kills a child that is not wanted after all, and waits for its end.
+    pub(crate) fn end(self) {
+        let pidfd = self.pidfd.as_fd();
+        // What has ended already cannot be killed, and what somebody else reaped not be waited for.
+        let _ended = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+        let _reaped = waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED);
+    }
 }
 
 /// Status of a child whose code ended without becoming another program.
