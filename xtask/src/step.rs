@@ -10,12 +10,31 @@ use anyhow::{Context, Result, ensure};
 /// # Errors
 /// When it cannot be executed or fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    show(&format!("{command:?}").replace('"', ""));
+    show(&typed(command));
     let status = command
         .status()
         .with_context(|| format!("execute {command:?}"))?;
     ensure!(status.success(), "{command:?} failed: {status}");
     Ok(())
+}
+
+/// A command as a person would type it, without the environment that is set for it.
+fn typed(command: &Command) -> String {
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args());
+    let quoted = words.map(|word| {
+        let word = word.to_string_lossy();
+        if word.is_empty()
+            || word.contains(|c: char| c.is_whitespace() || "\"'$;&|<>*?".contains(c))
+        {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        } else {
+            word.into_owned()
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 /// Shows what is done next.
