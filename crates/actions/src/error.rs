@@ -73,6 +73,11 @@ impl ActionError {
     }
 }
 
+/// A request that is wrong, and what is wrong with it.
+pub(crate) fn invalid(message: impl Into<String>) -> ActionError {
+    ActionError::new(ErrorKind::Invalid, message)
+}
+
 impl From<Failure> for ActionError {
     fn from(failure: Failure) -> Self {
         let kind = match failure.kind {

@@ -11,6 +11,7 @@ use model::{Id, Meta, ProjectId};
 use ring::digest::{SHA256, digest};
 use store::{CommitError, Transaction, Versioned};
 
+use crate::error::invalid;
 use crate::policy::{Action, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable};
 
@@ -407,10 +408,6 @@ fn exists(by: &str, value: &str) -> ActionError {
 
 fn missing(message: impl Into<String>) -> ActionError {
     ActionError::new(ErrorKind::NotFound, message)
-}
-
-fn invalid(message: impl Into<String>) -> ActionError {
-    ActionError::new(ErrorKind::Invalid, message)
 }
 
 #[cfg(test)]

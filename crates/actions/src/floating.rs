@@ -11,12 +11,11 @@ use model::quota::Resource;
 use model::router::{FloatingAddress, FloatingSpec, FloatingTarget, Router, RouterStatus};
 use model::{Id, Meta};
 
+use crate::error::invalid;
 use crate::policy::{self, Target};
 use crate::port::NewAddress;
 use crate::refusal::Refusal;
-use crate::{
-    ActionError, Caller, Cloud, ErrorKind, durable, is_seen, network, port, quota, router,
-};
+use crate::{ActionError, Caller, Cloud, durable, is_seen, network, port, quota, router};
 
 /// A floating address as it is at one moment.
 #[derive(Clone, Debug)]
@@ -67,8 +66,9 @@ pub struct FloatingChange {
 /// Takes an address of an external network.
 ///
 /// # Errors
-/// [`ErrorKind::Invalid`] where the network is not external, [`ErrorKind::Conflict`] where the
-/// address or the target's is taken, [`ErrorKind::NotFound`] where no router leads to the target.
+/// [`crate::ErrorKind::Invalid`] where the network is not external, [`crate::ErrorKind::Conflict`]
+/// where the address or the target's is taken, [`crate::ErrorKind::NotFound`] where no router leads
+/// to the target.
 pub async fn create(cloud: &Cloud, caller: &Caller, new: NewFloating) -> Result<View, ActionError> {
     caller.may(
         policy::Action::CreateFloating,
@@ -233,7 +233,7 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<View> {
 /// One floating address.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`].
+/// [`crate::ErrorKind::NotFound`].
 pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<View, ActionError> {
     cloud
         .store
@@ -312,7 +312,7 @@ pub async fn update(
 /// Gives a floating address back.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`].
+/// [`crate::ErrorKind::NotFound`].
 pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
     caller.may(
         policy::Action::DeleteFloating,
@@ -326,8 +326,4 @@ pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
         .delete::<Port>(port, None)
         .delete::<Allotment>(port, None);
     cloud.commit_durably(transaction).await
-}
-
-fn invalid(message: impl Into<String>) -> ActionError {
-    ActionError::new(ErrorKind::Invalid, message)
 }

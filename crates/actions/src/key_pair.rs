@@ -10,6 +10,7 @@ use model::quota::Resource;
 use model::{Id, Meta, ProjectId};
 use store::CommitError;
 
+use crate::error::invalid;
 use crate::policy::{Action, Target};
 use crate::quota::{self, Unmade};
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable, openssh};
@@ -174,10 +175,6 @@ fn fingerprint(public_key: &str) -> Result<String, ActionError> {
         .map(|byte| format!("{byte:02x}"))
         .collect();
     Ok(pairs.join(":"))
-}
-
-fn invalid(message: impl Into<String>) -> ActionError {
-    ActionError::new(ErrorKind::Invalid, message)
 }
 
 #[cfg(test)]

@@ -2,15 +2,14 @@
 //!
 //! A port's addresses are given by the placement controller, which gives those of instances
 //! without ports too, so that no address is had twice: making a port writes it, then waits for
-//! its allotment. What an instance has without a port of its own is shown as one.
+//! its allotment ([`insertion`]). What an instance has without a port of its own is shown as one
+//! ([`implied`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use model::firewall::Firewall;
-use model::instance::{Endpoint, InstanceStatus};
+use model::instance::InstanceStatus;
 use model::network::Network;
 use model::node::Node;
 use model::port::{
@@ -23,10 +22,23 @@ use serde_json::Value;
 
 use crate::policy::{self, Target};
 use crate::refusal::Refusal;
-use crate::{ActionError, Caller, Cloud, ErrorKind, durable, firewall, instance, network, quota};
+use crate::{ActionError, Caller, Cloud, durable, firewall, instance, network, quota};
 
-/// How long the placement controller may take to give addresses.
-const ADDRESSES_WITHIN: Duration = Duration::from_secs(30);
+mod address;
+mod claim;
+mod implied;
+mod insertion;
+mod mac;
+
+pub use address::NewAddress;
+pub(crate) use address::{addresses, refused, wanted_of};
+pub use claim::{claim, disclaim};
+pub(crate) use insertion::{Uninserted, insert};
+pub(crate) use mac::free_mac;
+
+use implied::implied;
+use insertion::allotment;
+use mac::{checked_mac, has_mac};
 
 /// Owner of the ports that instances plug into.
 pub const COMPUTE_OWNER: &str = "compute:nova";
@@ -44,15 +56,6 @@ pub struct View {
     pub host: Option<String>,
     /// It was not made as a port: it is an instance's place on a network, and goes with it.
     pub implied: bool,
-}
-
-/// An address that a user wants: of a subnet, a certain one, or both.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NewAddress {
-    /// The subnet.
-    pub subnet: Option<Id>,
-    /// The address.
-    pub address: Option<IpAddr>,
 }
 
 /// What to make.
@@ -137,8 +140,9 @@ pub struct PortChange {
 /// Makes a port and gives it its addresses.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] without the network, a subnet or a firewall, [`ErrorKind::Conflict`]
-/// where an address is taken or none is left, [`ErrorKind::Invalid`] for one of no subnet.
+/// [`crate::ErrorKind::NotFound`] without the network, a subnet or a firewall,
+/// [`crate::ErrorKind::Conflict`] where an address is taken or none is left,
+/// [`crate::ErrorKind::Invalid`] for one of no subnet.
 pub async fn create(cloud: &Cloud, caller: &Caller, new: NewPort) -> Result<View, ActionError> {
     caller.may(
         policy::Action::CreatePort,
@@ -178,76 +182,6 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewPort) -> Result<View
             }
             Err(Uninserted::Failed(error)) => return Err(error),
         }
-    }
-}
-
-/// Why a port was not made; nothing is left of it.
-pub(crate) enum Uninserted {
-    /// Its network or its project's quota were changed meanwhile: look again.
-    NetworkChanged,
-    /// It cannot have its addresses.
-    Refused(AllotmentRefusal),
-    /// Anything else.
-    Failed(ActionError),
-}
-
-/// Writes a batch that makes a port, and waits for its addresses. What the batch makes beside it
-/// is the caller's to take back.
-pub(crate) async fn insert(
-    cloud: &Cloud,
-    transaction: store::Transaction,
-    port: &Port,
-) -> Result<View, Uninserted> {
-    let id = port.meta.id;
-    let waiter = cloud.observer.waiter(id);
-    let committed = match cloud.store.commit(transaction).await {
-        Ok(committed) => committed,
-        Err(store::CommitError::Conflict {
-            kind: model::Kind::Network,
-            ..
-        }) => return Err(Uninserted::NetworkChanged),
-        Err(error) if quota::is_contended(&error) => return Err(Uninserted::NetworkChanged),
-        Err(error) => return Err(Uninserted::Failed(error.into())),
-    };
-    let allotment = allotment(cloud, &waiter, port);
-    let (allotment, flushed) = tokio::join!(allotment, durable(committed.durable));
-    let refusal = match allotment.and_then(|allotment| flushed.map(|()| allotment)) {
-        Ok(allotment) => match allotment.refusal {
-            None => return Ok(view(cloud, Arc::new(port.clone()))),
-            Some(refusal) => Uninserted::Refused(refusal),
-        },
-        Err(error) => Uninserted::Failed(error),
-    };
-    let mut transaction = cloud.store.transaction();
-    transaction
-        .delete::<Port>(id, None)
-        .delete::<Allotment>(id, None);
-    match cloud.commit(transaction).await {
-        Ok(_) => Err(refusal),
-        Err(error) => Err(Uninserted::Failed(error)),
-    }
-}
-
-/// Waits until a port's wishes are decided.
-async fn allotment(
-    cloud: &Cloud,
-    waiter: &crate::observer::Waiter,
-    port: &Port,
-) -> Result<Arc<Allotment>, ActionError> {
-    let decided = waiter.until(|| {
-        let allotment = cloud.store.get::<Allotment>(port.meta.id)?.value;
-        (allotment.generation >= port.meta.generation).then_some(allotment)
-    });
-    instance::within(ADDRESSES_WITHIN, decided).await
-}
-
-/// What a refused allotment means to a client.
-pub(crate) fn refused(network: Id, refusal: AllotmentRefusal) -> Refusal {
-    match refusal {
-        AllotmentRefusal::InUse(address) => Refusal::AddressInUse { network, address },
-        AllotmentRefusal::Outside(address) => Refusal::AddressOutsideSubnet(address),
-        AllotmentRefusal::Exhausted(_) => Refusal::AddressesExhausted { network },
-        AllotmentRefusal::NoSubnet(subnet) => Refusal::SubnetNotFound(subnet),
     }
 }
 
@@ -351,66 +285,6 @@ fn is_infrastructure(device_owner: &str) -> bool {
     device_owner.starts_with("network:")
 }
 
-/// The subnets and addresses that a port is to have.
-pub(crate) fn wanted_of(
-    network: &Network,
-    addresses: Option<&[NewAddress]>,
-    full: &HashSet<Id>,
-) -> Result<Vec<WantedAddress>, ActionError> {
-    let subnets = &network.spec.subnets;
-    let Some(addresses) = addresses else {
-        let of_family = |is_v4: bool| {
-            let mut family = subnets
-                .iter()
-                .filter(move |subnet| subnet.cidr.address().is_ipv4() == is_v4);
-            let first = family.clone().next();
-            family
-                .find(|subnet| !full.contains(&subnet.id))
-                // All are full: the first says so.
-                .or(first)
-        };
-        return Ok([of_family(true), of_family(false)]
-            .into_iter()
-            .flatten()
-            .map(|subnet| WantedAddress {
-                subnet: subnet.id,
-                address: None,
-            })
-            .collect());
-    };
-    addresses
-        .iter()
-        .map(|new| wanted_address(network, *new))
-        .collect()
-}
-
-fn wanted_address(network: &Network, new: NewAddress) -> Result<WantedAddress, ActionError> {
-    let subnet = match (new.subnet, new.address) {
-        (Some(id), _) => network.spec.subnet(id).ok_or_else(|| {
-            invalid(format!(
-                "Failed to create port on network {}, because fixed_ips included invalid subnet {id}",
-                network.meta.id
-            ))
-        })?,
-        (None, Some(address)) => network
-            .spec
-            .subnet_of(address)
-            .ok_or(Refusal::AddressOutside(address))?,
-        (None, None) => {
-            return Err(invalid("IP allocation requires subnet_id or ip_address"));
-        }
-    };
-    if let Some(address) = new.address
-        && (!subnet.cidr.contains(address) || subnet.is_nobodys(address))
-    {
-        return Err(Refusal::AddressOutsideSubnet(address).into());
-    }
-    Ok(WantedAddress {
-        subnet: subnet.id,
-        address: new.address,
-    })
-}
-
 /// The ports that a caller may see: made ones, and the places that instances have on networks.
 #[must_use]
 pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<View> {
@@ -432,7 +306,7 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<View> {
 /// One port.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`].
+/// [`crate::ErrorKind::NotFound`].
 pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<View, ActionError> {
     if let Some(found) = cloud.store.get::<Port>(id) {
         let port = Some(found.value);
@@ -479,76 +353,10 @@ pub(crate) fn view(cloud: &Cloud, port: Arc<Port>) -> View {
     }
 }
 
-/// The places that an instance has on networks without ports of its own.
-fn implied(cloud: &Cloud, view: &instance::View) -> Vec<View> {
-    let placement = view.placement.as_deref();
-    let endpoints = placement
-        .map(|placement| placement.endpoints.as_slice())
-        .unwrap_or_default();
-    let node = placement
-        .and_then(|placement| placement.node)
-        .and_then(|node| cloud.store.get::<Node>(node))
-        .map(|node| node.value.meta.name.clone());
-    let own = endpoints.iter().filter(|endpoint| !endpoint.port);
-    own.map(|endpoint| View {
-        port: Arc::new(implied_port(view, endpoint)),
-        addresses: implied_addresses(cloud, endpoint),
-        active: view
-            .status
-            .endpoints
-            .iter()
-            .any(|one| one.id == endpoint.id),
-        host: node.clone(),
-        implied: true,
-    })
-    .collect()
-}
-
-fn implied_port(view: &instance::View, endpoint: &Endpoint) -> Port {
-    let mut meta = view.instance.meta.clone();
-    meta.id = endpoint.id;
-    meta.name = String::new();
-    meta.labels.clear();
-    meta.generation = 1;
-    Port {
-        spec: PortSpec {
-            network: endpoint.network,
-            mac: endpoint.mac.clone(),
-            wanted: Vec::new(),
-            firewalls: Vec::new(),
-            allowed_pairs: Vec::new(),
-            port_security: false,
-            admin_up: true,
-            device_id: view.instance.meta.id.to_string(),
-            device_owner: format!("{}container", owner::COMPUTE),
-            host: String::new(),
-            dns_name: view.instance.meta.name.clone(),
-            description: String::new(),
-            tags: BTreeSet::new(),
-            origin: BTreeMap::new(),
-        },
-        meta,
-    }
-}
-
-fn implied_addresses(cloud: &Cloud, endpoint: &Endpoint) -> Vec<FixedAddress> {
-    let network = cloud.store.get::<Network>(endpoint.network);
-    let spec = network.as_ref().map(|network| &network.value.spec);
-    endpoint
-        .addresses()
-        .filter_map(|(address, _)| {
-            Some(FixedAddress {
-                subnet: spec?.subnet_of(address)?.id,
-                address,
-            })
-        })
-        .collect()
-}
-
 /// Changes a port; what it is plugged into follows at once.
 ///
 /// # Errors
-/// As [`create`]; [`ErrorKind::Conflict`] for a port that only shows an instance's place.
+/// As [`create`]; [`crate::ErrorKind::Conflict`] for a port that only shows an instance's place.
 pub async fn update(
     cloud: &Cloud,
     caller: &Caller,
@@ -681,8 +489,8 @@ pub(crate) async fn change_record(
 /// Removes a port: what is plugged in loses its interface, floating addresses lead nowhere.
 ///
 /// # Errors
-/// [`ErrorKind::Conflict`] for a port of a router, of a floating address, or one that only shows
-/// an instance's place on a network.
+/// [`crate::ErrorKind::Conflict`] for a port of a router, of a floating address, or one that only
+/// shows an instance's place on a network.
 pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
     caller.may(
         policy::Action::DeletePort,
@@ -747,65 +555,6 @@ fn loosen(cloud: &Cloud, transaction: &mut store::Transaction, id: Id) {
     }
 }
 
-/// Takes a port for an instance, so that nothing else plugs into it.
-///
-/// # Errors
-/// [`ErrorKind::Conflict`] where something else does already.
-pub async fn claim(
-    cloud: &Cloud,
-    caller: &Caller,
-    id: Id,
-    device: Id,
-    device_owner: &str,
-) -> Result<Port, ActionError> {
-    let view = get(cloud, caller, id)?;
-    let in_use = |port: &Port| Refusal::PortInUse {
-        port: id,
-        network: port.spec.network,
-        device: port.spec.device_id.clone(),
-    };
-    if view.implied {
-        return Err(in_use(&view.port).into());
-    }
-    let device = device.to_string();
-    let (port, ticket) = change_record(cloud, id, |port| {
-        if !port.spec.device_id.is_empty() && port.spec.device_id != device {
-            return Err(in_use(port).into());
-        }
-        port.spec.device_id.clone_from(&device);
-        device_owner.clone_into(&mut port.spec.device_owner);
-        Ok(())
-    })
-    .await?;
-    durable(ticket).await?;
-    Ok(port)
-}
-
-/// Gives back a port that an instance had taken; one that is gone, or another's, is left.
-///
-/// # Errors
-/// When the store fails.
-pub async fn disclaim(cloud: &Cloud, id: Id, device: Id) -> Result<(), ActionError> {
-    let device = device.to_string();
-    let given_back = change_record(cloud, id, |port| {
-        if port.spec.device_id == device {
-            port.spec.device_id.clear();
-            port.spec.device_owner.clear();
-        }
-        Ok(())
-    });
-    match given_back.await {
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
-        given_back => given_back.map(drop),
-    }
-}
-
-/// The addresses of a port.
-pub(crate) fn addresses(cloud: &Cloud, id: Id) -> Vec<FixedAddress> {
-    let allotment = cloud.store.get::<Allotment>(id);
-    allotment.map_or_else(Vec::new, |found| found.value.addresses.clone())
-}
-
 /// The made ports of a network.
 pub(crate) fn on_network(cloud: &Cloud, network: Id) -> Vec<Arc<Port>> {
     let ports = cloud.store.list::<Port>().into_iter();
@@ -821,46 +570,4 @@ pub(crate) fn uses_firewall(cloud: &Cloud, firewall: &Firewall) -> bool {
     ports
         .iter()
         .any(|(_, found)| found.value.spec.firewalls.contains(&firewall.meta.id))
-}
-
-/// A hardware address in lower case, with colons.
-fn checked_mac(text: &str) -> Result<String, ActionError> {
-    let wrong = || invalid(format!("'{text}' is not a valid MAC address"));
-    let bytes: Vec<u8> = text
-        .split([':', '-'])
-        .map(|part| {
-            u8::from_str_radix(part, 16)
-                .ok()
-                .filter(|_| part.len() == 2)
-        })
-        .collect::<Option<_>>()
-        .ok_or_else(wrong)?;
-    // A group's address, or none at all, is nobody's.
-    if bytes.len() != 6 || bytes[0] & 1 == 1 || bytes.iter().all(|byte| *byte == 0) {
-        return Err(wrong());
-    }
-    let parts: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(parts.join(":"))
-}
-
-fn has_mac(cloud: &Cloud, network: Id, mac: &str, except: Option<Id>) -> bool {
-    cloud.store.list::<Port>().iter().any(|(id, found)| {
-        let spec = &found.value.spec;
-        Some(*id) != except && spec.network == network && spec.mac == mac
-    })
-}
-
-/// A hardware address with OpenStack's prefix that no port of the network has.
-pub(crate) fn free_mac(cloud: &Cloud, network: Id) -> String {
-    loop {
-        let [a, b, c, ..] = *Id::random().as_bytes();
-        let mac = format!("fa:16:3e:{a:02x}:{b:02x}:{c:02x}");
-        if !has_mac(cloud, network, &mac, None) {
-            return mac;
-        }
-    }
-}
-
-fn invalid(message: impl Into<String>) -> ActionError {
-    ActionError::new(ErrorKind::Invalid, message)
 }

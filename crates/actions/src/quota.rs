@@ -18,6 +18,7 @@ use model::{Kind, Meta, ProjectId};
 use store::record::Record;
 use store::{CommitError, Committed, Transaction, Versioned};
 
+use crate::error::invalid;
 use crate::policy::{Action, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind};
 
@@ -510,10 +511,6 @@ fn in_words(over: &[(Resource, u64, Figure)]) -> String {
             )
         }
     }
-}
-
-fn invalid(message: impl Into<String>) -> ActionError {
-    ActionError::new(ErrorKind::Invalid, message)
 }
 
 #[cfg(test)]

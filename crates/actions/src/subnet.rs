@@ -10,6 +10,7 @@ use model::port::{Port, owner};
 use model::quota::Resource;
 use model::subnet::{AddressRange, Ipv6Mode, Route, Subnet};
 
+use crate::error::invalid;
 use crate::policy::{self, Target};
 use crate::refusal::Refusal;
 use crate::{ActionError, Caller, Cloud, ErrorKind, network, port, quota};
@@ -452,10 +453,6 @@ fn who_uses(cloud: &Cloud, view: &View) -> Option<String> {
             member.instance.meta.name
         )
     })
-}
-
-fn invalid(message: impl Into<String>) -> ActionError {
-    ActionError::new(ErrorKind::Invalid, message)
 }
 
 #[cfg(test)]

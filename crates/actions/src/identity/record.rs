@@ -6,6 +6,7 @@ use model::{Id, Meta};
 use store::Versioned;
 use store::record::Record;
 
+pub(super) use crate::error::invalid;
 use crate::{ActionError, Cloud, ErrorKind};
 
 /// A record with metadata, and what messages call it.
@@ -124,11 +125,6 @@ fn in_words<R: Noun>(error: ActionError, record: &mut R) -> ActionError {
         ),
     )
     .caused_by(error)
-}
-
-/// The error for a request that is wrong.
-pub(super) fn invalid(message: impl Into<String>) -> ActionError {
-    ActionError::new(ErrorKind::Invalid, message)
 }
 
 /// The error for what cannot be done, whoever asks.

@@ -12,6 +12,7 @@ use model::{Id, Kind, Meta};
 use rand::seq::IndexedRandom;
 
 use super::defaults;
+use crate::error::invalid;
 use crate::observer::{instance_event, volume_event};
 use crate::policy::{self, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, network, volume};
@@ -344,8 +345,4 @@ fn made_up_name() -> String {
     let quality = QUALITIES.choose(&mut random).copied().unwrap_or("calm");
     let thing = THINGS.choose(&mut random).copied().unwrap_or("harbour");
     format!("{quality}_{thing}_{:03x}", rand::random_range(0..0x1000))
-}
-
-pub(super) fn invalid(message: impl Into<String>) -> ActionError {
-    ActionError::new(ErrorKind::Invalid, message)
 }

@@ -12,8 +12,8 @@ use std::path::Path;
 use model::container::{ContainerSpec, HealthCheck, Mount, MountSource};
 use model::image::Defaults;
 
-use super::create::invalid;
 use crate::ActionError;
+use crate::error::invalid;
 
 /// Settles what runs. An entrypoint of the request drops the image's command with the image's
 /// entrypoint; an empty one drops the entrypoint alone.
