@@ -25,6 +25,7 @@ pub mod port;
 pub mod quota;
 pub mod refusal;
 pub mod router;
+pub mod server;
 pub mod stream;
 pub mod subnet;
 pub mod system;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use model::firewall::Firewall;
 use model::instance::InstanceStatus;
+use model::meta::Owner;
 use model::network::Network;
 use model::node::Node;
 use model::port::{
@@ -36,7 +37,7 @@ pub use claim::{claim, disclaim};
 pub(crate) use insertion::{Uninserted, insert};
 pub(crate) use mac::free_mac;
 
-use implied::implied;
+pub(crate) use implied::implied;
 use insertion::allotment;
 use mac::{checked_mac, has_mac};
 
@@ -91,6 +92,8 @@ pub struct NewPort {
     pub tags: BTreeSet<String>,
     /// What one protocol alone knows of it.
     pub origin: BTreeMap<String, Value>,
+    /// Whom it belongs to, and goes with.
+    pub owners: Vec<Owner>,
 }
 
 impl NewPort {
@@ -113,6 +116,7 @@ impl NewPort {
             description: String::new(),
             tags: BTreeSet::new(),
             origin: BTreeMap::new(),
+            owners: Vec::new(),
         }
     }
 }
@@ -150,6 +154,7 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewPort) -> Result<View
     )?;
     let spec = resolved(cloud, caller, new.clone()).await?;
     let mut meta = Meta::new(new.name, caller.project(), cloud.now());
+    meta.owners = new.owners;
     let wanted = new.addresses.as_deref();
     // Of a family's subnets the first that has room.
     let mut full = HashSet::new();

@@ -14,6 +14,7 @@ use model::network::{Driver, Network};
 use model::port::Port;
 use model::quota::{Quota, QuotaGate, Resource};
 use model::router::{FloatingAddress, Router};
+use model::server::Server;
 use model::{Kind, Meta, ProjectId};
 use store::record::Record;
 use store::{CommitError, Committed, Transaction, Versioned};
@@ -343,10 +344,14 @@ fn used(cloud: &Cloud, owner: ProjectId, resource: Resource) -> u64 {
         Resource::FirewallRules => sum::<Firewall>(cloud, |firewall| {
             many(firewall.meta.project, firewall.spec.rules.len())
         }),
-        Resource::Instances
-        | Resource::Cores
-        | Resource::RamMib
-        | Resource::MetadataItems
+        Resource::Instances => sum::<Server>(cloud, |server| one(server.meta.project)),
+        Resource::Cores => sum::<Server>(cloud, |server| {
+            one(server.meta.project) * u64::from(server.spec.flavor.vcpus)
+        }),
+        Resource::RamMib => sum::<Server>(cloud, |server| {
+            one(server.meta.project) * u64::from(server.spec.flavor.ram_mib)
+        }),
+        Resource::MetadataItems
         | Resource::InjectedFiles
         | Resource::InjectedFileBytes
         | Resource::InjectedFilePath

@@ -10,6 +10,7 @@ use model::meta::{Meta, NODE_FINALIZER, PORTS_FINALIZER};
 use model::network::Network;
 use model::port::{Allotment, Port, owner};
 use model::router::FloatingAddress;
+use model::server::Server;
 use model::volume::Volume;
 use model::{Id, Kind};
 use store::runner::{Next, Reconciler};
@@ -90,9 +91,26 @@ impl Controller {
             )
     }
 
-    /// Frees the ports that an instance that is gone was plugged into; those that were made for
-    /// it go with it.
-    async fn ports_of_gone(&self, id: Id) -> Result<(), CommitError> {
+    /// Removes the server whose instance is gone, unless it is to have another, and frees the ports
+    /// that the instance was plugged into; those that were made for it go with it.
+    async fn gone(&self, id: Id) -> Result<(), CommitError> {
+        let server = self.store.get::<Server>(id);
+        if server
+            .as_ref()
+            .is_some_and(|found| found.value.outlives_instance())
+        {
+            return Ok(());
+        }
+        self.free_ports(id).await?;
+        if let Some(found) = server {
+            let mut batch = self.store.transaction();
+            batch.delete::<Server>(id, Some(found.revision));
+            self.store.commit(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn free_ports(&self, id: Id) -> Result<(), CommitError> {
         let device = id.to_string();
         for (port, found) in self.store.list::<Port>() {
             if found.value.spec.device_id != device {
@@ -187,13 +205,18 @@ impl Reconciler for Controller {
         let instances = self.store.list::<Instance>().into_iter().map(|(id, _)| id);
         let networks = self.store.list::<Network>().into_iter().map(|(id, _)| id);
         let volumes = self.store.list::<Volume>().into_iter().map(|(id, _)| id);
+        let servers = self.store.list::<Server>().into_iter().map(|(id, _)| id);
         let ports = self.store.list::<Port>();
         let devices = ports.iter().filter_map(|(_, port)| {
             let spec = &port.value.spec;
             let is_instances = spec.device_owner.starts_with(owner::COMPUTE);
             spec.device_id.parse::<Id>().ok().filter(|_| is_instances)
         });
-        let mut ids: Vec<Id> = instances.chain(networks).chain(volumes).collect();
+        let mut ids: Vec<Id> = instances
+            .chain(networks)
+            .chain(volumes)
+            .chain(servers)
+            .collect();
         ids.extend(devices);
         ids
     }
@@ -203,7 +226,7 @@ impl Reconciler for Controller {
             // Also one that is gone, whose ports are free now.
             Kind::Instance if change.deleted => change.part == Part::Desired,
             Kind::Instance => change.part != Part::Retry,
-            Kind::Network | Kind::Volume => !change.deleted,
+            Kind::Network | Kind::Volume | Kind::Server => !change.deleted,
             _ => false,
         };
         if concerns {
@@ -226,7 +249,7 @@ impl Reconciler for Controller {
             batch.delete::<Volume>(id, Some(found.revision));
             self.store.commit(batch).await?;
         } else {
-            self.ports_of_gone(id).await?;
+            self.gone(id).await?;
         }
         Ok(Next::Change)
     }

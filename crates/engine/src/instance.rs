@@ -50,6 +50,9 @@ pub(crate) struct Origin {
     /// As [`model::instance::InstanceSpec::cgroup_parent`].
     #[serde(default)]
     pub(crate) cgroup_parent: String,
+    /// As [`model::instance::InstanceSpec::renewals`].
+    #[serde(default)]
+    pub(crate) renewals: u64,
 }
 
 impl Origin {
@@ -63,6 +66,7 @@ impl Origin {
             open_stdin: container.open_stdin,
             read_only_root: container.read_only_root,
             cgroup_parent: instance.spec.cgroup_parent.clone(),
+            renewals: instance.spec.renewals,
         }
     }
 }
@@ -163,6 +167,23 @@ impl Inner {
                 .map_err(|error| error.into_failure())
         })
         .await
+    }
+
+    /// Empties the writable layer of an instance that was made anew since its last start.
+    pub(crate) async fn renew(
+        self: &Arc<Self>,
+        instance: &Instance,
+        container: &ContainerSpec,
+    ) -> Result<(), Failure> {
+        let id = instance.meta.id;
+        if self.origin(id)?.renewals == instance.spec.renewals {
+            return Ok(());
+        }
+        let directory = self.directories.instance(id);
+        let emptied = directory.clone();
+        on_thread(move || remove_layer(id, &emptied).map_err(|error| internal(&error))).await?;
+        let lower = self.lower(&container.image_id)?;
+        self.make(instance, container, &directory, lower).await
     }
 
     /// Removes everything of an instance that does not run. What is gone already is fine.
@@ -355,6 +376,17 @@ fn remove_files(id: Id, directory: &InstanceDirectory) -> Result<(), FilesError>
         return Ok(());
     };
     let removed = Root::open(parent).and_then(|root| root.remove_all(Path::new(&id.simple())));
+    removed.map_err(|source| FilesError::Remove { id, source })
+}
+
+/// Removes what an instance wrote.
+fn remove_layer(id: Id, directory: &InstanceDirectory) -> Result<(), FilesError> {
+    let removed = Root::open(directory.root()).and_then(|root| {
+        for part in ["upper", "work"] {
+            root.remove_all(Path::new(part))?;
+        }
+        Ok(())
+    });
     removed.map_err(|source| FilesError::Remove { id, source })
 }
 

@@ -75,6 +75,9 @@ impl Inner {
         let began = Instant::now();
         let container = container(instance)?;
         let directory = self.directories.instance(instance.meta.id);
+        if instance.spec.renewals > 0 {
+            self.renew(instance, container).await?;
+        }
         let prepared = self.prepare(instance, container, run, &directory)?;
         self.metrics.phase("prepare", began.elapsed());
         let began = Instant::now();

@@ -53,7 +53,6 @@ pub(crate) struct At {
     pub(crate) session: Arc<Session>,
     pub(crate) headers: HeaderMap,
     /// The part after the dot of the microversion that was agreed on; 0 where a service has none.
-    #[expect(dead_code, reason = "the first resources come next")]
     pub(crate) minor: u16,
 }
 

@@ -79,6 +79,10 @@ async fn serve_until_told(config: &Config) -> Result<()> {
         .await
         .context("make the predefined networks")?;
 
+    actions::server::resume(&cloud)
+        .await
+        .context("carry on with servers that were being made")?;
+
     let metrics = Metrics::default();
     crate::metrics::register(&metrics, &host);
     let shutdown = CancellationToken::new();

@@ -56,6 +56,8 @@ pub struct InstanceSpec {
     pub containers: Vec<ContainerSpec>,
     /// What it is told about itself; `None` is told nothing, as Docker's containers are.
     pub guest: Option<Guest>,
+    /// Counts how often it was made anew: its next start then begins with what its image has.
+    pub renewals: u64,
     /// What one protocol alone knows of it, by protocol. Read by that front end only.
     pub origin: BTreeMap<String, Value>,
 }

@@ -31,6 +31,7 @@ pub mod revocation;
 pub mod role;
 pub mod router;
 pub mod security;
+pub mod server;
 pub mod service;
 pub mod stream;
 pub mod subnet;

@@ -108,6 +108,8 @@ impl fmt::Debug for ProjectId {
 pub enum Kind {
     /// See [`crate::instance`].
     Instance,
+    /// See [`crate::server`].
+    Server,
     /// See [`crate::network`].
     Network,
     /// See [`crate::volume`].
@@ -168,6 +170,7 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Instance => "instance",
+            Self::Server => "server",
             Self::Network => "network",
             Self::Volume => "volume",
             Self::Node => "node",

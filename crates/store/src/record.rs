@@ -22,6 +22,7 @@ use model::region::Region;
 use model::revocation::Revocation;
 use model::role::Role;
 use model::router::{FloatingAddress, Router, RouterStatus};
+use model::server::Server;
 use model::service::Service;
 use model::user::{User, UserStatus};
 use model::volume::{Volume, VolumeStatus};
@@ -116,6 +117,7 @@ macro_rules! desired_if {
 desired!(Instance, Instance);
 desired_if!(Network, Network, |network| network.spec.unique_name);
 desired_if!(Firewall, Firewall, |firewall| firewall.spec.default);
+derived!(Server, Server, Desired);
 derived!(Port, Port, Desired);
 derived!(Router, Router, Desired);
 derived!(FloatingAddress, FloatingAddress, Desired);
@@ -175,11 +177,12 @@ impl Decoder {
 }
 
 /// One for every type of record.
-static DECODERS: [Decoder; 36] = [
+static DECODERS: [Decoder; 37] = [
     Decoder::of::<Instance>(),
     Decoder::of::<Placement>(),
     Decoder::of::<Retry>(),
     Decoder::of::<InstanceStatus>(),
+    Decoder::of::<Server>(),
     Decoder::of::<Network>(),
     Decoder::of::<NetworkStatus>(),
     Decoder::of::<Volume>(),

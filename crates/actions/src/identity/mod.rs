@@ -17,6 +17,7 @@ pub mod housekeeping;
 mod key_ring;
 pub mod limit;
 mod lookup;
+pub(crate) mod note;
 pub mod password;
 pub mod project;
 mod record;

@@ -7,6 +7,7 @@ use model::container::MountSource;
 use model::instance::{Attachment, Instance, InstanceSpec, NetworkMode};
 use model::meta::Owner;
 use model::node::Node;
+use model::server::Server;
 use model::volume::{Volume, VolumeSpec};
 use model::{Id, Kind, Meta};
 use rand::seq::IndexedRandom;
@@ -40,6 +41,17 @@ pub struct NewInstance {
     pub entrypoint: Option<Vec<String>>,
     /// The further arguments; `None` is the image's, unless the entrypoint is the request's own.
     pub command: Option<Vec<String>>,
+    /// The server that it is lowered from, whose identity it has.
+    pub server: Option<ServerRecord>,
+}
+
+/// A server's record: the instance is made only while it is as it was read.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerRecord {
+    /// Identity of the server.
+    pub id: Id,
+    /// When it was written.
+    pub revision: store::Revision,
 }
 
 /// What was made.
@@ -67,6 +79,7 @@ pub async fn create(
         mut spec,
         entrypoint,
         command,
+        server,
     } = new;
     caller.may(
         policy::Action::CreateInstance,
@@ -78,7 +91,12 @@ pub async fn create(
             "an instance has exactly one container; several are not supported yet",
         ));
     };
-    let image = cloud.images.get(&container.image)?;
+    let reference = if container.image_id.is_empty() {
+        &container.image
+    } else {
+        &container.image_id
+    };
+    let image = cloud.images.get(reference)?;
     container.image_id.clone_from(&image.id);
     defaults::arguments(container, entrypoint, command, &image.defaults)?;
     defaults::fill_in(container, &mut labels, &image.defaults);
@@ -94,6 +112,7 @@ pub async fn create(
             now,
         );
         meta.labels.clone_from(&labels);
+        meta.id = server.map_or(meta.id, |server| server.id);
         meta.finalizers.push(NODE_FINALIZER.to_owned());
         let id = meta.id;
         if spec.hostname.is_empty() {
@@ -110,6 +129,9 @@ pub async fn create(
             transaction.insert(volume.meta.id, volume.clone());
         }
         transaction.insert(id, instance.clone());
+        if let Some(server) = server {
+            transaction.require::<Server>(server.id, server.revision);
+        }
         match cloud.commit_durably(transaction).await {
             Ok(()) => {
                 for volume in &volumes {

@@ -38,6 +38,18 @@ pub(super) fn arguments(
     Ok(())
 }
 
+/// The container that an image makes of what is asked for.
+pub(crate) fn completed(
+    mut container: ContainerSpec,
+    entrypoint: Option<Vec<String>>,
+    command: Option<Vec<String>>,
+    defaults: &Defaults,
+) -> Result<ContainerSpec, ActionError> {
+    arguments(&mut container, entrypoint, command, defaults)?;
+    fill_in(&mut container, &mut BTreeMap::new(), defaults);
+    Ok(container)
+}
+
 /// Fills in everything but the arguments: what the request says wins, by name.
 pub(super) fn fill_in(
     container: &mut ContainerSpec,

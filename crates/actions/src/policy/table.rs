@@ -153,6 +153,26 @@ actions! {
     UpdateRegisteredLimit "identity:update_registered_limit" Admin;
     DeleteRegisteredLimit "identity:delete_registered_limit" Admin;
 
+    // What is done to instances as servers.
+    SuspendServer "os_compute_api:os-suspend-server:suspend" Admin | ProjectMember;
+    ResumeServer "os_compute_api:os-suspend-server:resume" Admin | ProjectMember;
+    ShelveServer "os_compute_api:os-shelve:shelve" Admin | ProjectMember;
+    OffloadServer "os_compute_api:os-shelve:shelve_offload" Admin;
+    UnshelveServer "os_compute_api:os-shelve:unshelve" Admin | ProjectMember;
+    LockServer "os_compute_api:os-lock-server:lock" Admin | ProjectMember;
+    UnlockServer "os_compute_api:os-lock-server:unlock" Admin | ProjectMember;
+    UnlockServerOfAdmin "os_compute_api:os-lock-server:unlock:unlock_override" Admin;
+    ResetServer "os_compute_api:os-admin-actions:reset_state" Admin;
+    ResizeServer "os_compute_api:servers:resize" Admin | ProjectMember;
+    ConfirmResize "os_compute_api:servers:confirm_resize" Admin | ProjectMember;
+    RevertResize "os_compute_api:servers:revert_resize" Admin | ProjectMember;
+    RebuildServer "os_compute_api:servers:rebuild" Admin | ProjectMember;
+    SetServerMetadata "os_compute_api:server-metadata:update" Admin | ProjectMember;
+    SetServerTags "os_compute_api:os-server-tags:update" Admin | ProjectMember;
+    ChangeServerFirewalls "os_compute_api:os-security-groups:add" Admin | ProjectMember;
+    OpenConsole "os_compute_api:os-remote-consoles:grant" Admin | ProjectMember;
+    ShowConsoleToken "os_compute_api:os-console-auth-tokens" Admin;
+
     // Flavors and key pairs.
     CreateFlavor "os_compute_api:os-flavor-manage:create" Admin;
     UpdateFlavor "os_compute_api:os-flavor-manage:update" Admin;

@@ -13,7 +13,7 @@ use super::View;
 use crate::{Cloud, instance};
 
 /// The places that an instance has on networks without ports of its own.
-pub(super) fn implied(cloud: &Cloud, view: &instance::View) -> Vec<View> {
+pub(crate) fn implied(cloud: &Cloud, view: &instance::View) -> Vec<View> {
     let placement = view.placement.as_deref();
     let endpoints = placement
         .map(|placement| placement.endpoints.as_slice())

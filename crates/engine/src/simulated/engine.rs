@@ -67,6 +67,9 @@ impl Engine for Simulated {
             }
             _ => {}
         }
+        if body.instance.spec.renewals != instance.spec.renewals {
+            *body = Body::new(instance.clone(), self.world.now());
+        }
         let container = container(instance)?.clone();
         program::look_up(&container.args, &body.files)?;
         if let Some(missing) = endpoints.iter().find(|endpoint| {

@@ -6,20 +6,25 @@
 //! (images, networks, volumes, security groups), which newer microversions refuse, are not served.
 
 mod discovery;
-#[expect(dead_code, reason = "the first resources come next")]
 mod error;
-#[expect(dead_code, reason = "the first resources come next")]
 mod fields;
+mod instance_action;
+mod server;
+mod server_action;
+mod server_console;
+mod server_interface;
+mod server_metadata;
+mod server_tag;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use self::error::ApiError;
+use crate::front::At;
 use crate::microversion::Microversions;
 use crate::route::Route;
 
 /// A body in JSON, refused in Nova's envelope.
-#[expect(dead_code, reason = "its first resource comes next")]
 type Body = crate::json::Json<serde_json::Value, ApiError>;
 
 /// From which shape of the API to which.
@@ -33,10 +38,27 @@ pub(crate) const MICROVERSIONS: Microversions = Microversions {
 };
 
 pub(crate) fn routes() -> Vec<Route> {
-    [discovery::routes::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        discovery::routes::routes(),
+        server::routes::routes(),
+        server_action::routes::routes(),
+        server_console::routes::routes(),
+        server_interface::routes::routes(),
+        server_metadata::routes::routes(),
+        server_tag::routes::routes(),
+        instance_action::routes::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Refuses clients that ask for a shape of the API in which a path was not there yet.
+fn since(at: &At, minor: u16) -> Result<(), ApiError> {
+    if at.minor >= minor {
+        return Ok(());
+    }
+    Err(ApiError::not_found("The resource could not be found."))
 }
 
 /// The answer to a path that is none of ours.

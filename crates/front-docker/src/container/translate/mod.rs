@@ -465,6 +465,7 @@ pub(crate) fn to_model(
     }
     .into_value();
     let new = NewInstance {
+        server: None,
         name,
         labels,
         spec: InstanceSpec {

@@ -1,0 +1,131 @@
+//! Gives servers another size while they run, and takes it back or keeps it.
+
+use model::Id;
+use model::server::{Resize, ServerFlavor, Standing, Task};
+
+use super::create::chosen_flavor;
+use super::task::{Doing, Outcome, begin, carry_out, change_record, check};
+use super::{State, View, invalid, lower, steward};
+use crate::policy::Action;
+use crate::{ActionError, Caller, Cloud, ErrorKind, flavor, instance};
+
+/// Gives a server another size, which is to be confirmed.
+///
+/// # Errors
+/// [`ErrorKind::Conflict`] in a state in which it cannot be, [`ErrorKind::Invalid`] without the
+/// flavor or where it is the server's already.
+pub async fn resize(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    wanted: &str,
+) -> Result<(), ActionError> {
+    let resizing = Doing {
+        action: Action::ResizeServer,
+        name: "resize",
+        task: Some(Task::Resizing),
+        states: &[State::Active, State::Stopped],
+    };
+    let view = check(cloud, caller, id, &resizing)?;
+    let flavor = flavor::get(cloud, caller, wanted).map_err(|error| match error.kind {
+        ErrorKind::NotFound => invalid(error.message.clone()).caused_by(error),
+        _ => error,
+    })?;
+    let (old, new) = (view.server.spec.flavor.clone(), chosen_flavor(&flavor));
+    if new.id == old.id {
+        return Err(invalid(
+            "When resizing, instances must change flavor!".to_owned(),
+        ));
+    }
+    if new.disk_gib == 0 && old.disk_gib != 0 {
+        return Err(invalid(
+            "Resize error: Resize to zero disk flavor is not allowed.",
+        ));
+    }
+    let view = begin(cloud, caller, id, &resizing).await?;
+    let acting = steward(&view.server, &caller.request_id);
+    let was_running = view.state() == State::Active;
+    let behind = cloud.clone();
+    carry_out(cloud, id, async move {
+        limit(&behind, &acting, id, &new).await?;
+        change_record(&behind, id, |server| {
+            server.spec.flavor.clone_from(&new);
+            server.resized_from = Some(Resize {
+                flavor: old.clone(),
+                was_running,
+            });
+            Ok(())
+        })
+        .await?;
+        Ok(Outcome::Stands(Standing::Resized))
+    });
+    Ok(())
+}
+
+/// Sets the limits of an instance.
+async fn limit(
+    cloud: &Cloud,
+    acting: &Caller,
+    id: Id,
+    flavor: &ServerFlavor,
+) -> Result<(), ActionError> {
+    let resources = lower::resources(flavor);
+    let change = instance::update(cloud, acting, id, |spec| {
+        for container in &mut spec.containers {
+            container.resources.clone_from(&resources);
+        }
+        Ok(())
+    });
+    change.await.map(drop)
+}
+
+/// Keeps the new size.
+///
+/// # Errors
+/// [`ErrorKind::Conflict`] where none was given.
+pub async fn confirm_resize(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
+    let confirming = Doing {
+        action: Action::ConfirmResize,
+        name: "confirmResize",
+        task: None,
+        states: &[State::Resized],
+    };
+    begin(cloud, caller, id, &confirming).await?;
+    let (_, ticket) = change_record(cloud, id, |server| {
+        server.resized_from = None;
+        server.standing = Standing::Made;
+        Ok(())
+    })
+    .await?;
+    crate::durable(ticket).await
+}
+
+/// Takes the new size back.
+///
+/// # Errors
+/// As [`confirm_resize`].
+pub async fn revert_resize(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
+    let reverting = Doing {
+        action: Action::RevertResize,
+        name: "revertResize",
+        task: Some(Task::Reverting),
+        states: &[State::Resized],
+    };
+    let View { server, .. } = begin(cloud, caller, id, &reverting).await?;
+    let acting = steward(&server, &caller.request_id);
+    let before = server.resized_from.as_ref().map(|old| old.flavor.clone());
+    let behind = cloud.clone();
+    carry_out(cloud, id, async move {
+        if let Some(flavor) = before {
+            limit(&behind, &acting, id, &flavor).await?;
+            change_record(&behind, id, |server| {
+                server.spec.flavor.clone_from(&flavor);
+                server.resized_from = None;
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(Outcome::Stands(Standing::Made))
+    });
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! What was done to servers, and by whom.
+
+pub(super) mod routes;

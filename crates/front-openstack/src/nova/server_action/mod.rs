@@ -1,0 +1,6 @@
+//! What is done to servers, as the body of `POST /servers/{id}/action` says it: one key, which names
+//! the action.
+
+mod power;
+pub(super) mod routes;
+mod shape;

@@ -1,0 +1,98 @@
+//! The path of servers' actions, and their table.
+
+use std::pin::Pin;
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http::StatusCode;
+use model::Id;
+use serde_json::Value;
+
+use super::{power, shape};
+use crate::front::At;
+use crate::nova::Body;
+use crate::nova::error::ApiError;
+use crate::nova::fields::Fields;
+use crate::nova::server::routes::path_id;
+use crate::route::Route;
+
+/// What an action comes to.
+pub(super) type Outcome = Result<Response, ApiError>;
+type Handler = fn(At, Id, Value) -> Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Every action, by its name in the body.
+const ACTIONS: &[(&str, Handler)] = &[
+    ("os-start", |at, id, _| Box::pin(power::start(at, id))),
+    ("os-stop", |at, id, _| Box::pin(power::stop(at, id))),
+    ("reboot", |at, id, body| {
+        Box::pin(power::reboot(at, id, body))
+    }),
+    ("pause", |at, id, _| Box::pin(power::pause(at, id))),
+    ("unpause", |at, id, _| Box::pin(power::unpause(at, id))),
+    ("suspend", |at, id, _| Box::pin(power::suspend(at, id))),
+    ("resume", |at, id, _| Box::pin(power::resume(at, id))),
+    ("shelve", |at, id, _| Box::pin(power::shelve(at, id))),
+    ("shelveOffload", |at, id, _| {
+        Box::pin(power::offload(at, id))
+    }),
+    ("unshelve", |at, id, _| Box::pin(power::unshelve(at, id))),
+    ("lock", |at, id, body| Box::pin(shape::lock(at, id, body))),
+    ("unlock", |at, id, _| Box::pin(shape::unlock(at, id))),
+    ("os-resetState", |at, id, body| {
+        Box::pin(shape::reset(at, id, body))
+    }),
+    ("forceDelete", |at, id, _| Box::pin(shape::remove(at, id))),
+    ("resize", |at, id, body| {
+        Box::pin(shape::resize(at, id, body))
+    }),
+    ("confirmResize", |at, id, _| {
+        Box::pin(shape::confirm_resize(at, id))
+    }),
+    ("revertResize", |at, id, _| {
+        Box::pin(shape::revert_resize(at, id))
+    }),
+    ("rebuild", |at, id, body| {
+        Box::pin(shape::rebuild(at, id, body))
+    }),
+    ("addSecurityGroup", |at, id, body| {
+        Box::pin(shape::add_group(at, id, body))
+    }),
+    ("removeSecurityGroup", |at, id, body| {
+        Box::pin(shape::remove_group(at, id, body))
+    }),
+    ("os-getConsoleOutput", |at, id, body| {
+        Box::pin(crate::nova::server_console::output(at, id, body))
+    }),
+    ("os-getSerialConsole", |at, id, body| {
+        Box::pin(crate::nova::server_console::serial(at, id, body))
+    }),
+];
+
+pub(crate) fn routes() -> Vec<Route> {
+    let names = ACTIONS.iter().map(|(name, _)| *name).collect();
+    vec![Route::several(
+        "/v2.1/servers/{id}/action",
+        names,
+        post(act),
+    )]
+}
+
+/// Something has begun.
+pub(super) fn accepted() -> Outcome {
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+async fn act(at: At, Path(id): Path<String>, body: Body) -> Outcome {
+    let mut document = Fields::document(body.0)?;
+    let names: Vec<String> = document.names().map(str::to_owned).collect();
+    let [name] = names.as_slice() else {
+        return Err(ApiError::invalid("Malformed request body"));
+    };
+    let (_, handler) = ACTIONS
+        .iter()
+        .find(|(known, _)| known == name)
+        .ok_or_else(|| ApiError::invalid(format!("There is no such action: {name}")))?;
+    let said = document.take(name).unwrap_or_default();
+    handler(at, path_id(&id)?, said).await
+}

@@ -1,0 +1,4 @@
+//! The user's own words about servers, by name.
+
+pub(super) mod routes;
+pub(super) mod translate;
