@@ -171,6 +171,7 @@ actions! {
     SetServerTags "os_compute_api:os-server-tags:update" Admin | ProjectMember;
     ChangeServerFirewalls "os_compute_api:os-security-groups:add" Admin | ProjectMember;
     OpenConsole "os_compute_api:os-remote-consoles:grant" Admin | ProjectMember;
+    GetServerDiagnostics "os_compute_api:os-server-diagnostics" Admin;
     ShowConsoleToken "os_compute_api:os-console-auth-tokens" Admin;
 
     // Flavors and key pairs.

@@ -4,37 +4,39 @@ use std::sync::Arc;
 
 use model::Id;
 use model::firewall::Firewall;
-use model::network::Network;
 
 use super::create::{NewPlace, chosen_place, firewall_called};
 use super::task::{Doing, begin};
-use super::{State, View, build, get, steward};
+use super::{Place, State, View, build, get, steward};
 use crate::policy::Action;
 use crate::port::PortChange;
+use crate::refusal::Refusal;
 use crate::{ActionError, Caller, Cloud, ErrorKind, firewall, network, port};
 
 /// States in which a server's places on networks can change.
 const PLUGGABLE: &[State] = &[State::Active, State::Paused, State::Stopped];
 
-/// One of a server's places on networks.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// The port.
-    pub port: port::View,
-    /// Its network.
-    pub network: Option<Arc<Network>>,
-}
-
-/// A server's places on networks, in order.
+/// A server's places on networks, in order, and whether each is used now.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`].
-pub fn list(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Vec<Place>, ActionError> {
+pub fn list(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Vec<(Place, bool)>, ActionError> {
     let view = get(cloud, caller, id)?;
-    let ports = view.ports(cloud).into_iter();
-    Ok(ports
-        .map(|(port, network)| Place { port, network })
+    let places = view.places(cloud).into_iter();
+    Ok(places
+        .map(|place| {
+            let is_active = view.is_plugged_in(place.port.meta.id);
+            (place, is_active)
+        })
         .collect())
+}
+
+impl View {
+    /// Whether it has an interface for a port now.
+    fn is_plugged_in(&self, port: Id) -> bool {
+        let endpoints = self.instance.iter().flat_map(|view| &view.status.endpoints);
+        endpoints.into_iter().any(|endpoint| endpoint.id == port)
+    }
 }
 
 /// Gives a server a place on a network: a port, or a new one that goes with it.
@@ -47,7 +49,7 @@ pub async fn attach(
     caller: &Caller,
     id: Id,
     place: NewPlace,
-) -> Result<Place, ActionError> {
+) -> Result<(Place, bool), ActionError> {
     let attaching = Doing {
         action: Action::AttachInterface,
         name: "attach_interface",
@@ -72,11 +74,10 @@ pub async fn attach(
         }
         return Err(error);
     }
-    let found = port::get(cloud, &acting, port)?;
-    Ok(Place {
-        network: network::get(cloud, &acting, found.port.spec.network).ok(),
-        port: found,
-    })
+    let mut places = list(cloud, caller, id)?.into_iter();
+    places
+        .find(|(place, _)| place.port.meta.id == port)
+        .ok_or_else(|| Refusal::PortNotFound(port).into())
 }
 
 /// Takes a place on a network from a server; a port that was made for it goes.
@@ -92,10 +93,10 @@ pub async fn detach(cloud: &Cloud, caller: &Caller, id: Id, port: Id) -> Result<
         states: PLUGGABLE,
     };
     let view = super::task::check(cloud, caller, id, &detaching)?;
-    let ports = view.ports(cloud);
-    let (found, _) = ports
+    let places = view.places(cloud);
+    let found = places
         .iter()
-        .find(|(view, _)| view.port.meta.id == port)
+        .find(|place| place.port.meta.id == port)
         .ok_or_else(|| {
             ActionError::new(
                 ErrorKind::NotFound,
@@ -104,7 +105,7 @@ pub async fn detach(cloud: &Cloud, caller: &Caller, id: Id, port: Id) -> Result<
         })?;
     begin(cloud, caller, id, &detaching).await?;
     let acting = steward(&view.server, &caller.request_id);
-    if found.implied {
+    if found.is_implied {
         return network::disconnect(cloud, &acting, found.port.spec.network, id).await;
     }
     let is_own = found.port.meta.owners.iter().any(|owner| owner.id == id);
@@ -126,26 +127,10 @@ pub fn firewalls(
 ) -> Result<Vec<Arc<Firewall>>, ActionError> {
     let view = get(cloud, caller, id)?;
     let acting = steward(&view.server, &caller.request_id);
-    let found = view.firewall_ids(cloud).into_iter();
+    let found = View::firewalls(&view.places(cloud)).into_iter();
     Ok(found
         .filter_map(|id| firewall::get(cloud, &acting, id).ok())
         .collect())
-}
-
-impl View {
-    /// The firewalls of all its ports, each once.
-    #[must_use]
-    pub fn firewall_ids(&self, cloud: &Cloud) -> Vec<Id> {
-        let mut ids = Vec::new();
-        for (port, _) in self.ports(cloud) {
-            for id in &port.port.spec.firewalls {
-                if !ids.contains(id) {
-                    ids.push(*id);
-                }
-            }
-        }
-        ids
-    }
 }
 
 /// Has a firewall hold for all of a server's ports.
@@ -210,17 +195,17 @@ async fn change_firewalls(
         ))
     })?;
     let mut is_changed = false;
-    for (port, _) in view.ports(cloud) {
-        if port.implied || !port.port.spec.port_security {
+    for place in view.places(cloud) {
+        if place.is_implied || !place.port.spec.port_security {
             continue;
         }
-        let mut firewalls = port.port.spec.firewalls.clone();
+        let mut firewalls = place.port.spec.firewalls.clone();
         is_changed |= change(&mut firewalls, wanted.meta.id);
         let change = PortChange {
             firewalls: Some(firewalls),
             ..PortChange::default()
         };
-        port::update(cloud, &acting, port.port.meta.id, change).await?;
+        port::update(cloud, &acting, place.port.meta.id, change).await?;
     }
     if !is_changed {
         return Err(not_found(format!(

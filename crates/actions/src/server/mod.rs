@@ -8,6 +8,7 @@ mod build;
 mod change;
 pub mod console;
 mod create;
+mod diagnostics;
 mod image;
 pub mod interface;
 mod lower;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use model::instance::{Instance, Phase};
 use model::network::Network;
 use model::node::Node;
-use model::port::Port;
+use model::port::{FixedAddress, Port};
 use model::server::{
     AccessAddresses, Creator, Server, ServerFlavor, ServerImage, ServerSpec, Standing, Task,
 };
@@ -31,6 +32,7 @@ use model::{Id, ProjectId};
 pub use build::resume;
 pub use change::{ServerChange, lock, remove, reset, set_metadata, set_tags, unlock, update};
 pub use create::{NewNetworks, NewPlace, NewServer, create};
+pub use diagnostics::diagnostics;
 pub use power::{
     Reboot, offload, pause, reboot, resume_suspended, shelve, start, stop, suspend, unpause,
     unshelve,
@@ -131,28 +133,61 @@ impl View {
         Some(node.value.meta.name.clone())
     }
 
-    /// The ports that it plugs into, in the order of its networks.
+    /// Its places on networks, in order.
     #[must_use]
-    pub fn ports(&self, cloud: &Cloud) -> Vec<(port::View, Option<Arc<Network>>)> {
+    pub fn places(&self, cloud: &Cloud) -> Vec<Place> {
         let Some(instance) = &self.instance else {
             return Vec::new();
         };
+        let network = |id: Id| cloud.store.get::<Network>(id).map(|found| found.value);
         let of_port = |id: Id| {
-            let found = cloud.store.get::<Port>(id)?.value;
-            let network = cloud.store.get::<Network>(found.spec.network);
-            Some((
-                port::view(cloud, found),
-                network.map(|network| network.value),
-            ))
+            let port = cloud.store.get::<Port>(id)?.value;
+            Some(Place {
+                addresses: port::addresses(cloud, id),
+                network: network(port.spec.network),
+                is_implied: false,
+                port,
+            })
         };
         let made = instance.instance.spec.attachments.iter();
-        let mut ports: Vec<_> = made.filter_map(|on| of_port(on.port?)).collect();
-        for implied in port::implied(cloud, instance) {
-            let network = cloud.store.get::<Network>(implied.port.spec.network);
-            ports.push((implied, network.map(|network| network.value)));
-        }
-        ports
+        let mut places: Vec<_> = made.filter_map(|on| of_port(on.port?)).collect();
+        places.extend(
+            port::implied(cloud, instance)
+                .into_iter()
+                .map(|view| Place {
+                    addresses: view.addresses,
+                    network: network(view.port.spec.network),
+                    is_implied: true,
+                    port: view.port,
+                }),
+        );
+        places
     }
+
+    /// The firewalls that hold at these places, each once.
+    #[must_use]
+    pub fn firewalls(places: &[Place]) -> Vec<Id> {
+        let mut ids = Vec::new();
+        for id in places.iter().flat_map(|place| &place.port.spec.firewalls) {
+            if !ids.contains(id) {
+                ids.push(*id);
+            }
+        }
+        ids
+    }
+}
+
+/// One of a server's places on networks.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The port that it plugs into.
+    pub port: Arc<Port>,
+    /// The port's addresses.
+    pub addresses: Vec<FixedAddress>,
+    /// The port's network.
+    pub network: Option<Arc<Network>>,
+    /// The port is none by itself: it shows a place that another protocol made.
+    pub is_implied: bool,
 }
 
 /// One server.

@@ -12,6 +12,7 @@ mod instance_action;
 mod server;
 mod server_action;
 mod server_console;
+mod server_diagnostics;
 mod server_interface;
 mod server_metadata;
 mod server_tag;
@@ -43,6 +44,7 @@ pub(crate) fn routes() -> Vec<Route> {
         server::routes::routes(),
         server_action::routes::routes(),
         server_console::routes::routes(),
+        server_diagnostics::routes::routes(),
         server_interface::routes::routes(),
         server_metadata::routes::routes(),
         server_tag::routes::routes(),

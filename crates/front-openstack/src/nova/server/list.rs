@@ -289,8 +289,8 @@ impl Filters {
         };
         let addressed = |regex: &Option<Regex>, is_v4: bool| {
             regex.as_ref().is_none_or(|regex| {
-                let ports = view.ports(&at.cloud);
-                let mut addresses = ports.iter().flat_map(|(port, _)| &port.addresses);
+                let places = view.places(&at.cloud);
+                let mut addresses = places.iter().flat_map(|place| &place.addresses);
                 addresses.any(|fixed| {
                     fixed.address.is_ipv4() == is_v4 && regex.is_match(&fixed.address.to_string())
                 })

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use actions::server::{State, View};
+use actions::server::{Place, State, View};
 use actions::{firewall, floating};
 use model::instance::Phase;
 use model::server::{Server, Task};
@@ -112,7 +112,8 @@ impl<'a> Showing<'a> {
         add("created", json!(time::seconds(meta.created_at)));
         let updated = meta.updated_at.unwrap_or(meta.created_at);
         add("updated", json!(time::seconds(updated)));
-        add("addresses", self.addresses(view, whole));
+        let places = view.places(&at.cloud);
+        add("addresses", self.addresses(view, &places, whole));
         add("image", self.image(server));
         add("flavor", self.flavor(server));
         add(
@@ -166,13 +167,13 @@ impl<'a> Showing<'a> {
             add("OS-EXT-SRV-ATTR:hostname", json!(spec.hostname));
         }
         if whole != Whole::Changed {
-            self.extend(view, &mut shown);
+            self.extend(view, &places, &mut shown);
         }
         Value::Object(shown)
     }
 
     /// What newer clients read of a changed server, too, and all clients of others.
-    fn extend(&self, view: &View, shown: &mut Map<String, Value>) {
+    fn extend(&self, view: &View, places: &[Place], shown: &mut Map<String, Value>) {
         let (at, server) = (self.at, &*view.server);
         let spec = &server.spec;
         let mut add = |name: &str, value: Value| {
@@ -191,8 +192,7 @@ impl<'a> Showing<'a> {
         };
         add("OS-SRV-USG:launched_at", json!(naive(server.launched_at)));
         add("OS-SRV-USG:terminated_at", Value::Null);
-        let groups: Vec<Value> = view
-            .firewall_ids(&at.cloud)
+        let groups: Vec<Value> = View::firewalls(places)
             .into_iter()
             .filter_map(|id| firewall::get(&at.cloud, &at.caller, id).ok())
             .map(|firewall| json!({ "name": firewall.meta.name }))
@@ -230,16 +230,16 @@ impl<'a> Showing<'a> {
     }
 
     /// Addresses by the name of their network.
-    pub(in crate::nova) fn addresses(&self, view: &View, whole: Whole) -> Value {
+    pub(in crate::nova) fn addresses(&self, view: &View, places: &[Place], whole: Whole) -> Value {
         if view.state() == State::Building {
             return json!({});
         }
         let mut networks = Map::new();
-        for (port, network) in view.ports(&self.at.cloud) {
-            let Some(network) = network else {
+        for place in places {
+            let Some(network) = &place.network else {
                 continue;
             };
-            let mac = &port.port.spec.mac;
+            let mac = &place.port.spec.mac;
             let one = |address: IpAddr, kind: &str| {
                 let mut one = json!({
                     "version": if address.is_ipv4() { 4 } else { 6 },
@@ -257,9 +257,9 @@ impl<'a> Showing<'a> {
             let Value::Array(known) = known else {
                 continue;
             };
-            for fixed in &port.addresses {
+            for fixed in &place.addresses {
                 known.push(one(fixed.address, "fixed"));
-                let leading = self.floating.get(&(port.port.meta.id, fixed.address));
+                let leading = self.floating.get(&(place.port.meta.id, fixed.address));
                 known.extend(leading.map(|address| one(*address, "floating")));
             }
         }

@@ -1,6 +1,6 @@
 //! Paths of servers' addresses, interfaces and security groups.
 
-use actions::server::{self, NewPlace, interface};
+use actions::server::{self, NewPlace, Place, interface};
 use axum::Json;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
@@ -48,7 +48,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 async fn addresses(at: At, Path(id): Path<String>) -> Result<Response, ApiError> {
     let view = server::get(&at.cloud, &at.caller, path_id(&id)?)?;
-    let shown = Showing::new(&at).addresses(&view, Whole::Changed);
+    let shown = Showing::new(&at).addresses(&view, &view.places(&at.cloud), Whole::Changed);
     Ok(Json(json!({ "addresses": shown })).into_response())
 }
 
@@ -57,7 +57,7 @@ async fn of_network(
     Path((id, network)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let view = server::get(&at.cloud, &at.caller, path_id(&id)?)?;
-    let mut shown = Showing::new(&at).addresses(&view, Whole::Changed);
+    let mut shown = Showing::new(&at).addresses(&view, &view.places(&at.cloud), Whole::Changed);
     match shown.get_mut(&network).map(Value::take) {
         Some(addresses) => Ok(Json(json!({ network: addresses })).into_response()),
         None => Err(ApiError::not_found(
@@ -66,10 +66,9 @@ async fn of_network(
     }
 }
 
-fn shown(at: &At, place: &interface::Place) -> Value {
-    let port = &place.port.port;
+fn shown(at: &At, (place, is_active): &(Place, bool)) -> Value {
+    let port = &place.port;
     let addresses: Vec<Value> = place
-        .port
         .addresses
         .iter()
         .map(|fixed| json!({ "ip_address": fixed.address, "subnet_id": fixed.subnet.to_string() }))
@@ -78,7 +77,7 @@ fn shown(at: &At, place: &interface::Place) -> Value {
         "port_id": port.meta.id.to_string(),
         "net_id": port.spec.network.to_string(),
         "mac_addr": port.spec.mac,
-        "port_state": if place.port.active { "ACTIVE" } else { "DOWN" },
+        "port_state": if *is_active { "ACTIVE" } else { "DOWN" },
         "fixed_ips": addresses,
     });
     if at.minor >= 70 {
@@ -95,7 +94,7 @@ async fn list(at: At, Path(id): Path<String>) -> Result<Response, ApiError> {
 
 async fn show(at: At, Path((id, port)): Path<(String, String)>) -> Result<Response, ApiError> {
     let places = interface::list(&at.cloud, &at.caller, path_id(&id)?)?;
-    let is_it = |place: &&interface::Place| place.port.port.meta.id.to_string() == port;
+    let is_it = |(place, _): &&(Place, bool)| place.port.meta.id.to_string() == port;
     let found = places.iter().find(is_it).ok_or_else(|| no_port(&port))?;
     Ok(Json(json!({ "interfaceAttachment": shown(&at, found) })).into_response())
 }

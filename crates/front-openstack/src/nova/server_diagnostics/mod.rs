@@ -1,0 +1,4 @@
+//! What servers use now.
+
+pub(super) mod routes;
+mod translate;
