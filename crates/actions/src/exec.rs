@@ -9,7 +9,7 @@ use model::stream::{ExecSpec, ExecStatus};
 use crate::nodes::{Input, Output};
 use crate::observer::instance_event;
 use crate::policy;
-use crate::{ActionError, Caller, Cloud, ErrorKind, instance};
+use crate::{ActionError, Caller, Cloud, ErrorKind, instance, isolation};
 
 /// Prepares a process and answers its identity.
 ///
@@ -23,6 +23,9 @@ pub async fn create(
     spec: ExecSpec,
 ) -> Result<String, ActionError> {
     let view = instance::allowed(cloud, caller, policy::Action::Execute, id)?;
+    if spec.privileged && isolation::is_tenant(view.instance.meta.project) {
+        return Err(isolation::refused("privileged"));
+    }
     match view.status.phase {
         Phase::Running => {}
         Phase::Paused => {

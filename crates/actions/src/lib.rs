@@ -15,6 +15,7 @@ pub mod floating;
 pub mod identity;
 pub mod image;
 pub mod instance;
+mod isolation;
 pub mod key_pair;
 pub mod network;
 pub mod nodes;

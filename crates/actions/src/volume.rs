@@ -13,7 +13,7 @@ use model::{Id, Meta, ProjectId};
 use crate::instance::View;
 use crate::observer::volume_event;
 use crate::policy::{self, Target};
-use crate::{ActionError, Caller, Cloud, ErrorKind, durable, instance, is_visible};
+use crate::{ActionError, Caller, Cloud, ErrorKind, durable, instance, is_visible, isolation};
 
 /// How long a node may take to remove a volume's files.
 const NODE_ANSWERS_WITHIN: Duration = Duration::from_secs(300);
@@ -35,7 +35,8 @@ pub struct NewVolume {
 /// has made it.
 ///
 /// # Errors
-/// [`ErrorKind::Conflict`] when one of that name has other options, and what the node says; nothing
+/// [`ErrorKind::Conflict`] when one of that name has other options, [`ErrorKind::Forbidden`] for
+/// a tenant's options, which name what is the node's, and what the node says; nothing
 /// is kept then.
 pub async fn create(
     cloud: &Cloud,
@@ -46,6 +47,9 @@ pub async fn create(
         policy::Action::CreateVolume,
         &Target::project(caller.project()),
     )?;
+    if isolation::is_tenant(caller.project()) && !new.options.is_empty() {
+        return Err(isolation::refused("options"));
+    }
     let anonymous = new.name.is_none();
     let name = new
         .name

@@ -7,6 +7,7 @@
 )]
 
 mod house;
+mod isolation;
 /// The binary's own way from streams to an engine.
 #[path = "../../longshore/src/nodes.rs"]
 mod nodes;

@@ -15,6 +15,7 @@ use image::pipe;
 use model::instance::{Failure, FailureKind};
 use model::stream::{ExtractOptions, PathStat};
 use rooted::{Root, RootedError};
+use runtime::idmap::as_root_of;
 use runtime::user::{Databases, UserError};
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -28,6 +29,8 @@ use crate::failure::{failure, internal, refused};
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) root: Root,
+    /// What its root's id is on the node; 0 where ids are seen as they are inside.
+    pub(crate) first_id: u32,
     /// What is mounted in it because a user asked for it.
     pub(crate) mounts: Vec<MountPoint>,
     /// The root file system cannot be written from inside.
@@ -66,6 +69,8 @@ enum CopyError {
     Extract(#[from] ExtractError),
     #[error(transparent)]
     User(#[from] UserError),
+    #[error("become the owner of the container's files")]
+    Identity(#[source] io::Error),
 }
 
 impl From<CopyError> for Failure {
@@ -77,9 +82,10 @@ impl From<CopyError> for Failure {
             | CopyError::ReadOnlyMount
             | CopyError::User(_) => FailureKind::Invalid,
             // Docker answers 500 to all of these, even where the archive is at fault.
-            CopyError::NotADirectory { .. } | CopyError::Path(_) | CopyError::Extract(_) => {
-                FailureKind::Internal
-            }
+            CopyError::NotADirectory { .. }
+            | CopyError::Path(_)
+            | CopyError::Extract(_)
+            | CopyError::Identity(_) => FailureKind::Internal,
         };
         failure(kind, &error)
     }
@@ -105,7 +111,7 @@ pub(crate) async fn read(view: View, path: &str) -> Result<(PathStat, Archive), 
             .iter()
             .map(|mount| mount.target.clone())
             .collect();
-        let mut packer = Packer::new(out, mounts);
+        let mut packer = Packer::new(out, mounts, view.first_id);
         packer.add(&spot)?;
         packer.finish()
     })?;
@@ -134,18 +140,25 @@ pub(crate) async fn write(
     let options = extract::Options {
         keep_kinds: options.no_overwrite_dir_non_dir,
         owner,
+        first_id: view.first_id,
     };
     let extracted = pipe::feed_blocking(archive, move |reader| {
-        extract::extract(reader, &view.root, &into, options)
+        let extract = || extract::extract(reader, &view.root, &into, options);
+        match view.first_id {
+            0 => Ok(extract()?),
+            first => Ok(as_root_of(first, extract).map_err(CopyError::Identity)??),
+        }
     })
     .await;
-    extracted.map_err(|error| CopyError::from(error).into())
+    extracted.map_err(|error: CopyError| error.into())
 }
 
 /// An archive of everything in a root, its names relative to it.
-pub(crate) fn export(root: Root) -> Result<Archive, Failure> {
+///
+/// `first_id` is as [`View::first_id`].
+pub(crate) fn export(root: Root, first_id: u32) -> Result<Archive, Failure> {
     stream("export", move |out| {
-        let mut packer = Packer::new(out, Vec::new());
+        let mut packer = Packer::new(out, Vec::new(), first_id);
         packer.add_root(&root)?;
         packer.finish()
     })

@@ -94,10 +94,13 @@ impl Directories {
     /// Everything of one volume; the name is known to be a single path component.
     #[must_use]
     pub fn volume(&self, project: ProjectId, name: &str) -> PathBuf {
-        self.root
-            .join("volumes")
-            .join(project.to_string())
-            .join(name)
+        self.volumes_of(project).join(name)
+    }
+
+    /// Every volume of one project.
+    #[must_use]
+    pub fn volumes_of(&self, project: ProjectId) -> PathBuf {
+        self.root.join("volumes").join(project.to_string())
     }
 }
 

@@ -441,7 +441,8 @@ impl Engine for Host {
 
     async fn export(&self, id: Id) -> Result<Archive, Failure> {
         let origin = self.inner.origin(id)?;
-        crate::archive::export(self.inner.bare_root(id, &origin)?)
+        let (root, first_id) = self.inner.bare_root(id, &origin)?;
+        crate::archive::export(root, first_id)
     }
 
     async fn layer(&self, id: Id, hold: bool) -> Result<Archive, Failure> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use model::container::{ContainerSpec, Mount};
 use model::instance::{Exit, Failure, FailureKind, Instance, Run};
+use model::security::UserNamespace;
 use model::stream::HostPaths;
 use model::{Id, ProjectId};
 use rooted::{Root, RootedError};
@@ -254,7 +255,7 @@ impl Inner {
     /// one with its volumes.
     pub(crate) fn view(&self, id: Id) -> Result<View, Failure> {
         let origin = self.origin(id)?;
-        let root = self.bare_root(id, &origin)?;
+        let (root, first_id) = self.bare_root(id, &origin)?;
         if self.runs.running(id).is_none() {
             let mounts = volume::resolve(&self.directories, origin.project, &origin.mounts)
                 .map_err(|error| error.into_failure())?;
@@ -266,6 +267,7 @@ impl Inner {
         };
         Ok(View {
             root,
+            first_id,
             mounts: origin.mounts.iter().map(mount_point).collect(),
             is_read_only: origin.read_only_root,
             name: origin.name,
@@ -274,11 +276,20 @@ impl Inner {
     }
 
     /// The root file system of an instance, seen from outside: of a running one through its
-    /// process, of another one without any mount.
-    pub(crate) fn bare_root(&self, id: Id, origin: &Origin) -> Result<Root, Failure> {
-        let root = match self.runs.get(id).and_then(|live| live.pid()) {
-            Some(pid) => crate::root::of_process(pid),
-            None => crate::root::of_layers(&self.layers(id, origin)?),
+    /// process, of another one without any mount. Beside it what its root's id is there: through a
+    /// process ids are seen as they are on the node, on the disk as they are inside.
+    pub(crate) fn bare_root(&self, id: Id, origin: &Origin) -> Result<(Root, u32), Failure> {
+        let live = self.runs.get(id);
+        let process = live.as_ref().and_then(|live| Some((live, live.pid()?)));
+        let root = match process {
+            Some((live, pid)) => {
+                let first = match live.note.security.user_namespace {
+                    UserNamespace::Host => 0,
+                    UserNamespace::Range { first, .. } => first,
+                };
+                crate::root::of_process(pid).map(|root| (root, first))
+            }
+            None => crate::root::of_layers(&self.layers(id, origin)?).map(|root| (root, 0)),
         };
         root.map_err(|error| internal(&error))
     }

@@ -98,6 +98,7 @@ pub(crate) fn launch(
         identity_files: &files,
         read_only_root: container.read_only_root,
         privileged: security.privileged,
+        in_user_namespace: security.user_namespace != UserNamespace::Host,
         ipc: &instance.spec.namespaces.ipc,
         shared_shm: around.joined.shared_memory.clone(),
         shm_bytes: container.shm_size_bytes.unwrap_or(mount::DEFAULT_SHM_BYTES),
@@ -260,7 +261,6 @@ fn linux(
         &container.sysctls,
         instance.spec.network,
         &instance.spec.namespaces.ipc,
-        in_user_namespace,
     )?;
     let hidden = |wanted: &Option<Vec<String>>, default: &[String]| match wanted {
         Some(paths) => paths.clone(),

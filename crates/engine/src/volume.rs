@@ -130,6 +130,11 @@ fn ensure_plain(
     }
     let contents = directories.volume(project, name).join(CONTENTS);
     if !contents.is_dir() {
+        // A tenant's root may have left set-user-id programs there, which on the disk are root's:
+        // none of the node's users may get at them.
+        if project != ProjectId::ADMIN {
+            make_directory(&directories.volumes_of(project), 0o700)?;
+        }
         // Whoever gets past 0711 above may enter; what is inside has its own permissions.
         make_directory(&contents, 0o755)?;
     }

@@ -25,6 +25,8 @@ pub struct Options {
     pub keep_kinds: bool,
     /// User and group that everything belongs to, instead of whom the archive names.
     pub owner: Option<(u32, u32)>,
+    /// Added to every user and group id: the first of the range that a container's ids map to.
+    pub first_id: u32,
 }
 
 /// Why an archive was not extracted, or not to its end.
@@ -141,6 +143,8 @@ impl Target<'_> {
         if let Some((uid, gid)) = self.options.owner {
             (entry.uid, entry.gid) = (uid, gid);
         }
+        entry.uid = entry.uid.saturating_add(self.options.first_id);
+        entry.gid = entry.gid.saturating_add(self.options.first_id);
         let parent = self
             .root
             .create_dir_all(path.parent().unwrap_or(Path::new("/")), IMPLIED_MODE)?;

@@ -14,6 +14,7 @@ pub mod firewall;
 pub mod flavor;
 pub mod group;
 pub mod guest;
+pub mod id_range;
 pub mod image;
 pub mod instance;
 pub mod key_pair;

@@ -162,6 +162,8 @@ pub enum Kind {
     Quota,
     /// See [`crate::quota::QuotaGate`].
     QuotaGate,
+    /// See [`crate::id_range`].
+    IdRanges,
 }
 
 impl Kind {
@@ -197,6 +199,7 @@ impl Kind {
             Self::KeyPair => "key_pair",
             Self::Quota => "quota",
             Self::QuotaGate => "quota_gate",
+            Self::IdRanges => "id_ranges",
         }
     }
 }

@@ -12,6 +12,7 @@ use std::os::fd::AsFd as _;
 
 use crate::procfs::{Proc, ProcError};
 use crate::sys::fork::fork;
+use crate::sys::identity::as_file_owner;
 
 /// Why ids could not be mapped.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +90,17 @@ impl<'spec> Mappings<'spec> {
     pub(crate) fn host_group(self, id: u32) -> Option<u32> {
         host(self.groups, id)
     }
+}
+
+/// Does something to files as the root of the range of ids that begins at `first`, with all
+/// privileges kept: the host's own root is nobody in file systems that are mapped to the range.
+///
+/// Changes this thread only.
+///
+/// # Errors
+/// When the kernel refuses, in a process without privileges.
+pub fn as_root_of<T>(first: u32, act: impl FnOnce() -> T) -> std::io::Result<T> {
+    Ok(as_file_owner(first, first, act)?)
 }
 
 fn host(mappings: &[LinuxIdMapping], id: u32) -> Option<u32> {

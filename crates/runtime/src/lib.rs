@@ -7,7 +7,7 @@ mod capabilities;
 pub mod cgroup;
 pub mod console;
 mod devices;
-mod idmap;
+pub mod idmap;
 mod init;
 pub mod keeper;
 pub mod kernel;

@@ -1,13 +1,14 @@
 //! The namespaces of a container: new ones, the host's, and those of others, joined by descriptor.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
+use crate::procfs::Proc;
 use crate::sys;
 
 /// Why namespaces could not be had.
@@ -98,9 +99,13 @@ impl Namespaces {
         Ok(plan)
     }
 
-    /// Joins what the child joins.
+    /// Joins what the child joins: all, but for the network of one that is born into a user
+    /// namespace, which its parent has joined for it ([`inside`]).
     pub(crate) fn enter(&self) -> Result<(), NamespaceError> {
-        for (kind, path, fd) in &self.join {
+        let by_parent =
+            |kind: LinuxNamespaceType| kind == LinuxNamespaceType::Network && self.new_user();
+        let own = self.join.iter().filter(|(kind, ..)| !by_parent(*kind));
+        for (kind, path, fd) in own {
             move_into_link_name_space(fd.as_fd(), link_kind(*kind)).map_err(|source| {
                 NamespaceError::Join {
                     kind: *kind,
@@ -149,6 +154,29 @@ impl Namespaces {
     fn own(&self, kind: LinuxNamespaceType) -> bool {
         self.new & kind as u64 != 0 || self.join.iter().any(|(other, ..)| *other == kind)
     }
+}
+
+/// Does something in a network namespace, and returns. For a process with one thread.
+pub(crate) fn inside<T>(
+    proc: &Proc,
+    network: &OwnedFd,
+    act: impl FnOnce() -> T,
+) -> Result<T, NamespaceError> {
+    let failed = |source| NamespaceError::Join {
+        kind: LinuxNamespaceType::Network,
+        path: PathBuf::from("(given)"),
+        source,
+    };
+    let own = proc
+        .open_link(Path::new("self/ns/net"), OFlags::RDONLY)
+        .map_err(|error| failed(error.source))?;
+    let enter = |namespace: &OwnedFd| {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+    };
+    enter(network).map_err(failed)?;
+    let answer = act();
+    enter(&own).map_err(failed)?;
+    Ok(answer)
 }
 
 const fn link_kind(kind: LinuxNamespaceType) -> Option<LinkNameSpaceType> {

@@ -56,6 +56,11 @@ pub(crate) fn check<'name>(
     Ok(())
 }
 
+/// Whether a parameter belongs to a network namespace.
+pub(crate) fn is_networks(name: &str) -> bool {
+    path(name).starts_with("net")
+}
+
 /// Sets a parameter in the namespaces that this process is in.
 pub(crate) fn set(proc: &Proc, name: &str, value: &str) -> Result<(), SysctlError> {
     proc.write(&PathBuf::from("sys").join(path(name)), value)

@@ -9,6 +9,7 @@ use model::endpoint::Endpoint;
 use model::firewall::Firewall;
 use model::flavor::Flavor;
 use model::group::Group;
+use model::id_range::IdRanges;
 use model::instance::{Instance, InstanceStatus, Placement, Retry};
 use model::key_pair::KeyPair;
 use model::key_ring::KeyRing;
@@ -118,6 +119,7 @@ desired!(Instance, Instance);
 desired_if!(Network, Network, |network| network.spec.unique_name);
 desired_if!(Firewall, Firewall, |firewall| firewall.spec.default);
 derived!(Server, Server, Desired);
+derived!(IdRanges, IdRanges, Desired);
 derived!(Port, Port, Desired);
 derived!(Router, Router, Desired);
 derived!(FloatingAddress, FloatingAddress, Desired);
@@ -177,7 +179,8 @@ impl Decoder {
 }
 
 /// One for every type of record.
-static DECODERS: [Decoder; 37] = [
+static DECODERS: [Decoder; 38] = [
+    Decoder::of::<IdRanges>(),
     Decoder::of::<Instance>(),
     Decoder::of::<Placement>(),
     Decoder::of::<Retry>(),

@@ -11,7 +11,7 @@ use super::run::{change_intent, end_run, newest, within};
 use super::{View, allowed, missing};
 use crate::observer::instance_event;
 use crate::policy;
-use crate::{ActionError, Caller, Cloud, ErrorKind, durable};
+use crate::{ActionError, Caller, Cloud, ErrorKind, durable, isolation};
 
 /// How long a node may take to carry out a change or a removal.
 const NODE_ANSWERS_WITHIN: Duration = Duration::from_secs(120);
@@ -63,6 +63,7 @@ pub async fn update(
     let waiter = cloud.observer.waiter(id);
     let (generation, ticket) = change_intent(cloud, id, |instance| {
         change(&mut instance.spec)?;
+        isolation::check(instance.meta.project, &instance.spec)?;
         instance.meta.generation += 1;
         Ok(instance.meta.generation)
     })

@@ -16,7 +16,7 @@ use super::defaults;
 use crate::error::invalid;
 use crate::observer::{instance_event, volume_event};
 use crate::policy::{self, Target};
-use crate::{ActionError, Caller, Cloud, ErrorKind, network, volume};
+use crate::{ActionError, Caller, Cloud, ErrorKind, isolation, network, volume};
 use model::event::Action;
 use model::meta::NODE_FINALIZER;
 
@@ -66,7 +66,7 @@ pub struct Created {
 /// Makes an instance; nothing runs yet.
 ///
 /// # Errors
-/// [`ErrorKind::Forbidden`] for a reader, [`ErrorKind::NotFound`] without the image or a network, [`ErrorKind::AlreadyExists`] when the
+/// [`ErrorKind::Forbidden`] for a reader and for what is the node's, [`ErrorKind::NotFound`] without the image or a network, [`ErrorKind::AlreadyExists`] when the
 /// name is taken, [`ErrorKind::Invalid`] when there is nothing to run.
 pub async fn create(
     cloud: &Cloud,
@@ -86,6 +86,7 @@ pub async fn create(
         &Target::project(caller.project()),
     )?;
     validate(&spec)?;
+    isolation::confine(cloud, caller.project(), &mut spec).await?;
     let [container] = spec.containers.as_mut_slice() else {
         return Err(invalid(
             "an instance has exactly one container; several are not supported yet",

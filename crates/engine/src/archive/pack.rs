@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use model::id_range::IDS;
 use rooted::{Root, RootedError};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
@@ -31,6 +32,9 @@ const NAME_BYTES: usize = 100;
 const WHITEOUT: &[u8] = b".wh.";
 /// In a directory that hides all that lower layers have in its place.
 const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// The kernel's overflow id, by which others' files are seen in a user namespace.
+const NOBODY: u32 = 65_534;
 
 const CAPABILITY: &CStr = c"security.capability";
 
@@ -52,6 +56,8 @@ pub(super) struct Packer<W: Write> {
     archive: Builder<W>,
     /// Absolute paths of what users mounted.
     mounts: Vec<PathBuf>,
+    /// Taken from every user and group id.
+    first_id: u32,
     /// It is the writable layer of an overlay, whose marks become those of image layers.
     is_layer: bool,
     /// Archived names of files that have several, by device and number.
@@ -68,10 +74,11 @@ struct Item<'a> {
 }
 
 impl<W: Write> Packer<W> {
-    pub(super) fn new(out: W, mounts: Vec<PathBuf>) -> Self {
+    pub(super) fn new(out: W, mounts: Vec<PathBuf>, first_id: u32) -> Self {
         Self {
             archive: Builder::new(out),
             mounts,
+            first_id,
             is_layer: false,
             linked: HashMap::new(),
         }
@@ -83,7 +90,7 @@ impl<W: Write> Packer<W> {
     pub(super) fn of_layer(out: W) -> Self {
         Self {
             is_layer: true,
-            ..Self::new(out, Vec::new())
+            ..Self::new(out, Vec::new(), 0)
         }
     }
 
@@ -298,6 +305,16 @@ impl<W: Write> Packer<W> {
         Ok(())
     }
 
+    /// What an id is inside; one that is not the container's is nobody's there.
+    fn inside(&self, id: u32) -> u32 {
+        if self.first_id == 0 {
+            return id;
+        }
+        id.checked_sub(self.first_id)
+            .filter(|inside| *inside < IDS)
+            .unwrap_or(NOBODY)
+    }
+
     fn write_header(
         &mut self,
         item: &Item<'_>,
@@ -310,6 +327,8 @@ impl<W: Write> Packer<W> {
         if has_zero(name) || has_zero(link) {
             return Err(item.failed()(Errno::INVAL));
         }
+        header.set_uid(self.inside(item.stat.st_uid).into());
+        header.set_gid(self.inside(item.stat.st_gid).into());
         let mut records: Vec<(&str, &[u8])> = Vec::new();
         if name.len() > NAME_BYTES {
             records.push(("path", name));
@@ -359,8 +378,6 @@ fn header(stat: &Stat, kind: EntryType) -> Header {
     let mut header = Header::new_ustar();
     header.set_entry_type(kind);
     header.set_mode(stat.st_mode & 0o7777);
-    header.set_uid(stat.st_uid.into());
-    header.set_gid(stat.st_gid.into());
     header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or_default());
     header.set_size(0);
     header

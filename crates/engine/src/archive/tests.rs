@@ -36,6 +36,7 @@ impl Scene {
         };
         View {
             root: Root::open(&self.dir.path().join("root")).unwrap(),
+            first_id: 0,
             mounts: vec![mount("/ro", true), mount("/ro/sub", false)],
             is_read_only: false,
             name: "box".to_owned(),
@@ -161,7 +162,11 @@ async fn names_begin_with_the_last_part_of_the_path() {
     assert_eq!(all[..2], ["/", "/broken"]);
     let root = Root::open(&scene.path("")).unwrap();
     let mut bytes = Vec::new();
-    export(root).unwrap().read_to_end(&mut bytes).await.unwrap();
+    export(root, 0)
+        .unwrap()
+        .read_to_end(&mut bytes)
+        .await
+        .unwrap();
     assert_eq!(names(&bytes)[..3], ["broken", "data/", "data/inner/"]);
 }
 

@@ -106,6 +106,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) identity_files: &'a [(&'static str, PathBuf)],
     pub(crate) read_only_root: bool,
     pub(crate) privileged: bool,
+    /// Its ids are not the node's: what it sees of the node's files is mapped.
+    pub(crate) in_user_namespace: bool,
     pub(crate) ipc: &'a NamespaceMode,
     /// Where another instance's `/dev/shm` is seen, when its namespace is shared.
     pub(crate) shared_shm: Option<PathBuf>,
@@ -144,13 +146,16 @@ pub(crate) fn mounts(plan: &Plan<'_>) -> Result<(Vec<Mount>, Option<&'static str
     let mut further: Vec<Mount> = Vec::new();
     for (wanted, target) in plan.wanted.iter().zip(&targets) {
         propagation = stronger(propagation, wanted);
-        further.push(wanted_mount(wanted, target)?);
+        further.push(wanted_mount(wanted, target, plan.in_user_namespace)?);
     }
     for (target, source) in plan.identity_files {
         if !targets.iter().any(|wanted| wanted == Path::new(target)) {
             let mut options = vec!["rbind", "rprivate"];
             if plan.read_only_root {
                 options.push("ro");
+            }
+            if plan.in_user_namespace {
+                options.push("idmap");
             }
             further.push(mount(target, "bind", source, &options));
         }
@@ -247,7 +252,11 @@ fn mount(target: &str, kind: &str, source: &Path, options: &[&str]) -> Mount {
         .unwrap_or_default()
 }
 
-fn wanted_mount(wanted: &Wanted, target: &Path) -> Result<Mount, MountError> {
+fn wanted_mount(
+    wanted: &Wanted,
+    target: &Path,
+    in_user_namespace: bool,
+) -> Result<Mount, MountError> {
     let (kind, source, options) = match &wanted.what {
         What::Path {
             path,
@@ -261,6 +270,9 @@ fn wanted_mount(wanted: &Wanted, target: &Path) -> Result<Mount, MountError> {
                 options.push(if flat { "ro" } else { "rro" }.to_owned());
             }
             options.push(name(*propagation).to_owned());
+            if in_user_namespace {
+                options.push("idmap".to_owned());
+            }
             ("bind", path.clone(), options)
         }
         What::FileSystem {
@@ -377,6 +389,7 @@ mod tests {
             identity_files: &[],
             read_only_root: false,
             privileged: false,
+            in_user_namespace: false,
             ipc: &NamespaceMode::Own,
             shared_shm: None,
             shm_bytes: DEFAULT_SHM_BYTES,

@@ -37,17 +37,14 @@ pub(crate) fn settings(
     wanted: &BTreeMap<String, String>,
     network: NetworkMode,
     ipc: &NamespaceMode,
-    in_user_namespace: bool,
 ) -> Result<HashMap<String, String>, SysctlError> {
     let mut settings = HashMap::new();
     if matches!(network, NetworkMode::Attached | NetworkMode::None) {
         // Unprivileged ports and pings need no capability inside, as with dockerd.
-        if !in_user_namespace {
-            settings.insert(
-                "net.ipv4.ping_group_range".to_owned(),
-                "0 2147483647".to_owned(),
-            );
-        }
+        settings.insert(
+            "net.ipv4.ping_group_range".to_owned(),
+            "0 2147483647".to_owned(),
+        );
         settings.insert(
             "net.ipv4.ip_unprivileged_port_start".to_owned(),
             "0".to_owned(),
@@ -102,7 +99,6 @@ mod tests {
             &BTreeMap::from([(name.to_owned(), "1".to_owned())]),
             network,
             &ipc,
-            false,
         )
     }
 
@@ -135,14 +131,9 @@ mod tests {
     #[test]
     fn the_nodes_network_gets_no_defaults() {
         assert!(
-            settings(
-                &BTreeMap::new(),
-                NetworkMode::Host,
-                &NamespaceMode::Own,
-                false
-            )
-            .unwrap()
-            .is_empty()
+            settings(&BTreeMap::new(), NetworkMode::Host, &NamespaceMode::Own)
+                .unwrap()
+                .is_empty()
         );
     }
 }

@@ -2,6 +2,7 @@
 
 mod keeper;
 mod rig;
+mod tenant;
 
 use std::time::Duration;
 

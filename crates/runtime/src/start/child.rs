@@ -86,7 +86,11 @@ impl Birth<'_> {
             .enter()
             .map_err(|error| StartError::invalid(&error))?;
         self.name()?;
+        let by_parent = self.namespaces.new_user() && self.namespaces.joined_network().is_some();
         for (name, value) in self.linux.sysctl().iter().flatten() {
+            if by_parent && sysctl::is_networks(name) {
+                continue;
+            }
             sysctl::set(self.proc, name, value).map_err(|error| StartError::invalid(&error))?;
         }
         if let Some(personality) = self.linux.personality() {

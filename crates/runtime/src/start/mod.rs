@@ -34,7 +34,7 @@ use crate::console::Slave;
 use crate::idmap::Mappings;
 use crate::init::Init;
 use crate::launch::{Exec, Launch, StartError, StartErrorKind};
-use crate::namespaces::Namespaces;
+use crate::namespaces::{Namespaces, inside};
 use crate::overlay::IdMapping;
 use crate::procfs::Proc;
 use crate::sys::fork::{Child, fork};
@@ -208,7 +208,13 @@ pub(crate) fn container_in_stages(
         )?;
         opened.open_hierarchies(&cgroup)?;
         if let Some(network) = namespaces.joined_network() {
-            opened.open_sysfs(&proc, network)?;
+            inside(&proc, network, || {
+                opened.open_sysfs()?;
+                of_network(linux)
+                    .try_for_each(|(name, value)| sysctl::set(&proc, name, value))
+                    .map_err(|error| StartError::invalid(&error))
+            })
+            .map_err(|error| StartError::internal(&error))??;
         }
         sources = Some(opened);
     }
@@ -234,16 +240,25 @@ pub(crate) fn container_in_stages(
         .pid
         .as_ref()
         .map(|fd| Joined::Namespace(fd.as_fd()));
-    let child = born(
-        &proc,
-        pid_namespace,
-        namespaces.new,
-        birthplace.as_ref().map(AsFd::as_fd),
-        || {
-            drop(release.take());
-            child::live(birth, reporter)
-        },
-    )?;
+    let birth = || {
+        born(
+            &proc,
+            pid_namespace,
+            namespaces.new,
+            birthplace.as_ref().map(AsFd::as_fd),
+            || {
+                drop(release.take());
+                child::live(birth, reporter)
+            },
+        )
+    };
+    let child = match namespaces.joined_network() {
+        // Over the host's network namespace the child has no rights, not even to join it.
+        Some(network) if namespaces.new_user() => inside(&proc, network, birth)
+            .map_err(|error| StartError::internal(&error))
+            .flatten()?,
+        _ => birth()?,
+    };
     let finish = || -> Result<(), StartError> {
         if let Some(mappings) = &mappings {
             mappings
@@ -390,6 +405,12 @@ fn cgroup_refused(error: CgroupError) -> StartError {
         StartErrorKind::Internal
     };
     StartError::caused(kind, &error)
+}
+
+/// The kernel parameters that belong to a network namespace.
+fn of_network(linux: &Linux) -> impl Iterator<Item = (&String, &String)> {
+    let all = linux.sysctl().iter().flatten();
+    all.filter(|(name, _)| sysctl::is_networks(name))
 }
 
 /// The cgroup of a container: by its path, or by its key where there is none.

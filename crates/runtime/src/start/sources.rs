@@ -4,10 +4,8 @@
 //! born into a user namespace and has no rights over the host's files.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
 use oci_spec::runtime::Spec;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::Purpose;
 use crate::cgroup::Cgroup;
@@ -17,7 +15,6 @@ use crate::mounts::cgroup::Hierarchies;
 use crate::mounts::options::Recursion;
 use crate::mounts::{MountError, Planned, clone_tree, set_propagation};
 use crate::overlay::{self, IdMapping, Writable};
-use crate::procfs::Proc;
 
 /// Detached mounts, ready to be attached.
 #[derive(Debug)]
@@ -79,29 +76,14 @@ impl<'spec> Sources<'spec> {
         Ok(())
     }
 
-    /// Mounts `sysfs` for a network namespace that belongs to the host's user namespace, which the
-    /// child has no rights over. Done in that network namespace, and back.
-    pub(super) fn open_sysfs(&mut self, proc: &Proc, network: &OwnedFd) -> Result<(), StartError> {
-        let own = proc
-            .open_link(Path::new("self/ns/net"), rustix::fs::OFlags::RDONLY)
-            .map_err(|error| StartError::internal(&error))?;
-        let enter = |namespace: &OwnedFd| {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).map_err(
-                |errno| {
-                    StartError::internal(&MountError::new(
-                        "enter",
-                        Path::new("network namespace"),
-                        errno,
-                    ))
-                },
-            )
-        };
+    /// Mounts `sysfs` for the network namespace that this process is in: one of the host's, over
+    /// which the child has no rights.
+    pub(super) fn open_sysfs(&mut self) -> Result<(), StartError> {
         for planned in &mut self.mounts {
             if planned.mount.typ().as_deref() == Some("sysfs") && !planned.is_bind() {
-                enter(network)?;
-                let opened = planned.open_file_system();
-                enter(&own)?;
-                opened.map_err(|error| StartError::caused(error.kind(), &error))?;
+                planned
+                    .open_file_system()
+                    .map_err(|error| StartError::caused(error.kind(), &error))?;
             }
         }
         Ok(())
