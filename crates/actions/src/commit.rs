@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::image::{CommitError, CommitOptions};
+use ::image::{CommitError, CommitOptions, Held};
 use model::event::Action;
 use model::image::{Defaults, Image};
 use model::{Id, instance::Phase};
@@ -43,6 +43,18 @@ pub async fn commit(
     id: Id,
     new: NewCommit,
 ) -> Result<Arc<Image>, ActionError> {
+    let (image, _held) = commit_held(cloud, caller, id, new, false).await?;
+    Ok(image)
+}
+
+/// As [`commit`]; with `hidden`, the image is not listed, and stays only for who uses it.
+pub(crate) async fn commit_held(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    new: NewCommit,
+    hidden: bool,
+) -> Result<(Arc<Image>, Held), ActionError> {
     let view = instance::allowed(cloud, caller, policy::Action::CommitInstance, id)?;
     if new.reference.is_some() {
         caller.may(policy::Action::ModifyImage, &Target::OPERATOR)?;
@@ -73,9 +85,10 @@ pub async fn commit(
         message: new.message.clone(),
         created_by: container.map_or_else(String::new, |container| container.args.join(" ")),
         defaults,
+        hidden,
     };
     let layer = cloud.nodes.layer(id, new.pause).await?;
-    let image = cloud
+    let (image, held) = cloud
         .images
         .commit(layer, options)
         .await
@@ -87,7 +100,7 @@ pub async fn commit(
         ("imageRef".to_owned(), new.reference.unwrap_or_default()),
     ]);
     cloud.observer.tell(event);
-    Ok(image)
+    Ok((image, held))
 }
 
 const fn kind_of(error: &CommitError) -> ErrorKind {

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ::image::{ImportOptions, LookupError, Progress, RemoveError, Use};
+use ::image::{ImportOptions, InUse, LookupError, Progress, RemoveError, Use};
 pub use ::image::{Loaded, Removed};
 use bytes::Bytes;
 use model::ProjectId;
 use model::event::{Action, Event, Subject};
 use model::image::{Defaults, Image};
 use model::instance::{Instance, InstanceStatus, Phase};
+use model::registered_image::RegisteredImage;
 use tokio::sync::broadcast;
 
 use crate::error::with_causes;
@@ -131,6 +132,7 @@ pub async fn import(
         message: new.message,
         defaults,
         platform: new.platform,
+        hidden: false,
     };
     let image = cloud
         .images
@@ -215,7 +217,7 @@ pub async fn remove(
 
 /// Changes the image store on a thread that may wait for the disk, to the end even when the caller
 /// goes away.
-async fn on_thread<T: Send + 'static>(
+pub(crate) async fn on_thread<T: Send + 'static>(
     cloud: &Cloud,
     caller: &Caller,
     change: impl FnOnce(&Cloud, &Caller) -> T + Send + 'static,
@@ -227,25 +229,15 @@ async fn on_thread<T: Send + 'static>(
     }
 }
 
-/// Frees what removed images left behind because instances used them: now, and whenever an
-/// instance goes. Ends with the last sender of the events.
+/// Frees what nothing needs any more, though it was not removed at once because something used it:
+/// now, and whenever an instance goes. Ends with the last sender of the events.
 pub(crate) async fn collect_unused(
     store: store::Store,
     images: ::image::Store,
     mut events: broadcast::Receiver<Arc<Event>>,
 ) {
     loop {
-        let (store, images) = (store.clone(), images.clone());
-        let collecting = tokio::task::spawn_blocking(move || {
-            images.collect(&|id| user_of(&store, id)).map_err(|error| {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "what removed images left is not freed; the next removal tries again"
-                );
-            })
-        });
-        // Only a panic, or the end of the process, is left; the log has the former.
-        drop(collecting.await);
+        collect(store.clone(), images.clone()).await;
         loop {
             match events.recv().await {
                 Ok(event) if is_instances_end(&event) => break,
@@ -257,11 +249,48 @@ pub(crate) async fn collect_unused(
     }
 }
 
+/// Frees what is not listed and that nothing uses any more.
+pub(crate) async fn collect(store: store::Store, images: ::image::Store) {
+    let collecting = tokio::task::spawn_blocking(move || {
+        images.collect(&|| in_use(&store)).map_err(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "what removed images left is not freed; the next removal tries again"
+            );
+        })
+    });
+    // Only a panic, or the end of the process, is left; the log has the former.
+    drop(collecting.await);
+}
+
+/// What is needed by instances and registered images.
+fn in_use(store: &store::Store) -> InUse {
+    let mut needed = InUse::default();
+    for (_, instance) in store.list::<Instance>() {
+        let containers = instance.value.spec.containers.iter();
+        needed
+            .images
+            .extend(containers.map(|container| container.image_id.clone()));
+    }
+    for (_, image) in store.list::<RegisteredImage>() {
+        let spec = &image.value.spec;
+        let data = spec.data.iter();
+        needed
+            .images
+            .extend(data.clone().filter_map(|data| data.content.clone()));
+        let files = data.filter_map(|data| data.file.as_ref());
+        needed
+            .files
+            .extend(files.chain(&spec.staged).map(|file| file.id.clone()));
+    }
+    needed
+}
+
 fn is_instances_end(event: &Event) -> bool {
     event.subject == Subject::Instance && event.action == Action::Deleted
 }
 
-/// An instance that uses an image; one that runs where there is one.
+/// What uses an image: an instance, one that runs where there is one, or a registered image.
 fn user_of(store: &store::Store, image: &str) -> Option<Use> {
     let mut found = None;
     for (id, instance) in store.list::<Instance>() {
@@ -277,18 +306,24 @@ fn user_of(store: &store::Store, image: &str) -> Option<Use> {
         let status = store.get::<InstanceStatus>(id);
         let running = status
             .is_some_and(|status| matches!(status.value.phase, Phase::Running | Phase::Paused));
-        found = Some(Use {
-            container: id.simple(),
+        found = Some(Use::Container {
+            id: id.simple(),
             running,
         });
         if running {
             break;
         }
     }
-    found
+    found.or_else(|| {
+        let registered = store.list::<RegisteredImage>();
+        let is_kept = registered
+            .iter()
+            .any(|(_, found)| found.value.spec.content() == Some(image));
+        is_kept.then_some(Use::Kept)
+    })
 }
 
-fn tell(cloud: &Cloud, caller: &Caller, id: &str, name: Option<&str>, action: Action) {
+pub(crate) fn tell(cloud: &Cloud, caller: &Caller, id: &str, name: Option<&str>, action: Action) {
     let name = name.unwrap_or(id);
     cloud.observer.tell(Event {
         at: cloud.now(),

@@ -25,6 +25,7 @@ pub mod policy;
 pub mod port;
 pub mod quota;
 pub mod refusal;
+pub mod registered_image;
 pub mod router;
 pub mod server;
 pub mod stream;

@@ -8,6 +8,7 @@
 
 mod auth;
 mod front;
+mod glance;
 mod id;
 mod json;
 mod keystone;

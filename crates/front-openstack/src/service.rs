@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue, header};
 
 use crate::auth::require_token;
 use crate::front::Front;
+use crate::glance;
 use crate::keystone;
 use crate::microversion::{Microversions, negotiate};
 use crate::neutron;
@@ -60,6 +61,16 @@ const SERVICES: &[Service] = &[
         microversions: None,
         missing: keystone::missing,
         wrong_method: keystone::wrong_method,
+    },
+    Service {
+        kind: "image",
+        name: "glance",
+        path: "/image",
+        suffix: "",
+        routes: glance::routes,
+        microversions: None,
+        missing: glance::missing,
+        wrong_method: glance::wrong_method,
     },
     Service {
         kind: "network",
@@ -123,10 +134,10 @@ fn mounted(service: &Service, front: &Front) -> Router {
         };
         *router = std::mem::take(router).route(route.path, route.handler);
     }
-    let guarded = guarded.route_layer(from_fn_with_state(
-        (front.clone(), service.kind),
-        require_token,
-    ));
+    if guarded.has_routes() {
+        let guard = from_fn_with_state((front.clone(), service.kind), require_token);
+        guarded = guarded.route_layer(guard);
+    }
     let mut router = open
         .merge(guarded)
         .fallback(move || std::future::ready(missing()))
@@ -164,6 +175,7 @@ mod tests {
             "keystone",
             include_str!("../../../spec/keystone/coverage.toml"),
         ),
+        ("glance", include_str!("../../../spec/glance/coverage.toml")),
         (
             "neutron",
             include_str!("../../../spec/neutron/coverage.toml"),

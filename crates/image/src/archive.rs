@@ -95,6 +95,11 @@ impl From<io::Error> for ArchiveError {
     }
 }
 
+/// Whether a tar begins so.
+pub(crate) fn is_start(block: [u8; header::BLOCK]) -> bool {
+    header::Header::new(block).is_ok()
+}
+
 /// Reads entry after entry of `input`.
 pub(crate) struct Reader<R> {
     input: R,

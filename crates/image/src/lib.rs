@@ -1,7 +1,7 @@
 //! OCI content on this node: digests, references, blobs, manifests, unpacked layers.
 //!
 //! [`Store`] is the whole of it: loads and saves archives, imports root file systems, tags, lists
-//! and removes. Layers are unpacked once, one directory each, and shared; everything that is read
+//! and removes; keeps files as they were uploaded. Layers are unpacked once, one directory each, and shared; everything that is read
 //! often is in memory. It fetches nothing (that is a registry client's), mounts nothing and knows
 //! no containers: who uses an image is asked of the caller. The engine mounts [`Store::layers`];
 //! `actions` calls the rest.
@@ -22,10 +22,12 @@ pub use archive::ArchiveError;
 pub use compression::UnsupportedCompression;
 pub use digest::DigestError;
 pub use store::commit::{CommitError, CommitOptions};
+pub use store::file::{FileFacts, KeptFile, ReceiveError, Received};
+pub use store::held::Held;
 pub use store::import::{ImportError, ImportOptions};
 pub use store::layers::LayerError;
 pub use store::load::{LoadError, Loaded, Progress};
-pub use store::remove::{Conflict, Reason, RemoveError, Removed, Use};
+pub use store::remove::{Conflict, InUse, Reason, RemoveError, Removed, Use};
 pub use store::save::SaveError;
 pub use store::tag::{TagError, TargetError};
 pub use store::{ContentError, LookupError, OpenError, Store};

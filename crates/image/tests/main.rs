@@ -9,6 +9,7 @@
 
 mod crash;
 mod hostile;
+mod keeping;
 mod layers;
 mod loading;
 mod removing;

@@ -1,6 +1,6 @@
 //! Names and images going away.
 
-use image::{Removed, Use};
+use image::{InUse, Removed, Use};
 use serde_json::json;
 
 use crate::Fixture;
@@ -86,8 +86,8 @@ async fn what_is_needed_is_not_removed() {
     let short = &id[7..19];
     let user = |running| {
         move |_: &str| {
-            Some(Use {
-                container: "c".repeat(64),
+            Some(Use::Container {
+                id: "c".repeat(64),
                 running,
             })
         }
@@ -164,15 +164,19 @@ async fn layers_of_a_forced_removal_stay_until_the_container_is_gone() {
         .await
         .unwrap();
     let stopped = |_: &str| {
-        Some(Use {
-            container: "c".to_owned(),
+        Some(Use::Container {
+            id: "c".to_owned(),
             running: false,
         })
+    };
+    let in_use = || InUse {
+        images: [id.clone()].into(),
+        files: [].into(),
     };
     let removed = fixture.store.remove("a:1", true, true, &stopped).unwrap();
     assert_eq!(removed, [untagged("a:1"), Removed::Deleted(id.clone())]);
     assert!(fixture.store.list().is_empty() && fixture.store.get(&id).is_err());
-    fixture.store.collect(&stopped).unwrap();
+    fixture.store.collect(&in_use).unwrap();
     let fixture = fixture.reopen();
     assert!(
         fixture
@@ -182,7 +186,7 @@ async fn layers_of_a_forced_removal_stay_until_the_container_is_gone() {
             .iter()
             .all(|layer| layer.is_dir())
     );
-    fixture.store.collect(&|_| None).unwrap();
+    fixture.store.collect(&InUse::default).unwrap();
     assert!(fixture.store.layers(&id).is_err());
     fixture.assert_empty();
     // Loaded again, it is as new.
@@ -195,7 +199,7 @@ async fn layers_of_a_forced_removal_stay_until_the_container_is_gone() {
         .load(docker_archive(std::slice::from_ref(&sample)))
         .await
         .unwrap();
-    fixture.store.collect(&|_| None).unwrap();
+    fixture.store.collect(&InUse::default).unwrap();
     assert_eq!(fixture.store.get("a:1").unwrap().id, id);
 }
 

@@ -172,6 +172,7 @@ async fn a_root_file_system_becomes_an_image() {
             message: "from outside".to_owned(),
             defaults: defaults.clone(),
             platform: None,
+            hidden: false,
         };
         let image = fixture.store.import(stream(packed), options).await.unwrap();
         assert_eq!(image.tags, ["docker.io/library/base:latest"]);

@@ -78,6 +78,9 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     actions::network::ensure_predefined(&cloud, ranges)
         .await
         .context("make the predefined networks")?;
+    actions::registered_image::recover(&cloud)
+        .await
+        .context("look at images that were coming in")?;
 
     actions::server::resume(&cloud)
         .await

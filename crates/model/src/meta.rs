@@ -164,6 +164,10 @@ pub enum Kind {
     QuotaGate,
     /// See [`crate::id_range`].
     IdRanges,
+    /// See [`crate::registered_image`].
+    RegisteredImage,
+    /// See [`crate::image_task`].
+    ImageTask,
 }
 
 impl Kind {
@@ -200,6 +204,8 @@ impl Kind {
             Self::Quota => "quota",
             Self::QuotaGate => "quota_gate",
             Self::IdRanges => "id_ranges",
+            Self::RegisteredImage => "registered_image",
+            Self::ImageTask => "image_task",
         }
     }
 }

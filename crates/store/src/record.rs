@@ -10,6 +10,7 @@ use model::firewall::Firewall;
 use model::flavor::Flavor;
 use model::group::Group;
 use model::id_range::IdRanges;
+use model::image_task::ImageTask;
 use model::instance::{Instance, InstanceStatus, Placement, Retry};
 use model::key_pair::KeyPair;
 use model::key_ring::KeyRing;
@@ -20,6 +21,7 @@ use model::port::{Allotment, Port};
 use model::project::Project;
 use model::quota::{Quota, QuotaGate};
 use model::region::Region;
+use model::registered_image::RegisteredImage;
 use model::revocation::Revocation;
 use model::role::Role;
 use model::router::{FloatingAddress, Router, RouterStatus};
@@ -122,6 +124,8 @@ derived!(Server, Server, Desired);
 derived!(IdRanges, IdRanges, Desired);
 derived!(Port, Port, Desired);
 derived!(Router, Router, Desired);
+derived!(RegisteredImage, RegisteredImage, Desired);
+derived!(ImageTask, ImageTask, Desired);
 derived!(FloatingAddress, FloatingAddress, Desired);
 desired!(Volume, Volume);
 desired!(Node, Node);
@@ -179,8 +183,7 @@ impl Decoder {
 }
 
 /// One for every type of record.
-static DECODERS: [Decoder; 38] = [
-    Decoder::of::<IdRanges>(),
+static DECODERS: [Decoder; 39] = [
     Decoder::of::<Instance>(),
     Decoder::of::<Placement>(),
     Decoder::of::<Retry>(),
@@ -218,6 +221,8 @@ static DECODERS: [Decoder; 38] = [
     Decoder::of::<KeyPair>(),
     Decoder::of::<Quota>(),
     Decoder::of::<QuotaGate>(),
+    Decoder::of::<RegisteredImage>(),
+    Decoder::of::<ImageTask>(),
 ];
 
 fn decode<R: Record>(json: String) -> Result<Value, serde_json::Error> {

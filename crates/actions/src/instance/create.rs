@@ -35,6 +35,9 @@ pub struct NewInstance {
     /// The sandbox and its container. Arguments are taken from the fields below; what else the
     /// container leaves empty is the image's.
     ///
+    /// Where its `image_id` is given, as [`crate::registered_image::runnable`] tells it, that image
+    /// is taken, listed or not, and `image` is only what it is called.
+    ///
     /// A health check without arguments takes the image's; one that is all empty switches it off.
     pub spec: InstanceSpec,
     /// The program and its first arguments; `None` is the image's, an empty list is none.
@@ -92,12 +95,11 @@ pub async fn create(
             "an instance has exactly one container; several are not supported yet",
         ));
     };
-    let reference = if container.image_id.is_empty() {
-        &container.image
+    let image = if container.image_id.is_empty() {
+        cloud.images.get(&container.image)?
     } else {
-        &container.image_id
+        cloud.images.by_id(&container.image_id)?
     };
-    let image = cloud.images.get(reference)?;
     container.image_id.clone_from(&image.id);
     defaults::arguments(container, entrypoint, command, &image.defaults)?;
     defaults::fill_in(container, &mut labels, &image.defaults);

@@ -225,7 +225,7 @@ actions! {
     AddImage "add_image" Admin | ProjectMember;
     ModifyImage "modify_image" Admin | ProjectMember;
     DeleteImage "delete_image" Admin | ProjectMember;
-    DownloadImage "download_image" Admin | ProjectReader;
+    DownloadImage "download_image" Admin | ProjectMember;
 
     // Volumes.
     GetVolume "volume:get" Admin | ProjectReader;
@@ -274,4 +274,16 @@ actions! {
     CreateFloating "create_floatingip" Admin | ProjectMember;
     UpdateFloating "update_floatingip" Admin | ProjectMember;
     DeleteFloating "delete_floatingip" Admin | ProjectMember;
+
+    // Registered images. What is public or shared is seen by the rules of `registered_image`.
+    UploadImage "upload_image" Admin | ProjectMember;
+    PublicizeImage "publicize_image" Admin;
+    CommunitizeImage "communitize_image" Admin | ProjectMember;
+    DeactivateImage "deactivate" Admin | ProjectMember;
+    ReactivateImage "reactivate" Admin | ProjectMember;
+    AddMember "add_member" Admin | ProjectMember;
+    DeleteMember "delete_member" Admin | ProjectMember;
+    ModifyMember "modify_member" Admin | ProjectMember;
+    AccessImageTasks "tasks_api_access" Admin;
+    ShowStores "stores_info_detail" Admin;
 }

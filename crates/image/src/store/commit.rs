@@ -10,6 +10,7 @@ use model::image::{Defaults, Image};
 use tokio::io::AsyncRead;
 
 use super::content::failed;
+use super::held::Held;
 use super::index::ImageRecord;
 use super::layers::{LayerError, StagedBlob};
 use super::tag::{TargetError, parse_target};
@@ -34,6 +35,8 @@ pub struct CommitOptions {
     pub created_by: String,
     /// What containers start with.
     pub defaults: Defaults,
+    /// It is not to be listed: it stays only for who uses it.
+    pub hidden: bool,
 }
 
 /// Why a layer was not committed.
@@ -65,7 +68,8 @@ pub enum CommitError {
 }
 
 impl Store {
-    /// Makes an image of another one and a tar of what is different on top of it.
+    /// Makes an image of another one and a tar of what is different on top of it. It stays as long
+    /// as what holds it lives.
     ///
     /// # Errors
     /// When the name is wrong, the image below is gone, the stream breaks, or the disk is full.
@@ -73,7 +77,7 @@ impl Store {
         &self,
         tar: impl AsyncRead + Unpin + Send + 'static,
         options: CommitOptions,
-    ) -> Result<Arc<Image>, CommitError> {
+    ) -> Result<(Arc<Image>, Held), CommitError> {
         let store = self.clone();
         pipe::feed_blocking(tar, move |reader| store.commit_blocking(reader, &options)).await
     }
@@ -82,7 +86,7 @@ impl Store {
         &self,
         reader: impl BufRead,
         options: &CommitOptions,
-    ) -> Result<Arc<Image>, CommitError> {
+    ) -> Result<(Arc<Image>, Held), CommitError> {
         let name = options.reference.as_deref().map(parse_target).transpose()?;
         // The layers below stay while the one above is unpacked.
         let (state, parents, _pins) = self.pin_images(|state| {
@@ -124,8 +128,10 @@ impl Store {
         let id = Digest::of(&config);
         let record = ImageRecord {
             parent: parents.first().copied(),
+            removed: options.hidden,
             ..ImageRecord::default()
         };
+        let held = self.hold(id);
         self.change(|state| {
             self.content().write_blob(&id, &config)?;
             state.add(id, &document, config.into(), record);
@@ -136,9 +142,10 @@ impl Store {
         })?;
         let state = self.state();
         // Somebody may have removed it by now; it was committed all the same.
-        Ok(state.images.get(&id).map_or_else(
+        let image = state.images.get(&id).map_or_else(
             || Arc::new(document.to_image(id, &[])),
             |stored| Arc::clone(&stored.image),
-        ))
+        );
+        Ok((image, held))
     }
 }

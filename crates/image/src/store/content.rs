@@ -27,10 +27,26 @@ pub struct ContentError {
     pub source: io::Error,
 }
 
+impl ContentError {
+    /// There is no room left on the disk.
+    #[must_use]
+    pub fn is_full_disk(&self) -> bool {
+        is_full(&self.source)
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": the disk is full",
-        _ => "",
+    if is_full(error) {
+        ": the disk is full"
+    } else {
+        ""
     }
 }
 

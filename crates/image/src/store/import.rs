@@ -8,7 +8,9 @@ use model::image::{Defaults, Image};
 use oci_spec::image::Arch;
 use tokio::io::AsyncRead;
 
-use super::content::failed;
+use super::content::{Staging, failed};
+use super::file::KeptFile;
+use super::held::Held;
 use super::index::ImageRecord;
 use super::layers::{LayerError, StagedBlob};
 use super::tag::{TargetError, parse_target};
@@ -29,6 +31,8 @@ pub struct ImportOptions {
     pub defaults: Defaults,
     /// `os[/architecture[/variant]]`; this host's by default.
     pub platform: Option<String>,
+    /// It is not to be listed: it stays only for who uses it.
+    pub hidden: bool,
 }
 
 /// Why a root file system was not imported.
@@ -85,8 +89,9 @@ impl Store {
         reader: impl BufRead,
         options: &ImportOptions,
     ) -> Result<Arc<Image>, ImportError> {
-        let name = options.reference.as_deref().map(parse_target).transpose()?;
-        let (architecture, variant) = platform(options.platform.as_deref())?;
+        // What is wrong with the words is told before the stream is read.
+        options.reference.as_deref().map(parse_target).transpose()?;
+        platform(options.platform.as_deref())?;
         let staging = self.content().staging()?;
         let (file, path) = staging.create("layer.tar")?;
         let spooled = spool(BufReader::new(reader), &file).map_err(|error| match error {
@@ -96,7 +101,41 @@ impl Store {
         if spooled.size_bytes == 0 {
             return Err(ImportError::Empty);
         }
-        let (diff_id, pins) = self.add_layer(&StagedBlob { path, spooled }, &staging)?;
+        let root = StagedBlob { path, spooled };
+        let (id, document, _held) = self.add_root(&root, staging, options)?;
+        let state = self.state();
+        // Somebody may have removed it by now; it was imported all the same.
+        Ok(state.images.get(&id).map_or_else(
+            || Arc::new(document.to_image(id, &[])),
+            |stored| Arc::clone(&stored.image),
+        ))
+    }
+
+    /// Makes an image of one layer from a kept root file system, and answers its id. It stays as
+    /// long as the answer lives, then for who uses it. Waits for the disk.
+    ///
+    /// # Errors
+    /// When the tar is wrong, or the disk is full.
+    pub fn import_kept(
+        &self,
+        file: &KeptFile,
+        options: &ImportOptions,
+    ) -> Result<(String, Held), ImportError> {
+        let staging = self.content().staging()?;
+        let (id, _, held) = self.add_root(&self.as_blob(file), staging, options)?;
+        Ok((id.to_string(), held))
+    }
+
+    /// Makes an image of a layer.
+    fn add_root(
+        &self,
+        root: &StagedBlob,
+        staging: Staging,
+        options: &ImportOptions,
+    ) -> Result<(Digest, ConfigDocument, Held), ImportError> {
+        let name = options.reference.as_deref().map(parse_target).transpose()?;
+        let (architecture, variant) = platform(options.platform.as_deref())?;
+        let (diff_id, _pins) = self.add_layer(root, &staging)?;
         let now = Timestamp::now();
         let document = ConfigDocument {
             created: Some(now.to_string()),
@@ -122,21 +161,20 @@ impl Store {
         let config =
             serde_json::to_vec(&document).map_err(|error| failed("write", &path)(error.into()))?;
         let id = Digest::of(&config);
+        let held = self.hold(id);
+        let record = ImageRecord {
+            removed: options.hidden,
+            ..ImageRecord::default()
+        };
         self.change(|state| {
             self.content().write_blob(&id, &config)?;
-            state.add(id, &document, config.into(), ImageRecord::default());
+            state.add(id, &document, config.into(), record);
             if let Some(name) = &name {
                 state.tag(name, id, now);
             }
             Ok::<_, ImportError>(())
         })?;
-        drop(pins);
-        let state = self.state();
-        // Somebody may have removed it by now; it was imported all the same.
-        Ok(state.images.get(&id).map_or_else(
-            || Arc::new(document.to_image(id, &[])),
-            |stored| Arc::clone(&stored.image),
-        ))
+        Ok((id, document, held))
     }
 }
 

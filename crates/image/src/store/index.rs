@@ -27,6 +27,9 @@ pub(crate) struct Index {
     pub(crate) tags: BTreeMap<String, Digest>,
     /// By diff id.
     pub(crate) layers: BTreeMap<Digest, LayerRecord>,
+    /// Files that are kept as they came, and their bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) files: BTreeMap<Digest, u64>,
 }
 
 /// An image, beside its configuration.
@@ -40,7 +43,7 @@ pub(crate) struct ImageRecord {
     pub(crate) manifest: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tagged_at: Option<Timestamp>,
-    /// Removed, but kept for the containers that still use it.
+    /// Not listed, but kept for who uses it: it was removed, or never meant to be seen.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) removed: bool,
 }
@@ -65,6 +68,7 @@ impl Default for Index {
             images: BTreeMap::new(),
             tags: BTreeMap::new(),
             layers: BTreeMap::new(),
+            files: BTreeMap::new(),
         }
     }
 }
@@ -96,7 +100,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Adds an image whose layers are here; of one that is here already only the removal is taken back.
+    /// Adds an image whose layers are here; one that is here already is only listed again, where the
+    /// record says so.
     pub(crate) fn add(
         &mut self,
         id: Digest,
@@ -105,7 +110,7 @@ impl State {
         record: ImageRecord,
     ) {
         if let Some(known) = self.index.images.get_mut(&id) {
-            known.removed = false;
+            known.removed &= record.removed;
             known.parent = known.parent.or(record.parent);
             known.manifest = known.manifest.or(record.manifest);
             return;
@@ -214,7 +219,7 @@ impl State {
             .collect()
     }
 
-    /// Blobs that images and layers need.
+    /// Blobs that are needed by images and layers, or kept as files.
     pub(crate) fn needed_blobs(&self) -> BTreeSet<Digest> {
         let manifests = self
             .index
@@ -228,6 +233,7 @@ impl State {
             .copied()
             .chain(manifests)
             .chain(layers)
+            .chain(self.index.files.keys().copied())
             .collect()
     }
 
@@ -241,11 +247,34 @@ impl State {
             })
     }
 
+    /// The digest of an image with exactly this id.
+    pub(crate) fn digest_of(&self, id: &str) -> Result<Digest, LookupError> {
+        let digest = id.parse().ok();
+        digest
+            .filter(|digest| self.images.contains_key(digest))
+            .ok_or_else(|| LookupError::NotFound {
+                reference: id.to_owned(),
+            })
+    }
+
     fn is_listed(&self, id: &Digest) -> bool {
         self.index
             .images
             .get(id)
             .is_some_and(|record| !record.removed)
+    }
+
+    /// There is something that only stays for who uses it.
+    pub(crate) fn has_unlisted(&self) -> bool {
+        !self.index.files.is_empty() || self.index.images.values().any(|record| record.removed)
+    }
+
+    /// The image is there, but not on the list.
+    pub(crate) fn is_hidden(&self, id: &Digest) -> bool {
+        self.index
+            .images
+            .get(id)
+            .is_some_and(|record| record.removed)
     }
 
     /// Finds an image by name, id or the beginning of an id, in this order.

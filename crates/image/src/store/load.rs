@@ -16,8 +16,11 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::io::AsyncRead;
 
+use super::content::Staging;
+use super::file::KeptFile;
+use super::held::Held;
 use super::index::ImageRecord;
-use super::layers::{LayerError, StagedBlob};
+use super::layers::{LayerError, Pins, StagedBlob};
 use super::{ContentError, Store};
 use crate::archive::ArchiveError;
 use crate::compression::{InflateError, UnsupportedCompression, inflated};
@@ -64,6 +67,12 @@ pub enum LoadError {
     /// It is a tar, but of something else.
     #[error("not an image archive: it has neither manifest.json nor index.json")]
     NotImages,
+    /// It was to be one image.
+    #[error("the image archive has {found} images; it must have exactly one")]
+    NotOne {
+        /// How many it has.
+        found: usize,
+    },
     /// It has more members than any image needs.
     #[error("image archive has more than {0} members")]
     TooManyMembers(usize),
@@ -185,6 +194,8 @@ struct Candidate {
     names: Vec<Reference>,
     parent: Option<Digest>,
     manifest: Option<(Digest, Vec<u8>)>,
+    /// It is not to be listed.
+    hidden: bool,
 }
 
 impl Candidate {
@@ -213,6 +224,7 @@ impl Candidate {
             names,
             parent: None,
             manifest: None,
+            hidden: false,
         })
     }
 }
@@ -243,17 +255,44 @@ impl Store {
         progress: impl Fn(Progress) + Send,
     ) -> Result<Vec<Loaded>, LoadError> {
         let staging = self.content().staging()?;
-        let tar = BufReader::with_capacity(256 << 10, inflated(reader)?);
-        let members = Members::spool(tar, &staging)?;
-        let candidates = if members.has("manifest.json") {
-            docker_archive::images(&members)?
-        } else if members.has("index.json") {
-            oci_layout::images(&members)?
-        } else {
-            return Err(LoadError::NotImages);
+        let candidates = read_archive(reader, &staging)?;
+        let _pins = self.unpack_candidates(&candidates, staging, progress)?;
+        self.add_images(candidates)
+    }
+
+    /// Unpacks the one image of a kept archive, and answers its id.
+    ///
+    /// It is not listed and has none of the archive's names; it stays as long as the answer lives,
+    /// then for who uses it. Waits for the disk.
+    ///
+    /// # Errors
+    /// As [`Store::load`], and when the archive has several images.
+    pub fn load_kept(&self, file: &KeptFile) -> Result<(String, Held), LoadError> {
+        let staging = self.content().staging()?;
+        let archive = self.content().open_blob(&file.digest)?;
+        let mut candidates = read_archive(archive, &staging)?;
+        let found = candidates.len();
+        let [candidate] = candidates.as_mut_slice() else {
+            return Err(LoadError::NotOne { found });
         };
+        candidate.names.clear();
+        candidate.hidden = true;
+        let id = candidate.id;
+        let held = self.hold(id);
+        let _pins = self.unpack_candidates(&candidates, staging, |_| {})?;
+        self.add_images(candidates)?;
+        Ok((id.to_string(), held))
+    }
+
+    /// Unpacks the layers that are not here yet.
+    fn unpack_candidates(
+        &self,
+        candidates: &[Candidate],
+        staging: Staging,
+        progress: impl Fn(Progress) + Send,
+    ) -> Result<Pins, LoadError> {
         let mut layers: BTreeMap<Digest, Option<StagedBlob>> = BTreeMap::new();
-        for candidate in &candidates {
+        for candidate in candidates {
             for (diff_id, blob) in candidate
                 .document
                 .rootfs
@@ -266,7 +305,7 @@ impl Store {
             }
         }
         let progress = Mutex::new(progress);
-        let _pins =
+        let pins =
             self.ensure_layers(&layers, &staging, &|layer, current_bytes, total_bytes| {
                 let report = progress.lock().unwrap_or_else(PoisonError::into_inner);
                 report(Progress {
@@ -277,7 +316,7 @@ impl Store {
             })?;
         drop(staging);
         self.content().flush()?;
-        self.add_images(candidates)
+        Ok(pins)
     }
 
     fn add_images(&self, candidates: Vec<Candidate>) -> Result<Vec<Loaded>, LoadError> {
@@ -306,6 +345,7 @@ impl Store {
                 let record = ImageRecord {
                     parent: candidate.parent,
                     manifest: manifest.map(|(digest, _)| digest),
+                    removed: candidate.hidden,
                     ..ImageRecord::default()
                 };
                 state.add(id, &candidate.document, candidate.config.into(), record);
@@ -327,6 +367,19 @@ impl Store {
             }
             Ok(loaded)
         })
+    }
+}
+
+/// The images that an archive describes.
+fn read_archive(reader: impl Read + Send, staging: &Staging) -> Result<Vec<Candidate>, LoadError> {
+    let tar = BufReader::with_capacity(256 << 10, inflated(reader)?);
+    let members = Members::spool(tar, staging)?;
+    if members.has("manifest.json") {
+        docker_archive::images(&members)
+    } else if members.has("index.json") {
+        oci_layout::images(&members)
+    } else {
+        Err(LoadError::NotImages)
     }
 }
 

@@ -6,6 +6,8 @@
 
 pub(crate) mod commit;
 mod content;
+pub(crate) mod file;
+pub(crate) mod held;
 pub(crate) mod import;
 mod index;
 pub(crate) mod layers;
@@ -52,6 +54,8 @@ struct Changing {
     pins: BTreeMap<Digest, usize>,
     /// Layers that somebody is unpacking.
     unpacking: BTreeSet<Digest>,
+    /// How many operations under way rely on an image or a file that nothing may need yet.
+    held: BTreeMap<Digest, usize>,
 }
 
 /// Why a store could not be opened.
@@ -148,6 +152,14 @@ impl Store {
         Ok(Arc::clone(&state.by_id(&id.to_string())?.image))
     }
 
+    /// The image with exactly this id (`sha256:...`), be it listed or only kept for who uses it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn by_id(&self, id: &str) -> Result<Arc<Image>, LookupError> {
+        Ok(Arc::clone(&self.state().by_id(id)?.image))
+    }
+
     /// Directories of the unpacked layers of the image with this id (`sha256:...`), the topmost first.
     ///
     /// Also answers for an image that was removed by force while a container used it.
@@ -206,10 +218,18 @@ impl Store {
         &self,
         apply: impl FnOnce(&mut State) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.change_seeing(|state, _| apply(state))
+    }
+
+    /// As [`Store::change`], for changes that depend on what is under way.
+    fn change_seeing<T, E: From<ContentError>>(
+        &self,
+        apply: impl FnOnce(&mut State, &Changing) -> Result<T, E>,
+    ) -> Result<T, E> {
         let changing = self.changing();
         let before = self.state();
         let mut state = State::clone(&before);
-        let answer = apply(&mut state)?;
+        let answer = apply(&mut state, &changing)?;
         state.settle();
         changing.drop_unneeded(&mut state);
         let path = self.content().index_path();

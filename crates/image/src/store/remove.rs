@@ -3,17 +3,22 @@
 use std::collections::BTreeSet;
 
 use super::index::{FoundBy, State};
-use super::{ContentError, LookupError, Store};
+use super::{Changing, ContentError, LookupError, Store};
 use crate::digest::{Digest, chain_ids};
 use crate::reference::Reference;
 
-/// A container that uses an image.
+/// What an image is used by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Use {
-    /// Its id, for the message.
-    pub container: String,
-    /// It runs: not even force removes the image.
-    pub running: bool,
+pub enum Use {
+    /// A container.
+    Container {
+        /// Its id, for the message.
+        id: String,
+        /// It runs: not even force removes the image.
+        running: bool,
+    },
+    /// Somebody keeps it for themselves: it may go from the list, but its layers stay.
+    Kept,
 }
 
 /// One thing a removal did.
@@ -100,14 +105,23 @@ fn short(id: &str) -> &str {
     digits.get(..12).unwrap_or(digits)
 }
 
-type InUse<'a> = &'a dyn Fn(&str) -> Option<Use>;
+type Uses<'a> = &'a dyn Fn(&str) -> Option<Use>;
+
+/// What is needed although it is not listed.
+#[derive(Clone, Debug, Default)]
+pub struct InUse {
+    /// Ids of images.
+    pub images: BTreeSet<String>,
+    /// Digests of files.
+    pub files: BTreeSet<String>,
+}
 
 impl Store {
     /// Removes a name, and the image with it when that was the last one; by id, the image.
     ///
-    /// `in_use` answers which container uses the image with this id (`sha256:...`); a running one
-    /// first. With `force`, an image that a stopped container uses is gone from the list, but its
-    /// layers stay until [`Store::collect`] finds it unused. Waits for the disk.
+    /// `in_use` answers what uses the image with this id (`sha256:...`): a running container first,
+    /// any container next. With `force`, an image that a stopped container uses is gone from the
+    /// list, but its layers stay until [`Store::collect`] finds it unused. Waits for the disk.
     ///
     /// # Errors
     /// When it is not there, or still needed.
@@ -118,9 +132,10 @@ impl Store {
         prune_parents: bool,
         in_use: &dyn Fn(&str) -> Option<Use>,
     ) -> Result<Vec<Removed>, RemoveError> {
-        self.change(|state| {
+        self.change_seeing(|state, changing| {
             let mut removal = Removal {
                 state,
+                changing,
                 in_use,
                 force,
                 removed: Vec::new(),
@@ -130,39 +145,71 @@ impl Store {
         })
     }
 
-    /// Frees the layers of images that were removed while a container used them and no longer does.
-    ///
-    /// Costs nothing when there are none; otherwise waits for the disk.
+    /// Takes an image and its names off the list; it stays for who uses it. Waits for the disk.
     ///
     /// # Errors
     /// When the index cannot be written.
-    pub fn collect(&self, in_use: &dyn Fn(&str) -> Option<Use>) -> Result<(), ContentError> {
-        let is_waiting = |state: &State| state.index.images.values().any(|record| record.removed);
-        if !is_waiting(&self.state()) {
+    pub fn hide(&self, id: &str) -> Result<(), ContentError> {
+        let Ok(id) = id.parse::<Digest>() else {
+            return Ok(());
+        };
+        self.change(|state| {
+            state.index.tags.retain(|_, named| *named != id);
+            if let Some(record) = state.index.images.get_mut(&id) {
+                record.removed = true;
+            }
+            Ok(())
+        })
+    }
+
+    /// Frees what is not listed and that nobody uses any more: images that were removed while a
+    /// container used them, and files.
+    ///
+    /// `in_use` is asked again where something is to be freed. Costs no disk when there is nothing;
+    /// otherwise waits for it.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub fn collect(&self, in_use: &dyn Fn() -> InUse) -> Result<(), ContentError> {
+        let state = self.state();
+        if !state.has_unlisted() || unused(&state, &in_use()).is_empty() {
             return Ok(());
         }
-        self.change(|state| {
-            let waiting = state
-                .index
-                .images
-                .iter()
-                .filter(|(_, record)| record.removed);
-            let free: Vec<Digest> = waiting
-                .map(|(id, _)| *id)
-                .filter(|id| in_use(&id.to_string()).is_none())
-                .collect();
-            for id in free {
-                state.forget(&id);
+        self.change_seeing(|state, changing| {
+            let unused = unused(state, &in_use());
+            for digest in unused {
+                if !changing.held.contains_key(&digest) {
+                    state.index.files.remove(&digest);
+                    if state.is_hidden(&digest) {
+                        state.forget(&digest);
+                    }
+                }
             }
             Ok(())
         })
     }
 }
 
+/// Digests of images that are not listed, and of files, that are not in use.
+fn unused(state: &State, in_use: &InUse) -> BTreeSet<Digest> {
+    let images = state
+        .index
+        .images
+        .iter()
+        .filter(|(id, record)| record.removed && !in_use.images.contains(&id.to_string()));
+    let files = state
+        .index
+        .files
+        .keys()
+        .filter(|digest| !in_use.files.contains(&digest.to_string()));
+    images.map(|(id, _)| *id).chain(files.copied()).collect()
+}
+
 /// One removal under way.
 struct Removal<'a> {
     state: &'a mut State,
-    in_use: InUse<'a>,
+    changing: &'a Changing,
+    in_use: Uses<'a>,
     force: bool,
     removed: Vec<Removed>,
 }
@@ -181,11 +228,11 @@ impl Removal<'_> {
             FoundBy::Name(name) => {
                 if !self.force
                     && has_one_name
-                    && let Some(user) = (self.in_use)(&id.to_string())
+                    && let Some(Use::Container { id: container, .. }) =
+                        (self.in_use)(&id.to_string())
                 {
-                    let (reference, container) = (text.to_owned(), user.container);
                     return Err(Conflict::NameInUse {
-                        reference,
+                        reference: text.to_owned(),
                         container,
                         id: id.to_string(),
                     }
@@ -271,11 +318,11 @@ impl Removal<'_> {
         }
         let user = (self.in_use)(&id.to_string());
         match user {
-            Some(user) if user.running => needed(Reason::Running(user.container)),
+            Some(Use::Container { id, running: true }) => needed(Reason::Running(id)),
             _ if soft && names && !self.state.names(id).is_empty() => {
                 must_force(Reason::ManyRepositories)
             }
-            Some(user) if soft => must_force(Reason::Stopped(user.container)),
+            Some(Use::Container { id, .. }) if soft => must_force(Reason::Stopped(id)),
             _ => None,
         }
     }
@@ -290,7 +337,8 @@ impl Removal<'_> {
             return;
         };
         let diff_ids = stored.diff_ids.clone();
-        if (self.in_use)(&id.to_string()).is_some() {
+        let is_held = self.changing.held.contains_key(&id);
+        if is_held || (self.in_use)(&id.to_string()).is_some() {
             if let Some(record) = self.state.index.images.get_mut(&id) {
                 record.removed = true;
             }

@@ -62,16 +62,37 @@ impl Store {
         &self,
         names: &[String],
     ) -> Result<impl AsyncRead + Send + Unpin + 'static + use<>, SaveError> {
-        let mut wanted = Wanted::new();
-        let (state, _, pins) = self.pin_images(|state| {
+        self.save_wanted(|state| {
+            let mut wanted = Wanted::new();
             for name in names {
                 add(state, name, &mut wanted)?;
             }
             if wanted.is_empty() {
-                Err(SaveError::Nothing)
-            } else {
-                Ok(wanted.keys().copied().collect())
+                return Err(SaveError::Nothing);
             }
+            Ok(wanted)
+        })
+    }
+
+    /// As [`Store::save`], the image with exactly this id, listed or not, without names.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn save_by_id(
+        &self,
+        id: &str,
+    ) -> Result<impl AsyncRead + Send + Unpin + 'static + use<>, SaveError> {
+        self.save_wanted(|state| Ok(Wanted::from([(state.digest_of(id)?, BTreeSet::new())])))
+    }
+
+    fn save_wanted(
+        &self,
+        find: impl FnOnce(&State) -> Result<Wanted, SaveError>,
+    ) -> Result<pipe::AsyncReader, SaveError> {
+        let mut wanted = Wanted::new();
+        let (state, _, pins) = self.pin_images(|state| {
+            wanted = find(state)?;
+            Ok::<_, SaveError>(wanted.keys().copied().collect())
         })?;
         let (writer, reader) = pipe::outward();
         let store = self.clone();

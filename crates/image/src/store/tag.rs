@@ -58,4 +58,46 @@ impl Store {
             Ok(())
         })
     }
+
+    /// Gives the image with exactly this id a name, and lists it by it. Waits for the disk.
+    ///
+    /// # Errors
+    /// As [`Store::tag`].
+    pub fn list_as(&self, id: &str, name: &str) -> Result<(), TagError> {
+        let name = parse_target(name)?;
+        self.change(|state| {
+            let id = state.digest_of(id)?;
+            if let Some(record) = state.index.images.get_mut(&id) {
+                record.removed = false;
+            }
+            state.tag(&name, id, Timestamp::now());
+            Ok(())
+        })
+    }
+
+    /// Takes a name from the image with exactly this id, where it has it; the last one takes it off
+    /// the list. Waits for the disk.
+    ///
+    /// # Errors
+    /// When the index cannot be written.
+    pub fn unlist(&self, id: &str, name: &str) -> Result<(), ContentError> {
+        let Ok(name) = parse_target(name) else {
+            return Ok(());
+        };
+        self.change(|state| {
+            let Ok(id) = state.digest_of(id) else {
+                return Ok(());
+            };
+            let name = name.to_string();
+            if state.index.tags.get(&name) == Some(&id) {
+                state.index.tags.remove(&name);
+            }
+            if state.names(&id).is_empty()
+                && let Some(record) = state.index.images.get_mut(&id)
+            {
+                record.removed = true;
+            }
+            Ok(())
+        })
+    }
 }

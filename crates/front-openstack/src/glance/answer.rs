@@ -1,0 +1,96 @@
+//! Pages of lists as Glance gives them: the items, the address of the first page, and of the next.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use edge::paging::{Page, Slice};
+use model::Id;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value, json};
+
+use super::error::ApiError;
+use crate::front::At;
+use crate::query::Query;
+
+/// Attributes by name.
+pub(super) type Object = Map<String, Value>;
+
+/// Items on a page where the client does not say.
+const USUAL_LIMIT: usize = 25;
+/// Most items on a page.
+const MOST: usize = 1000;
+
+/// The identity in a path; what cannot be one is nobody's.
+pub(super) fn path_id(what: &str, text: &str) -> Result<Id, ApiError> {
+    text.parse()
+        .map_err(|_| ApiError::not_found(format!("No {what} found with ID {text}")))
+}
+
+/// The page of `items` that the client asks for; `noun` is in the plural.
+pub(super) fn page(at: &At, noun: &str, items: Vec<Object>) -> Result<Response, ApiError> {
+    let limit = match at.query.get("limit") {
+        None => USUAL_LIMIT,
+        Some(text) => match text.parse::<i64>() {
+            Ok(limit) => usize::try_from(limit)
+                .map_err(|_| ApiError::invalid("limit param must be positive"))?
+                .min(MOST),
+            Err(_) => return Err(ApiError::invalid("limit param must be an integer")),
+        },
+    };
+    let page = Page {
+        limit: std::num::NonZeroUsize::new(limit),
+        marker: at.query.get("marker").map(str::to_owned),
+    };
+    let mut slice = edge::paging::page(items, &page, |item, marker| item["id"] == marker)
+        .map_err(|error| ApiError::invalid(format!("No {noun} found with ID {}", error.0)))?;
+    if limit == 0 {
+        slice = Slice {
+            items: Vec::new(),
+            has_more: false,
+        };
+    }
+    let next = slice
+        .items
+        .last()
+        .filter(|_| slice.has_more)
+        .and_then(|last| last["id"].as_str());
+    let path = format!("/v2/{noun}");
+    let mut body = json!({
+        "first": address(&path, &at.query, None),
+        "schema": format!("/v2/schemas/{noun}"),
+    });
+    if let Some(marker) = next {
+        body["next"] = json!(address(&path, &at.query, Some(marker)));
+    }
+    body[noun] = json!(slice.items);
+    Ok(Json(body).into_response())
+}
+
+/// A page's address: the same parameters, with another marker or none.
+fn address(path: &str, query: &Query, marker: Option<&str>) -> String {
+    let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    let parameters: Vec<String> = query
+        .pairs()
+        .filter(|(name, _)| *name != "marker")
+        .chain(marker.map(|marker| ("marker", marker)))
+        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
+        .collect();
+    if parameters.is_empty() {
+        return path.to_owned();
+    }
+    format!("{path}?{}", parameters.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_asked_for_with_the_same_parameters() {
+        let query = Query::parse(&"/x?name=a%20b&marker=old".parse().unwrap());
+        assert_eq!(
+            address("/v2/images", &query, Some("new")),
+            "/v2/images?name=a%20b&marker=new"
+        );
+        assert_eq!(address("/v2/images", &Query::default(), None), "/v2/images");
+    }
+}

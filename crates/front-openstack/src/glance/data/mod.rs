@@ -1,0 +1,4 @@
+//! The data of images: in, staged, and out.
+
+pub(super) mod routes;
+mod translate;

@@ -1,0 +1,3 @@
+//! Which versions, stores and ways to import there are.
+
+pub(super) mod routes;

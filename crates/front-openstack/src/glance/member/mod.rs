@@ -1,0 +1,4 @@
+//! Members: whom images are shared with.
+
+pub(super) mod routes;
+mod translate;

@@ -1,0 +1,4 @@
+//! Schemas: what the documents look like.
+
+pub(super) mod routes;
+mod translate;

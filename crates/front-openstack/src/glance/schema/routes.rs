@@ -1,0 +1,21 @@
+//! Paths of schemas.
+
+use axum::Json;
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::translate;
+use crate::front::At;
+use crate::glance::error::ApiError;
+use crate::route::Route;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::new("/v2/schemas/{noun}", "showSchema", get(show))]
+}
+
+async fn show(_: At, Path(noun): Path<String>) -> Result<Response, ApiError> {
+    let schema = translate::schema(&noun);
+    let schema = schema.ok_or_else(|| ApiError::not_found("The resource could not be found."))?;
+    Ok(Json(schema).into_response())
+}

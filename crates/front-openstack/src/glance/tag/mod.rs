@@ -1,0 +1,3 @@
+//! Tags of images.
+
+pub(super) mod routes;

@@ -1,0 +1,3 @@
+//! Tasks that fill images.
+
+pub(super) mod routes;
