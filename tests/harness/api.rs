@@ -1,8 +1,9 @@
-//! The Docker API without a client: one request, one answer, over the socket.
+//! An API without a client: one request, one answer, over a socket or TCP.
 //!
 //! For what a client would not send (bad input), and for measuring without a client's own time.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,34 @@ use serde_json::Value;
 
 /// A connection that is used again for each request.
 pub struct Api {
-    socket: PathBuf,
-    connection: Option<BufReader<UnixStream>>,
+    address: Address,
+    /// Sent with every request.
+    headers: Vec<(String, String)>,
+    connection: Option<BufReader<Box<dyn Stream>>>,
+}
+
+/// Where a daemon listens.
+enum Address {
+    Socket(PathBuf),
+    /// Host and port.
+    Tcp(String),
+}
+
+trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
+impl Address {
+    fn connect(&self) -> Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Socket(path) => Box::new(UnixStream::connect(path).context("connect")?),
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect(address).context("connect")?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+        })
+    }
 }
 
 /// What was answered.
@@ -20,6 +47,8 @@ pub struct Api {
 pub struct Reply {
     /// The status code.
     pub status: u16,
+    /// Names in lower case, and values.
+    pub headers: Vec<(String, String)>,
     /// The body, whole.
     pub body: Vec<u8>,
 }
@@ -34,7 +63,14 @@ impl Reply {
             .with_context(|| format!("{:?}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// The message of an error, empty where there is none.
+    /// The value of a header, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The message of an error of Docker's, empty where there is none.
     #[must_use]
     pub fn message(&self) -> String {
         let message = self
@@ -49,10 +85,28 @@ impl Api {
     /// Requests for the daemon behind this socket.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
+        Self::at(Address::Socket(socket.to_owned()))
+    }
+
+    /// Requests for the daemon that listens at this host and port.
+    #[must_use]
+    pub fn tcp(address: &str) -> Self {
+        Self::at(Address::Tcp(address.to_owned()))
+    }
+
+    const fn at(address: Address) -> Self {
         Self {
-            socket: socket.to_owned(),
+            address,
+            headers: Vec::new(),
             connection: None,
         }
+    }
+
+    /// Sends this header with every request from now on.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Sends a request with a JSON body, or none, and reads the whole answer.
@@ -97,12 +151,16 @@ impl Api {
     ) -> Result<Reply> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => BufReader::new(UnixStream::connect(&self.socket).context("connect")?),
+            None => BufReader::new(self.address.connect()?),
         };
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n",
             body.len()
         );
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
         connection.get_mut().write_all(head.as_bytes())?;
         // A daemon may refuse a large body before it has read it all.
         let _refused_early = connection.get_mut().write_all(body);
@@ -117,13 +175,13 @@ impl Api {
     }
 }
 
-fn read_line(connection: &mut BufReader<UnixStream>) -> Result<String> {
+fn read_line(connection: &mut BufReader<Box<dyn Stream>>) -> Result<String> {
     let mut line = String::new();
     ensure!(connection.read_line(&mut line)? > 0, "the connection ended");
     Ok(line.trim_end().to_owned())
 }
 
-fn read_reply(connection: &mut BufReader<UnixStream>) -> Result<(Reply, bool)> {
+fn read_reply(connection: &mut BufReader<Box<dyn Stream>>) -> Result<(Reply, bool)> {
     let line = read_line(connection)?;
     let status = line
         .split(' ')
@@ -131,17 +189,20 @@ fn read_reply(connection: &mut BufReader<UnixStream>) -> Result<(Reply, bool)> {
         .and_then(|code| code.parse().ok())
         .with_context(|| line.clone())?;
     let (mut length, mut is_chunked, mut is_reusable) = (None, false, true);
+    let mut headers = Vec::new();
     loop {
         let line = read_line(connection)?;
         let Some((name, value)) = line.split_once(':') else {
             break;
         };
-        match name.to_ascii_lowercase().as_str() {
+        let name = name.to_ascii_lowercase();
+        match name.as_str() {
             "content-length" => length = Some(value.trim().parse::<usize>()?),
             "transfer-encoding" => is_chunked = value.contains("chunked"),
             "connection" => is_reusable = !value.contains("close"),
             _ => {}
         }
+        headers.push((name, value.trim().to_owned()));
     }
     let mut body = Vec::new();
     match (is_chunked, length) {
@@ -168,5 +229,10 @@ fn read_reply(connection: &mut BufReader<UnixStream>) -> Result<(Reply, bool)> {
             is_reusable = false;
         }
     }
-    Ok((Reply { status, body }, is_reusable))
+    let reply = Reply {
+        status,
+        headers,
+        body,
+    };
+    Ok((reply, is_reusable))
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures side by side with dockerd, in one run on one machine.
+//! `cargo xtask bench`: measures side by side with dockerd and Keystone, in one run on one machine.
 //!
 //! Each subject is a file that answers rows. Runs of the two daemons alternate and the median
 //! counts, since machines are shared and noisy. The table goes to standard output, and to a file
@@ -9,11 +9,13 @@ mod cold_start;
 mod density;
 mod exec;
 mod image_load;
+mod keystone;
 mod log;
 mod pair;
 mod phases;
 mod run_client;
 mod table;
+mod token;
 
 use std::path::PathBuf;
 
@@ -83,6 +85,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         rows.extend(density::measure(&pair, options.containers)?);
     }
     drop(pair);
+    if is_wanted("token") {
+        step::show("token");
+        rows.extend(token::measure(&binary)?);
+    }
     let table = Table {
         command: format!("cargo xtask bench {}", subjects.join(" "))
             .trim_end()

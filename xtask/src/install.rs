@@ -24,6 +24,16 @@ const TESTS: &[Need] = &[
 /// The OpenStack command line, of which Debian has an older one: from PyPI, at one version.
 const OPENSTACK_CLIENT: &str = "python-openstackclient==10.5.0";
 
+/// What it takes to run Keystone.
+const KEYSTONE: &[Need] = &[
+    ("/usr/bin/keystone-manage", "python3-keystone"),
+    ("/usr/bin/uwsgi-core", "uwsgi-core"),
+    (
+        "/usr/lib/uwsgi/plugins/python3_plugin.so",
+        "uwsgi-plugin-python3",
+    ),
+];
+
 /// What it takes to boot a machine for tests.
 const MACHINE: &[Need] = &[
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
@@ -47,6 +57,15 @@ pub(crate) fn clients() -> Result<()> {
 /// When Debian's package manager fails.
 pub(crate) fn machine() -> Result<()> {
     install(MACHINE.iter())
+}
+
+/// Installs Keystone, the peer of our identity service in measurements, unless it is there. The
+/// library alone: its package would set a service up.
+///
+/// # Errors
+/// When Debian's package manager fails.
+pub(crate) fn keystone() -> Result<()> {
+    install(KEYSTONE.iter())
 }
 
 fn install<'need>(needs: impl Iterator<Item = &'need Need>) -> Result<()> {

@@ -32,7 +32,7 @@ pub(super) fn measure(pair: &Pair) -> Result<Vec<Row>> {
         what: "docker load of a 200 MB gzip image".to_owned(),
         unit: "s",
         longshore,
-        dockerd: Some(dockerd),
+        peer: Some(dockerd),
         more_is_better: false,
         reach: ">= 1.5x",
     }])

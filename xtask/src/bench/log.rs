@@ -42,7 +42,7 @@ pub(super) fn measure(pair: &Pair) -> Result<Vec<Row>> {
         what: "one chatty container's log into json-file".to_owned(),
         unit: "MB/s",
         longshore,
-        dockerd: Some(dockerd),
+        peer: Some(dockerd),
         more_is_better: true,
         reach: ">= 200 MB/s",
     }])

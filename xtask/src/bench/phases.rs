@@ -38,7 +38,7 @@ pub(super) fn measure(pair: &Pair) -> Result<Vec<Row>> {
                 what: format!("a start's phase: {name} (mean)"),
                 unit: "µs",
                 longshore: (sum - sum_before) / times * 1e6,
-                dockerd: None,
+                peer: None,
                 more_is_better: false,
                 reach: "",
             })

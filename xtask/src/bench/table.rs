@@ -24,8 +24,8 @@ pub(super) struct Row {
     pub(super) unit: &'static str,
     /// Ours.
     pub(super) longshore: f64,
-    /// The peer's; `None` where it has no such thing.
-    pub(super) dockerd: Option<f64>,
+    /// The peer's: dockerd's, unless `what` names another; `None` where it has no such thing.
+    pub(super) peer: Option<f64>,
     /// More is better; otherwise less is.
     pub(super) more_is_better: bool,
     /// What is to be reached, in words.
@@ -35,7 +35,7 @@ pub(super) struct Row {
 impl Row {
     /// How many times better we are.
     fn factor(&self) -> Option<f64> {
-        let peer = self.dockerd?;
+        let peer = self.peer?;
         Some(if self.more_is_better {
             self.longshore / peer
         } else {
@@ -53,11 +53,11 @@ impl Table {
             "`{}`: {} processors, load {before:.1} before and {after:.1} after\n",
             self.command, self.processors
         );
-        println!("| what | unit | longshore | dockerd | better by | to reach |");
+        println!("| what | unit | longshore | peer | better by | to reach |");
         println!("|---|---|---|---|---|---|");
         for row in &self.rows {
             let peer = row
-                .dockerd
+                .peer
                 .map_or("-".to_owned(), |value| format!("{value:.2}"));
             let factor = row
                 .factor()

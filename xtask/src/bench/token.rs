@@ -1,0 +1,192 @@
+//! Tokens: how many are validated in a second, and what a new one costs, beside Keystone.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tests::api::Api;
+use tests::daemon::Daemon;
+
+use super::keystone::{self, Keystone};
+use super::pair::milliseconds;
+use super::table::{Row, median};
+
+const AT_ONCE: usize = 4;
+const WINDOW: Duration = Duration::from_secs(2);
+const RUNS: usize = 5;
+
+/// One identity service: where its API begins, and who its administrator is.
+struct Service {
+    address: String,
+    prefix: &'static str,
+    password: String,
+}
+
+pub(super) fn measure(binary: &Path) -> Result<Vec<Row>> {
+    let daemon = Daemon::start_with(binary)?;
+    let _peer = Keystone::start()?;
+    let services = [
+        Service {
+            address: daemon.listen().to_owned(),
+            prefix: "/identity/v3",
+            password: admin_password(&daemon)?,
+        },
+        Service {
+            address: keystone::ADDRESS.to_owned(),
+            prefix: "/v3",
+            password: keystone::PASSWORD.to_owned(),
+        },
+    ];
+    let [validated, peer_validated] = medians(&services, Service::validations)?;
+    let [by_password, peer_by_password] = medians(&services, Service::by_password)?;
+    let [refused, peer_refused] = medians(&services, Service::refused)?;
+    let [by_token, peer_by_token] = medians(&services, Service::by_token)?;
+    let row = |what: &str, unit, longshore, peer, more_is_better, reach| Row {
+        what: format!("{what} (Keystone, uwsgi with 2 processes)"),
+        unit,
+        longshore,
+        peer: Some(peer),
+        more_is_better,
+        reach,
+    };
+    Ok(vec![
+        row(
+            "tokens validated, 4 at once",
+            "per second",
+            validated,
+            peer_validated,
+            true,
+            ">= 100x",
+        ),
+        row(
+            "a token by password",
+            "ms",
+            by_password,
+            peer_by_password,
+            false,
+            "",
+        ),
+        row(
+            "of this beyond a wrong password's hash and refusal",
+            "ms",
+            by_password - refused,
+            peer_by_password - peer_refused,
+            false,
+            "<= 2 ms",
+        ),
+        row(
+            "a token by a token",
+            "ms",
+            by_token,
+            peer_by_token,
+            false,
+            "",
+        ),
+    ])
+}
+
+/// Medians of what `measure` answers for each, in alternating runs after one to warm up.
+fn medians(services: &[Service; 2], measure: impl Fn(&Service) -> Result<f64>) -> Result<[f64; 2]> {
+    let mut values = [Vec::new(), Vec::new()];
+    for run in 0..=RUNS {
+        for (service, values) in services.iter().zip(&mut values) {
+            let value = measure(service)?;
+            if run > 0 {
+                values.push(value);
+            }
+        }
+    }
+    Ok(values.map(median))
+}
+
+impl Service {
+    /// Tokens validated in a second, by clients that have one each.
+    fn validations(&self) -> Result<f64> {
+        let token = self.token(&mut Api::tcp(&self.address), &by_password(&self.password))?;
+        let (done, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let path = format!("{}/auth/tokens", self.prefix);
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..AT_ONCE)
+                .map(|_| {
+                    scope.spawn(|| -> Result<()> {
+                        let mut api = Api::tcp(&self.address)
+                            .with("X-Auth-Token", &token)
+                            .with("X-Subject-Token", &token);
+                        while !is_over.load(Ordering::Relaxed) {
+                            api.expect("GET", &path, None)?;
+                            done.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Ok(())
+                    })
+                })
+                .collect();
+            std::thread::sleep(WINDOW);
+            is_over.store(true, Ordering::Relaxed);
+            workers.into_iter().try_for_each(|worker| {
+                worker
+                    .join()
+                    .map_err(|_| anyhow::anyhow!("a worker panicked"))?
+            })
+        })?;
+        Ok(done.into_inner() as f64 / start.elapsed().as_secs_f64())
+    }
+
+    fn by_password(&self) -> Result<f64> {
+        let mut api = Api::tcp(&self.address);
+        let wanted = by_password(&self.password);
+        milliseconds(|| self.token(&mut api, &wanted).map(drop))
+    }
+
+    fn refused(&self) -> Result<f64> {
+        let mut api = Api::tcp(&self.address);
+        let path = format!("{}/auth/tokens", self.prefix);
+        milliseconds(|| {
+            let reply = api.call("POST", &path, Some(&by_password("wrong")))?;
+            ensure!(reply.status == 401, "a wrong password: {}", reply.status);
+            Ok(())
+        })
+    }
+
+    fn by_token(&self) -> Result<f64> {
+        let mut api = Api::tcp(&self.address);
+        let token = self.token(&mut api, &by_password(&self.password))?;
+        let wanted = scoped(&json!({ "methods": ["token"], "token": { "id": token } }));
+        milliseconds(|| self.token(&mut api, &wanted).map(drop))
+    }
+
+    fn token(&self, api: &mut Api, wanted: &Value) -> Result<String> {
+        let path = format!("{}/auth/tokens", self.prefix);
+        let reply = api.expect("POST", &path, Some(wanted))?;
+        let token = reply.header("x-subject-token");
+        Ok(token.context("no X-Subject-Token")?.to_owned())
+    }
+}
+
+fn by_password(password: &str) -> Value {
+    scoped(&json!({
+        "methods": ["password"],
+        "password": {
+            "user": { "name": "admin", "domain": { "id": "default" }, "password": password }
+        },
+    }))
+}
+
+fn scoped(identity: &Value) -> Value {
+    let project = json!({ "name": "admin", "domain": { "id": "default" } });
+    json!({ "auth": { "identity": identity, "scope": { "project": project } } })
+}
+
+/// What the daemon chose at its first start.
+pub(super) fn admin_password(daemon: &Daemon) -> Result<String> {
+    let text = std::fs::read_to_string(daemon.data_dir().join("openrc"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("export OS_PASSWORD="));
+    Ok(line
+        .context("no password in openrc")?
+        .trim_matches(['"', '\''])
+        .to_owned())
+}
