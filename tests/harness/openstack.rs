@@ -38,6 +38,13 @@ impl OpenStack {
         self
     }
 
+    /// The same by the program at this path.
+    #[must_use]
+    pub fn by(mut self, program: &Path) -> Self {
+        program.clone_into(&mut self.program);
+        self
+    }
+
     /// Another user of the domain `Default`, in a project of it.
     #[must_use]
     pub fn user(&self, name: &str, password: &str, project: &str) -> Self {

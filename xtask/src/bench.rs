@@ -14,6 +14,7 @@ mod log;
 mod pair;
 mod phases;
 mod run_client;
+mod server;
 mod table;
 mod token;
 
@@ -88,6 +89,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if is_wanted("token") {
         step::show("token");
         rows.extend(token::measure(&binary)?);
+    }
+    if is_wanted("server") {
+        step::show("server");
+        rows.extend(server::measure(&binary)?);
     }
     let table = Table {
         command: format!("cargo xtask bench {}", subjects.join(" "))

@@ -179,8 +179,21 @@ fn scoped(identity: &Value) -> Value {
     json!({ "auth": { "identity": identity, "scope": { "project": project } } })
 }
 
+/// A token of the daemon's operator.
+pub(super) fn admin_token(daemon: &Daemon) -> Result<String> {
+    let service = Service {
+        address: daemon.listen().to_owned(),
+        prefix: "/identity/v3",
+        password: admin_password(daemon)?,
+    };
+    service.token(
+        &mut Api::tcp(&service.address),
+        &by_password(&service.password),
+    )
+}
+
 /// What the daemon chose at its first start.
-pub(super) fn admin_password(daemon: &Daemon) -> Result<String> {
+fn admin_password(daemon: &Daemon) -> Result<String> {
     let text = std::fs::read_to_string(daemon.data_dir().join("openrc"))?;
     let line = text
         .lines()
