@@ -12,9 +12,11 @@ use model::firewall::Firewall;
 use model::key_pair::KeyPair;
 use model::network::{Driver, Network};
 use model::port::Port;
+use model::project::Project;
 use model::quota::{Quota, QuotaGate, Resource};
 use model::router::{FloatingAddress, Router};
 use model::server::Server;
+use model::server_group::ServerGroup;
 use model::{Kind, Meta, ProjectId};
 use store::record::Record;
 use store::{CommitError, Committed, Transaction, Versioned};
@@ -136,6 +138,19 @@ pub fn figures(
         (resource, figure)
     });
     Ok(figures.collect())
+}
+
+/// Refuses a project that does not exist, where a service asks for one that does.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`].
+pub fn check_project(cloud: &Cloud, project: ProjectId) -> Result<(), ActionError> {
+    if cloud.store.get::<Project>(project.0).is_some() {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "Project ID {project} is not a valid project."
+    )))
 }
 
 /// What everybody may have of a service's resources who has no quota of their own.
@@ -351,11 +366,11 @@ fn used(cloud: &Cloud, owner: ProjectId, resource: Resource) -> u64 {
         Resource::RamMib => sum::<Server>(cloud, |server| {
             one(server.meta.project) * u64::from(server.spec.flavor.ram_mib)
         }),
+        Resource::ServerGroups => sum::<ServerGroup>(cloud, |group| one(group.meta.project)),
         Resource::MetadataItems
         | Resource::InjectedFiles
         | Resource::InjectedFileBytes
         | Resource::InjectedFilePath
-        | Resource::ServerGroups
         | Resource::ServerGroupMembers
         | Resource::Volumes
         | Resource::VolumeGib

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
+use jiff::Timestamp;
 use model::node::NodeSpec;
 
 /// Why it is not known what this machine has.
@@ -61,6 +62,7 @@ pub fn read() -> Result<NodeSpec, MachineError> {
         architecture: std::env::consts::ARCH.to_owned(),
         operating_system: os_release(&release, "PRETTY_NAME").unwrap_or_else(|| "Linux".to_owned()),
         os_version: os_release(&release, "VERSION_ID").unwrap_or_default(),
+        booted_at: booted_at(&file("/proc/stat")?),
         boot_id: file("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
         ..NodeSpec::default()
     })
@@ -71,6 +73,12 @@ fn file(path: &str) -> Result<String, MachineError> {
         path: Path::new(path).to_owned(),
         source,
     })
+}
+
+/// `btime` of proc_stat(5).
+fn booted_at(text: &str) -> Option<Timestamp> {
+    let seconds = text.lines().find_map(|line| line.strip_prefix("btime "))?;
+    Timestamp::from_second(seconds.trim().parse().ok()?).ok()
 }
 
 /// `MemTotal` of proc_meminfo(5).

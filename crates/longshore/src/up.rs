@@ -135,6 +135,7 @@ fn announcement(config: &Config) -> Result<Announcement> {
     let mut spec = agent::machine::read().context("look at this machine")?;
     spec.cgroup_version = engine::facts::cgroup_version();
     spec.missing_capabilities = engine::facts::missing_capabilities();
+    spec.disk_bytes = disk_bytes(&config.data_dir)?;
     spec.occupied = engine::facts::occupied_ranges(&config.bridge_prefix);
     Ok(Announcement {
         id: agent::identity::of(&config.data_dir).context("find out which node this is")?,
@@ -144,6 +145,13 @@ fn announcement(config: &Config) -> Result<Announcement> {
             .into_owned(),
         spec,
     })
+}
+
+/// Size of the file system that a directory is on.
+fn disk_bytes(directory: &Path) -> Result<u64> {
+    let facts = rustix::fs::statvfs(directory)
+        .with_context(|| format!("look at the file system of {}", directory.display()))?;
+    Ok(facts.f_blocks * facts.f_frsize)
 }
 
 /// Without its keeper the daemon can start nothing.

@@ -35,6 +35,7 @@ pub mod role;
 pub mod router;
 pub mod security;
 pub mod server;
+pub mod server_group;
 pub mod service;
 pub mod stream;
 pub mod subnet;

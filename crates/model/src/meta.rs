@@ -158,6 +158,8 @@ pub enum Kind {
     Flavor,
     /// See [`crate::key_pair`].
     KeyPair,
+    /// See [`crate::server_group`].
+    ServerGroup,
     /// See [`crate::quota`].
     Quota,
     /// See [`crate::quota::QuotaGate`].
@@ -201,6 +203,7 @@ impl Kind {
             Self::Limit => "limit",
             Self::Flavor => "flavor",
             Self::KeyPair => "key_pair",
+            Self::ServerGroup => "server_group",
             Self::Quota => "quota",
             Self::QuotaGate => "quota_gate",
             Self::IdRanges => "id_ranges",

@@ -43,6 +43,10 @@ pub struct NodeSpec {
     pub missing_capabilities: Vec<String>,
     /// Address ranges that its other interfaces and routes use.
     pub occupied: Vec<Cidr>,
+    /// Size of the file system that instances are kept on, in bytes.
+    pub disk_bytes: u64,
+    /// When it was started.
+    pub booted_at: Option<Timestamp>,
     /// Identity of this boot.
     pub boot_id: String,
 }

@@ -26,6 +26,7 @@ use model::revocation::Revocation;
 use model::role::Role;
 use model::router::{FloatingAddress, Router, RouterStatus};
 use model::server::Server;
+use model::server_group::ServerGroup;
 use model::service::Service;
 use model::user::{User, UserStatus};
 use model::volume::{Volume, VolumeStatus};
@@ -147,6 +148,7 @@ desired!(Limit, Limit);
 desired!(Flavor, Flavor);
 desired!(KeyPair, KeyPair);
 desired!(Quota, Quota);
+derived!(ServerGroup, ServerGroup, Desired);
 derived!(QuotaGate, QuotaGate, Desired);
 derived!(Placement, Instance, Placement);
 derived!(Retry, Instance, Retry);
@@ -183,7 +185,7 @@ impl Decoder {
 }
 
 /// One for every type of record.
-static DECODERS: [Decoder; 39] = [
+static DECODERS: [Decoder; 40] = [
     Decoder::of::<Instance>(),
     Decoder::of::<Placement>(),
     Decoder::of::<Retry>(),
@@ -220,6 +222,7 @@ static DECODERS: [Decoder; 39] = [
     Decoder::of::<Flavor>(),
     Decoder::of::<KeyPair>(),
     Decoder::of::<Quota>(),
+    Decoder::of::<ServerGroup>(),
     Decoder::of::<QuotaGate>(),
     Decoder::of::<RegisteredImage>(),
     Decoder::of::<ImageTask>(),

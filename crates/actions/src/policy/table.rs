@@ -233,6 +233,14 @@ actions! {
     CreateVolume "volume:create" Admin | ProjectMember;
     DeleteVolume "volume:delete" Admin | ProjectMember;
 
+    // Groups of servers, and what they run on.
+    ListServerGroups "os_compute_api:os-server-groups:index" Admin | ProjectReader;
+    GetServerGroup "os_compute_api:os-server-groups:show" Admin | ProjectReader;
+    CreateServerGroup "os_compute_api:os-server-groups:create" Admin | ProjectMember;
+    DeleteServerGroup "os_compute_api:os-server-groups:delete" Admin | ProjectMember;
+    ListNodes "os_compute_api:os-hypervisors:list-detail" Admin;
+    ListMigrations "os_compute_api:os-migrations:index" Admin;
+
     // Quotas.
     GetComputeQuota "os_compute_api:os-quota-sets:show" Admin | ProjectReader;
     UpdateComputeQuota "os_compute_api:os-quota-sets:update" Admin;

@@ -8,14 +8,24 @@
 mod discovery;
 mod error;
 mod fields;
+mod flavor;
+mod hypervisor;
 mod instance_action;
+mod key_pair;
+mod limit;
+mod list;
+mod migration;
+mod quota_set;
 mod server;
 mod server_action;
 mod server_console;
 mod server_diagnostics;
+mod server_group;
 mod server_interface;
 mod server_metadata;
 mod server_tag;
+mod service;
+mod zone;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -49,6 +59,15 @@ pub(crate) fn routes() -> Vec<Route> {
         server_metadata::routes::routes(),
         server_tag::routes::routes(),
         instance_action::routes::routes(),
+        flavor::routes::routes(),
+        key_pair::routes::routes(),
+        limit::routes::routes(),
+        quota_set::routes::routes(),
+        server_group::routes::routes(),
+        zone::routes::routes(),
+        hypervisor::routes::routes(),
+        service::routes::routes(),
+        migration::routes::routes(),
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,4 @@
+//! Hypervisors: the nodes, as machines that servers run on.
+
+pub(super) mod routes;
+mod translate;

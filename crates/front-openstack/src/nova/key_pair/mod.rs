@@ -1,0 +1,4 @@
+//! Key pairs.
+
+pub(super) mod routes;
+mod translate;

@@ -1,0 +1,3 @@
+//! Migrations.
+
+pub(super) mod routes;

@@ -1,0 +1,4 @@
+//! Groups of servers that are to be kept together, or apart.
+
+pub(super) mod routes;
+mod translate;

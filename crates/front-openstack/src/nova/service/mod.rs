@@ -1,0 +1,3 @@
+//! Services: the parts of the cloud that run on nodes.
+
+pub(super) mod routes;
