@@ -2,10 +2,12 @@
 //! the volumes that it needs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::container::MountSource;
 use model::instance::{Attachment, Instance, InstanceSpec, NetworkMode};
 use model::meta::Owner;
+use model::network::{Network, Routing};
 use model::node::Node;
 use model::server::Server;
 use model::volume::{Volume, VolumeSpec};
@@ -209,11 +211,33 @@ fn attach_default_network(
         spec.attachments
             .push(Attachment::new(network::default(cloud)?.meta.id));
     }
+    let mut networks = Vec::with_capacity(spec.attachments.len());
     for attachment in &spec.attachments {
         let found = network::get(cloud, caller, attachment.network)?;
         network::validate_attachment(&found, attachment)?;
+        networks.push(found);
     }
-    Ok(())
+    check_published(spec, &networks)
+}
+
+/// The node lets the outside in to networks that it routes itself only: what would be published on no
+/// other is refused, instead of never being reached.
+fn check_published(spec: &InstanceSpec, networks: &[Arc<Network>]) -> Result<(), ActionError> {
+    let is_reached = networks
+        .iter()
+        .any(|network| network.spec.routing == Routing::Node);
+    if spec.published_ports.is_empty() || is_reached {
+        return Ok(());
+    }
+    let names: Vec<&str> = networks.iter().map(|on| on.meta.name.as_str()).collect();
+    Err(ActionError::new(
+        ErrorKind::Invalid,
+        format!(
+            "ports cannot be published on network {}: routers lead to it, not the node; connect a \
+             network of the node too, or reach it by a floating address",
+            names.join(", ")
+        ),
+    ))
 }
 
 /// Takes the ports that an instance is to plug into: all of them, or none.
