@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::quota::Resource;
+use model::server::Server;
 use model::server_group::{GroupPolicy, ServerGroup};
 use model::{Id, Meta};
 
@@ -94,6 +95,23 @@ fn find(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Arc<ServerGroup>, Acti
                 format!("Instance group {id} could not be found."),
             )
         })
+}
+
+/// The servers that were made in a group and are still there, by identity.
+#[must_use]
+pub fn members(cloud: &Cloud, group: &ServerGroup) -> Vec<Id> {
+    let id = group.meta.id.to_string();
+    let all = cloud.store.list::<Server>().into_iter();
+    let is_in = |server: &Server| {
+        server
+            .spec
+            .hints
+            .get("group")
+            .is_some_and(|hint| *hint == id)
+    };
+    all.filter(|(_, found)| is_in(&found.value))
+        .map(|(id, _)| id)
+        .collect()
 }
 
 /// Removes a group; its servers stay.

@@ -1,6 +1,6 @@
 //! Between a group of servers and what clients read and write of it.
 
-use actions::server_group::NewServerGroup;
+use actions::server_group::{NewServerGroup, members};
 use model::server_group::{GroupPolicy, ServerGroup};
 use serde_json::{Value, json};
 
@@ -20,10 +20,12 @@ const ALL: [&str; 4] = [
 /// A group as clients read it.
 pub(super) fn shown(at: &At, group: &ServerGroup) -> Value {
     let policy = group.policy.as_str();
+    let members = members(&at.cloud, group);
+    let members: Vec<String> = members.iter().map(ToString::to_string).collect();
     let mut shown = json!({
         "id": group.meta.id.to_string(),
         "name": group.meta.name,
-        "members": [],
+        "members": members,
     });
     if at.minor >= 64 {
         shown["policy"] = json!(policy);
