@@ -99,6 +99,11 @@ pub(super) fn made(noun: &Noun, object: Object) -> Response {
     (StatusCode::CREATED, Json(json!({ noun.one: object }))).into_response()
 }
 
+/// Objects that were just made together.
+pub(super) fn made_many(noun: &Noun, objects: Vec<Object>) -> Response {
+    (StatusCode::CREATED, Json(json!({ noun.many: objects }))).into_response()
+}
+
 /// What the client wants of a list.
 pub(super) fn list(at: &At, noun: &Noun, objects: Vec<Object>) -> Result<Response, ApiError> {
     let query = &at.query;

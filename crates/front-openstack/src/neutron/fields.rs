@@ -14,12 +14,37 @@ use model::subnet::Route;
 use model::{Id, ProjectId};
 use serde_json::{Map, Value};
 
+use super::answer::Noun;
 use super::error::ApiError;
 use crate::front::At;
 use crate::id;
 
 /// Characters of the longest name, description and tag.
 const LONGEST: usize = 255;
+
+/// What a request makes: one object, or several of which all are made or none.
+pub(super) enum Bodies {
+    One(Value),
+    Many(Vec<Value>),
+}
+
+impl Bodies {
+    /// The bodies in a request: `{"network": {...}}` is one, and `{"networks": [{...}, ...]}` many, each
+    /// answered as if it were alone.
+    pub(super) fn of(mut document: Value, noun: &Noun) -> Result<Self, ApiError> {
+        let Some(several) = document.as_object_mut().and_then(|it| it.remove(noun.many)) else {
+            return Ok(Self::One(document));
+        };
+        match several {
+            Value::Array(objects) if !objects.is_empty() => {
+                let one =
+                    |object: Value| Value::Object(Map::from_iter([(noun.one.to_owned(), object)]));
+                Ok(Self::Many(objects.into_iter().map(one).collect()))
+            }
+            other => Err(wrong(noun.many, &other, "a list of resources to create")),
+        }
+    }
+}
 
 /// What is left of an object.
 pub(super) struct Fields(Map<String, Value>);
