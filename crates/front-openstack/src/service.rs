@@ -30,6 +30,8 @@ pub struct Settings {
 
 /// The identity of a request, as OpenStack's clients read it from an answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+/// The same, as clients of Nova and Cinder read it.
+const COMPUTE_REQUEST_ID: HeaderName = HeaderName::from_static("x-compute-request-id");
 
 /// One service.
 struct Service {
@@ -155,6 +157,7 @@ async fn finish(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     if let Some(id) = id.and_then(|id| HeaderValue::from_str(&id.0).ok()) {
+        headers.insert(COMPUTE_REQUEST_ID, id.clone());
         headers.insert(REQUEST_ID, id);
     }
     headers

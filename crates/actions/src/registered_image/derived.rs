@@ -43,7 +43,7 @@ pub(super) fn get(cloud: &Cloud, id: Id) -> Option<Arc<RegisteredImage>> {
 
 /// The identity that comes from a digest: its first 16 bytes, marked as RFC 9562 asks for what is
 /// made up by an application (version 8).
-fn id_of(digest: &str) -> Option<Id> {
+pub(crate) fn id_of(digest: &str) -> Option<Id> {
     let digits = digest.strip_prefix("sha256:")?.get(..32)?;
     let mut bytes = [0; 16];
     hex::decode_to_slice(digits, &mut bytes).ok()?;

@@ -18,6 +18,8 @@ use model::registered_image::{
 };
 use model::{Id, Meta, ProjectId};
 
+pub(crate) use derived::id_of;
+
 pub use data::{Download, download, stage, upload};
 pub use edit::{Edit, deactivate, reactivate, update};
 pub use run::{Runnable, runnable, snapshot};

@@ -179,7 +179,7 @@ async fn make(
         .image
         .as_ref()
         .map(|image| image.content.as_str());
-    let image = super::image::by_id(cloud, caller, content.unwrap_or_default())?;
+    let image = cloud.images.by_id(content.unwrap_or_default())?;
     let lowered = lower::lowered(value, attachments, &image.defaults);
     let new = |name: String| NewInstance {
         name: Some(name),

@@ -16,10 +16,10 @@ use model::server::{
 use model::{Id, Meta, ProjectId};
 use serde_json::Value;
 
-use super::image::runnable;
 use super::task::note;
 use super::{build, conflict, invalid, lower};
 use crate::policy::{Action, Target};
+use crate::registered_image::runnable;
 use crate::{
     ActionError, Caller, Cloud, ErrorKind, Scope, durable, firewall, flavor, key_pair, network,
     port, quota,

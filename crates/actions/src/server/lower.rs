@@ -15,6 +15,8 @@ use model::server::{Server, ServerFlavor};
 const MOST_PROCESSES: i64 = 4_096;
 /// Weight of one processor, as the kernel counts shares.
 const SHARES_PER_CPU: u64 = 1_024;
+/// Characters of the longest host name, as in `sethostname`.
+const MOST_HOSTNAME: usize = 64;
 /// The program of an image that names none.
 const DEFAULT_INIT: &str = "/sbin/init";
 /// What systemd takes as the wish to power off.
@@ -81,7 +83,7 @@ pub(super) fn lowered(server: &Server, attachments: Vec<Attachment>, image: &Def
     };
     Lowered {
         spec: InstanceSpec {
-            hostname: spec.hostname.clone(),
+            hostname: kernel_hostname(&spec.hostname).to_owned(),
             network,
             attachments,
             containers: vec![container],
@@ -170,6 +172,14 @@ pub(super) fn resources(flavor: &ServerFlavor) -> Resources {
         pids_limit: Some(MOST_PROCESSES),
         ..Resources::default()
     }
+}
+
+/// A host name as the kernel takes it, which has no room for every name with its domain.
+fn kernel_hostname(name: &str) -> &str {
+    if name.len() <= MOST_HOSTNAME {
+        return name;
+    }
+    name.split('.').next().unwrap_or(name)
 }
 
 /// A host name of what a user calls a server: what DNS does not allow is left out.

@@ -9,12 +9,12 @@ mod change;
 pub mod console;
 mod create;
 mod diagnostics;
-mod image;
 pub mod interface;
 mod lower;
 mod power;
 mod rebuild;
 mod size;
+mod snapshot;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -39,6 +39,7 @@ pub use power::{
 };
 pub use rebuild::{Rebuild, rebuild};
 pub use size::{confirm_resize, resize, revert_resize};
+pub use snapshot::{NewSnapshot, snapshot};
 
 use crate::policy::{Action, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, Scope, instance, is_seen, is_visible, port};
@@ -272,7 +273,8 @@ fn adopted(instance: &Instance) -> Server {
                 ..ServerFlavor::default()
             },
             image: container.map(|container| ServerImage {
-                id: image::id_of(&container.image_id).map_or_else(String::new, |id| id.to_string()),
+                id: crate::registered_image::id_of(&container.image_id)
+                    .map_or_else(String::new, |id| id.to_string()),
                 content: container.image_id.clone(),
                 properties: BTreeMap::new(),
             }),

@@ -119,7 +119,7 @@ async fn renew(cloud: &Cloud, acting: &Caller, id: Id) -> Result<(), ActionError
     let server = cloud.store.get::<Server>(id).ok_or_else(|| missing(id))?;
     let image = server.value.spec.image.as_ref();
     let content = image.map_or("", |image| &image.content);
-    let defaults = &super::image::by_id(cloud, acting, content)?.defaults;
+    let defaults = &cloud.images.by_id(content)?.defaults;
     let lowered = lower::lowered(&server.value, Vec::new(), defaults);
     let Some(container) = lowered.spec.containers.into_iter().next() else {
         return Err(conflict("the server has no container"));

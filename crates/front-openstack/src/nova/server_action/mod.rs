@@ -2,5 +2,6 @@
 //! the action.
 
 mod power;
+mod refused;
 pub(super) mod routes;
 mod shape;

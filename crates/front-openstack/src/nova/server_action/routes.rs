@@ -9,7 +9,7 @@ use http::StatusCode;
 use model::Id;
 use serde_json::Value;
 
-use super::{power, shape};
+use super::{power, refused, shape};
 use crate::front::At;
 use crate::nova::Body;
 use crate::nova::error::ApiError;
@@ -55,6 +55,9 @@ const ACTIONS: &[(&str, Handler)] = &[
     ("rebuild", |at, id, body| {
         Box::pin(shape::rebuild(at, id, body))
     }),
+    ("createImage", |at, id, body| {
+        Box::pin(shape::create_image(at, id, body))
+    }),
     ("addSecurityGroup", |at, id, body| {
         Box::pin(shape::add_group(at, id, body))
     }),
@@ -66,6 +69,38 @@ const ACTIONS: &[(&str, Handler)] = &[
     }),
     ("os-getSerialConsole", |at, id, body| {
         Box::pin(crate::nova::server_console::serial(at, id, body))
+    }),
+    ("restore", |at, id, _| Box::pin(refused::restore(at, id))),
+    ("rescue", |at, id, _| Box::pin(refused::rescue(at, id))),
+    ("unrescue", |at, id, _| Box::pin(refused::rescue(at, id))),
+    ("changePassword", |at, id, _| {
+        Box::pin(refused::password(at, id))
+    }),
+    ("migrate", |at, id, _| Box::pin(refused::migrate(at, id))),
+    ("os-migrateLive", |at, id, _| {
+        Box::pin(refused::migrate(at, id))
+    }),
+    ("evacuate", |at, id, _| Box::pin(refused::migrate(at, id))),
+    ("os-getVNCConsole", |at, id, _| {
+        Box::pin(refused::console(at, id))
+    }),
+    ("os-getSPICEConsole", |at, id, _| {
+        Box::pin(refused::console(at, id))
+    }),
+    ("os-getRDPConsole", |at, id, _| {
+        Box::pin(refused::console(at, id))
+    }),
+    ("addFixedIp", |at, id, _| {
+        Box::pin(refused::addresses(at, id))
+    }),
+    ("removeFixedIp", |at, id, _| {
+        Box::pin(refused::addresses(at, id))
+    }),
+    ("addFloatingIp", |at, id, _| {
+        Box::pin(refused::addresses(at, id))
+    }),
+    ("removeFloatingIp", |at, id, _| {
+        Box::pin(refused::addresses(at, id))
     }),
 ];
 

@@ -1,6 +1,6 @@
 //! Actions that change what a server is: its size, image, groups and locks.
 
-use actions::server::{self, Rebuild, interface};
+use actions::server::{self, NewSnapshot, Rebuild, interface};
 use axum::Json;
 use axum::response::IntoResponse;
 use http::StatusCode;
@@ -118,6 +118,29 @@ pub(super) async fn rebuild(at: At, id: Id, body: Value) -> Outcome {
     let answer = (StatusCode::ACCEPTED, Json(json!({ "server": shown })));
     let mut response = answer.into_response();
     set_location(&mut response, &href(&at, id));
+    Ok(response)
+}
+
+/// Makes an image of a server: answers with its identity, or with where it is.
+pub(super) async fn create_image(at: At, id: Id, body: Value) -> Outcome {
+    let mut fields = Fields::object_of(body, "createImage")?;
+    let name = fields.name("name")?;
+    let name = fields.required("name", name)?;
+    let metadata = fields.take("metadata");
+    let properties = metadata.map(server_metadata::translate::read).transpose()?;
+    fields.done()?;
+    let new = NewSnapshot {
+        name,
+        properties: properties.unwrap_or_default(),
+    };
+    let image = server::snapshot(&at.cloud, &at.caller, id, new).await?;
+    if at.minor >= 45 {
+        let answer = json!({ "image_id": image.to_string() });
+        return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
+    }
+    let mut response = StatusCode::ACCEPTED.into_response();
+    let place = format!("{}/image/v2/images/{image}", at.settings.url);
+    set_location(&mut response, &place);
     Ok(response)
 }
 
