@@ -1,6 +1,7 @@
 //! The `openstack` command line, a file a service.
 
 mod identity;
+mod image;
 
 use tests::daemon::Kind;
 
