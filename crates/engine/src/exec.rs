@@ -1,22 +1,19 @@
 //! Further processes in instances that run: prepared, started, and remembered until the instance
 //! is removed or starts anew.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::Id;
 use model::container::TerminalSize;
 use model::instance::{Failure, FailureKind};
 use model::security::Security;
-use model::stream::{ExecSpec, ExecStatus};
+use model::stream::ExecSpec;
 use oci_spec::runtime::Process;
-use runtime::keeper::{ProcessKey, ProcessState};
+use runtime::keeper::ProcessKey;
 use runtime::launch::{Exec, Stdio};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 
 use crate::failure::{failure, internal, refused};
 use crate::host::Inner;
@@ -27,8 +24,10 @@ use crate::spec::{self, capability, environment, limits};
 use crate::start::start_failure;
 use crate::{Happening, Input, Output, attachment};
 
-/// Ended execs that are remembered of each instance; past that the oldest is forgotten.
-const ENDED_KEPT: usize = 32;
+mod registry;
+
+pub(crate) use registry::Execs;
+
 /// The exit status of a program that could not be executed.
 const CANNOT_EXECUTE: i32 = 126;
 /// The exit status of a program that was not found.
@@ -38,242 +37,10 @@ const NOT_FOUND: i32 = 127;
 /// milliseconds on an idle machine; a process may also close its output and go on for long.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Every exec that is known.
-#[derive(Debug, Default)]
-pub(crate) struct Execs {
-    entries: Mutex<HashMap<String, Entry>>,
-    /// Told of every one that has ended or is forgotten.
-    over: Notify,
-}
-
-#[derive(Debug)]
-struct Entry {
-    instance: Id,
-    spec: ExecSpec,
-    stage: Stage,
-    /// In the order of making, to know the oldest.
-    number: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Prepared,
-    Starting,
-    /// With its process id.
-    Running(u32),
-    /// With its process id and exit status.
-    Ended(u32, i32),
-}
-
 /// What the keeper keeps for us.
 #[derive(Debug, Serialize, Deserialize)]
 struct ExecNote {
     spec: ExecSpec,
-}
-
-impl Execs {
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<String, Entry>) -> T) -> T {
-        act(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn prepare(&self, instance: Id, spec: ExecSpec) -> String {
-        let id = hex::encode(rand::random::<[u8; 32]>());
-        self.insert(instance, &id, spec, Stage::Prepared);
-        id
-    }
-
-    fn insert(&self, instance: Id, id: &str, spec: ExecSpec, stage: Stage) {
-        self.with(|entries| {
-            let number = entries
-                .values()
-                .map(|entry| entry.number + 1)
-                .max()
-                .unwrap_or(0);
-            entries.insert(
-                id.to_owned(),
-                Entry {
-                    instance,
-                    spec,
-                    stage,
-                    number,
-                },
-            );
-        });
-    }
-
-    /// What an earlier daemon started.
-    pub(crate) fn adopt(&self, instance: Id, id: &str, process: &ProcessState) {
-        let note = process
-            .note
-            .as_str()
-            .and_then(|note| serde_json::from_str::<ExecNote>(note).ok());
-        let stage = match process.exited {
-            Some(exited) => Stage::Ended(process.pid, exited.code),
-            None => Stage::Running(process.pid),
-        };
-        self.insert(
-            instance,
-            id,
-            note.map(|note| note.spec).unwrap_or_default(),
-            stage,
-        );
-    }
-
-    /// What is known of an exec, and whose it is.
-    pub(crate) fn status(&self, id: &str) -> Result<(Id, ExecStatus), Failure> {
-        self.with(|entries| {
-            let entry = entries.get(id).ok_or_else(|| unknown(id))?;
-            let (running, pid, exit_code) = match entry.stage {
-                Stage::Prepared => (false, 0, None),
-                Stage::Starting => (true, 0, None),
-                Stage::Running(pid) => (true, pid, None),
-                Stage::Ended(pid, code) => (false, pid, Some(code)),
-            };
-            Ok((
-                entry.instance,
-                ExecStatus {
-                    spec: entry.spec.clone(),
-                    running,
-                    pid,
-                    exit_code,
-                },
-            ))
-        })
-    }
-
-    /// Execs of an instance that are known, in the order they were made.
-    pub(crate) fn of(&self, instance: Id) -> Vec<String> {
-        self.with(|entries| {
-            let mut of: Vec<(u64, String)> = entries
-                .iter()
-                .filter(|(_, entry)| entry.instance == instance)
-                .map(|(id, entry)| (entry.number, id.clone()))
-                .collect();
-            of.sort();
-            of.into_iter().map(|(_, id)| id).collect()
-        })
-    }
-
-    /// Takes the right to start it: once only.
-    fn begin(&self, id: &str) -> Result<(Id, ExecSpec), Failure> {
-        self.with(|entries| {
-            let entry = entries.get_mut(id).ok_or_else(|| unknown(id))?;
-            match entry.stage {
-                Stage::Prepared => {
-                    entry.stage = Stage::Starting;
-                    Ok((entry.instance, entry.spec.clone()))
-                }
-                Stage::Starting | Stage::Running(_) => Err(refused(
-                    FailureKind::Conflict,
-                    format!("exec command {id} is already running"),
-                )),
-                Stage::Ended(..) => Err(refused(
-                    FailureKind::Conflict,
-                    format!("exec command {id} has already run"),
-                )),
-            }
-        })
-    }
-
-    /// It was executed; it may have ended already.
-    fn set_running(&self, id: &str, pid: u32) {
-        self.with(|entries| {
-            if let Some(entry) = entries.get_mut(id) {
-                entry.stage = match entry.stage {
-                    Stage::Ended(_, code) => Stage::Ended(pid, code),
-                    _ => Stage::Running(pid),
-                };
-            }
-        });
-    }
-
-    /// It has ended. Answers the oldest ended ones that are now too many; `None` if
-    /// that was known already.
-    fn set_ended(&self, id: &str, code: i32) -> Option<Vec<String>> {
-        let too_many = self.with(|entries| {
-            let entry = entries.get_mut(id)?;
-            let pid = match entry.stage {
-                Stage::Ended(..) => return None,
-                Stage::Running(pid) => pid,
-                Stage::Prepared | Stage::Starting => 0,
-            };
-            entry.stage = Stage::Ended(pid, code);
-            let instance = entry.instance;
-            let mut ended: Vec<(u64, String)> = entries
-                .iter()
-                .filter(|(_, entry)| {
-                    entry.instance == instance && matches!(entry.stage, Stage::Ended(..))
-                })
-                .map(|(id, entry)| (entry.number, id.clone()))
-                .collect();
-            ended.sort();
-            let too_many = ended.len().saturating_sub(ENDED_KEPT);
-            let oldest: Vec<String> = ended.drain(..too_many).map(|(_, id)| id).collect();
-            for id in &oldest {
-                entries.remove(id);
-            }
-            Some(oldest)
-        });
-        self.over.notify_waiters();
-        too_many
-    }
-
-    /// Waits until it has ended or is forgotten.
-    async fn wait_over(&self, id: &str) {
-        loop {
-            let mut over = pin!(self.over.notified());
-            // What happens from here on is not missed.
-            over.as_mut().enable();
-            let is_over = self.with(|entries| {
-                entries
-                    .get(id)
-                    .is_none_or(|entry| matches!(entry.stage, Stage::Ended(..)))
-            });
-            if is_over {
-                return;
-            }
-            over.await;
-        }
-    }
-
-    /// Those that run, and whose they are.
-    pub(crate) fn running(&self) -> Vec<(Id, String)> {
-        self.with(|entries| {
-            let running = entries
-                .iter()
-                .filter(|(_, entry)| matches!(entry.stage, Stage::Running(_)));
-            running
-                .map(|(id, entry)| (entry.instance, id.clone()))
-                .collect()
-        })
-    }
-
-    fn take_all(&self, instance: Id) -> Vec<String> {
-        let taken = self.with(|entries| {
-            let of: Vec<String> = entries
-                .iter()
-                .filter(|(_, entry)| entry.instance == instance)
-                .map(|(id, _)| id.clone())
-                .collect();
-            for id in &of {
-                entries.remove(id);
-            }
-            of
-        });
-        self.over.notify_waiters();
-        taken
-    }
-
-    fn knows(&self, id: &str) -> bool {
-        self.with(|entries| entries.contains_key(id))
-    }
-}
-
-fn unknown(id: &str) -> Failure {
-    refused(
-        FailureKind::NotFound,
-        format!("No such exec instance: {id}"),
-    )
 }
 
 impl Inner {
@@ -515,98 +282,5 @@ fn security(note: &Note, privileged: bool) -> Security {
     Security {
         privileged: note.security.privileged || privileged,
         ..note.security.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn spec() -> ExecSpec {
-        ExecSpec {
-            args: vec!["true".into()],
-            ..ExecSpec::default()
-        }
-    }
-
-    #[test]
-    fn an_exec_starts_once_and_its_status_stays() {
-        let execs = Execs::default();
-        let owner = Id::random();
-        let id = execs.prepare(owner, spec());
-        assert_eq!((id.len(), execs.of(owner)), (64, vec![id.clone()]));
-        execs.begin(&id).unwrap();
-        assert!(
-            execs
-                .begin(&id)
-                .unwrap_err()
-                .message
-                .ends_with("is already running")
-        );
-        execs.set_running(&id, 42);
-        execs.set_ended(&id, 3);
-        let (_, status) = execs.status(&id).unwrap();
-        assert_eq!(
-            (status.running, status.pid, status.exit_code),
-            (false, 42, Some(3))
-        );
-        assert!(
-            execs
-                .begin(&id)
-                .unwrap_err()
-                .message
-                .ends_with("has already run")
-        );
-        assert_eq!(execs.of(owner), [id]);
-    }
-
-    #[test]
-    fn an_end_may_be_heard_before_the_start_is_answered() {
-        let execs = Execs::default();
-        let id = execs.prepare(Id::random(), spec());
-        execs.begin(&id).unwrap();
-        execs.set_ended(&id, 0);
-        execs.set_running(&id, 42);
-        let (_, status) = execs.status(&id).unwrap();
-        assert_eq!(
-            (status.running, status.pid, status.exit_code),
-            (false, 42, Some(0))
-        );
-    }
-
-    #[tokio::test]
-    async fn who_waits_for_the_end_hears_of_it() {
-        let execs = Execs::default();
-        let owner = Id::random();
-        let (ending, forgotten) = (execs.prepare(owner, spec()), execs.prepare(owner, spec()));
-        execs.begin(&ending).unwrap();
-        execs.set_running(&ending, 42);
-        assert_eq!(execs.running(), [(owner, ending.clone())]);
-        let ((), too_many) = tokio::join!(execs.wait_over(&ending), async {
-            execs.set_ended(&ending, 137)
-        });
-        assert_eq!(too_many, Some(Vec::new()));
-        // The first to say how it ended is right.
-        assert_eq!(execs.set_ended(&ending, 255), None);
-        assert_eq!(execs.status(&ending).unwrap().1.exit_code, Some(137));
-        let ((), taken) =
-            tokio::join!(execs.wait_over(&forgotten), async { execs.take_all(owner) });
-        assert_eq!(taken.len(), 2);
-    }
-
-    #[test]
-    fn only_so_many_ended_ones_are_remembered() {
-        let execs = Execs::default();
-        let owner = Id::random();
-        let first = execs.prepare(owner, spec());
-        execs.set_ended(&first, 0);
-        for _ in 0..ENDED_KEPT {
-            let id = execs.prepare(owner, spec());
-            execs.set_ended(&id, 0);
-        }
-        assert_eq!(
-            execs.status(&first).unwrap_err().kind,
-            FailureKind::NotFound
-        );
     }
 }

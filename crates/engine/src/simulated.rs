@@ -9,12 +9,15 @@
 //!
 //! It shows what can be seen through the trait; it checks no limit and no privilege.
 
+mod archive;
 mod console;
 mod engine;
+mod exec;
 mod files;
 mod log;
 mod ports;
 mod program;
+mod usage;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;

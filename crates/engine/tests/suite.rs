@@ -10,10 +10,14 @@ use engine::{Engine, FoundState, Happening, Output};
 use jiff::Timestamp;
 use model::container::ContainerSpec;
 use model::instance::{Exit, FailureKind, Instance, InstanceSpec, NetworkMode, Run, StopRequest};
-use model::stream::{ChangeKind, ExecSpec, ExtractOptions, LogLine, LogOptions, Stream};
+use model::stream::{ExecSpec, LogLine, LogOptions, Stream};
 use model::{Id, Meta, ProjectId};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::broadcast;
+
+mod exec;
+mod file;
+mod log;
+mod stream;
 
 /// Long enough for a loaded machine; nothing waits for it unless it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,17 +34,17 @@ pub(crate) async fn all(subject: &Subject<'_>) {
     a_program_runs_and_its_status_is_told(subject).await;
     a_run_is_started_once(subject).await;
     a_program_that_does_not_exist_leaves_nothing(subject).await;
-    output_reaches_an_early_attachment_and_the_log(subject).await;
-    input_reaches_the_program_and_its_end_too(subject).await;
-    a_terminal_merges_the_streams(subject).await;
+    stream::output_reaches_an_early_attachment_and_the_log(subject).await;
+    stream::input_reaches_the_program_and_its_end_too(subject).await;
+    stream::a_terminal_merges_the_streams(subject).await;
     a_signal_is_handled_by_who_traps_it(subject).await;
     stop_kills_who_does_not_listen(subject).await;
     a_paused_instance_stands_still(subject).await;
-    an_exec_runs_beside_and_tells_its_status(subject).await;
-    an_exec_dies_with_its_instance(subject).await;
-    logs_are_cut_and_followed(subject).await;
-    files_go_in_and_out(subject).await;
-    changes_are_listed(subject).await;
+    exec::an_exec_runs_beside_and_tells_its_status(subject).await;
+    exec::an_exec_dies_with_its_instance(subject).await;
+    log::logs_are_cut_and_followed(subject).await;
+    file::files_go_in_and_out(subject).await;
+    file::changes_are_listed(subject).await;
     statistics_and_processes_are_of_a_running_one(subject).await;
     what_runs_and_what_ended_is_found(subject).await;
     nothing_unknown_is_touched(subject).await;
@@ -248,88 +252,6 @@ async fn a_program_that_does_not_exist_leaves_nothing(subject: &Subject<'_>) {
     }
 }
 
-async fn output_reaches_an_early_attachment_and_the_log(subject: &Subject<'_>) {
-    let instance = subject
-        .created(
-            "output",
-            &["sh", "-c", "echo $GREETING; echo oh >&2; printf part"],
-        )
-        .await;
-    let (mut output, input) = subject
-        .engine
-        .attach(instance.meta.id, true, true)
-        .await
-        .unwrap();
-    assert!(input.is_none(), "it has no standard input");
-    subject.start(&instance, 1).await;
-    assert_eq!(
-        drained(&mut output).await,
-        (b"hello\npart".to_vec(), b"oh\n".to_vec())
-    );
-    let lines = log(
-        subject,
-        instance.meta.id,
-        LogOptions {
-            follow: true,
-            ..both()
-        },
-    )
-    .await;
-    assert_eq!(lines.len(), 3);
-    let only = |stream| {
-        lines
-            .iter()
-            .filter(|line| line.stream == stream)
-            .cloned()
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        (text(&only(Stream::Stdout)), text(&only(Stream::Stderr))),
-        ("hello\npart".to_owned(), "oh\n".to_owned())
-    );
-    let stderr = LogOptions {
-        stdout: false,
-        ..both()
-    };
-    assert_eq!(text(&log(subject, instance.meta.id, stderr).await), "oh\n");
-    subject.kill_and_remove(&instance).await;
-}
-
-async fn input_reaches_the_program_and_its_end_too(subject: &Subject<'_>) {
-    let mut instance = subject.instance("input", &["cat"]);
-    instance.spec.containers[0].open_stdin = true;
-    instance.spec.containers[0].stdin_once = true;
-    subject.engine.create(&instance).await.unwrap();
-    let (mut output, input) = subject
-        .engine
-        .attach(instance.meta.id, true, true)
-        .await
-        .unwrap();
-    subject.start(&instance, 1).await;
-    let mut input = input.unwrap();
-    input.write_all(b"one\ntwo\n").await.unwrap();
-    input.shutdown().await.unwrap();
-    assert_eq!(drained(&mut output).await.0, b"one\ntwo\n");
-    subject.kill_and_remove(&instance).await;
-}
-
-async fn a_terminal_merges_the_streams(subject: &Subject<'_>) {
-    let mut instance = subject.instance("terminal", &["sh", "-c", "echo out; echo err >&2"]);
-    instance.spec.containers[0].tty = true;
-    subject.engine.create(&instance).await.unwrap();
-    let (mut output, _) = subject
-        .engine
-        .attach(instance.meta.id, false, true)
-        .await
-        .unwrap();
-    subject.start(&instance, 1).await;
-    assert_eq!(
-        drained(&mut output).await,
-        (b"out\r\nerr\r\n".to_vec(), Vec::new())
-    );
-    subject.kill_and_remove(&instance).await;
-}
-
 async fn a_signal_is_handled_by_who_traps_it(subject: &Subject<'_>) {
     let mut happenings = subject.engine.happenings();
     let instance = subject
@@ -429,292 +351,6 @@ async fn a_paused_instance_stands_still(subject: &Subject<'_>) {
     subject.engine.set_paused(id, true).await.unwrap();
     subject.engine.signal(id, "KILL").await.unwrap();
     assert_eq!(exited(&mut happenings, id).await.1.code, 137);
-    subject.kill_and_remove(&instance).await;
-}
-
-async fn an_exec_runs_beside_and_tells_its_status(subject: &Subject<'_>) {
-    let instance = subject.running("exec", &["sleep", "1000"]).await;
-    let id = instance.meta.id;
-    let (exec, stdout) = subject
-        .exec(id, &["sh", "-c", "echo $GREETING; exit 5"])
-        .await;
-    assert_eq!(stdout, b"hello\n");
-    assert_eq!(exec.len(), 64);
-    let status = soon(async {
-        loop {
-            let (whose, status) = subject.engine.exec_status(&exec).await.unwrap();
-            assert_eq!(whose, id);
-            if !status.running {
-                return status;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-    assert_eq!(status.exit_code, Some(5));
-    assert!(subject.engine.execs(id).await.contains(&exec));
-    assert!(
-        subject.engine.exec_start(&exec, false, None).await.is_err(),
-        "an exec runs once"
-    );
-
-    let spec = ExecSpec {
-        stdin: true,
-        ..exec_spec(&["cat"])
-    };
-    let exec = subject.engine.exec_create(id, &spec).await.unwrap();
-    let (mut output, input) = subject.engine.exec_start(&exec, false, None).await.unwrap();
-    let mut input = input.unwrap();
-    input.write_all(b"echoed").await.unwrap();
-    input.shutdown().await.unwrap();
-    assert_eq!(drained(&mut output).await.0, b"echoed");
-
-    let exec = subject
-        .engine
-        .exec_create(id, &exec_spec(&["nosuch"]))
-        .await
-        .unwrap();
-    let failure = subject
-        .engine
-        .exec_start(&exec, false, None)
-        .await
-        .map(drop)
-        .unwrap_err();
-    assert_eq!(failure.kind, FailureKind::CommandNotFound, "{failure}");
-    subject.kill_and_remove(&instance).await;
-}
-
-async fn an_exec_dies_with_its_instance(subject: &Subject<'_>) {
-    let instance = subject.running("family", &["sleep", "1000"]).await;
-    let exec = subject
-        .engine
-        .exec_create(instance.meta.id, &exec_spec(&["sleep", "1000"]))
-        .await
-        .unwrap();
-    let (mut output, _) = subject.engine.exec_start(&exec, false, None).await.unwrap();
-    subject
-        .engine
-        .signal(instance.meta.id, "KILL")
-        .await
-        .unwrap();
-    drained(&mut output).await;
-    subject.kill_and_remove(&instance).await;
-}
-
-async fn logs_are_cut_and_followed(subject: &Subject<'_>) {
-    let instance = subject
-        .created(
-            "logs",
-            &[
-                "sh",
-                "-c",
-                "trap 'echo bye; exit 0' TERM; seq 5; echo ready; sleep 1000 & wait",
-            ],
-        )
-        .await;
-    let id = instance.meta.id;
-    let (mut output, _) = subject.engine.attach(id, false, true).await.unwrap();
-    subject.start(&instance, 1).await;
-    output_until(&mut output, "ready").await;
-    assert_eq!(
-        text(&log(subject, id, both()).await),
-        "1\n2\n3\n4\n5\nready\n"
-    );
-    assert_eq!(
-        text(
-            &log(
-                subject,
-                id,
-                LogOptions {
-                    tail: Some(2),
-                    ..both()
-                }
-            )
-            .await
-        ),
-        "5\nready\n"
-    );
-    assert_eq!(
-        text(
-            &log(
-                subject,
-                id,
-                LogOptions {
-                    tail: Some(0),
-                    ..both()
-                }
-            )
-            .await
-        ),
-        ""
-    );
-    let lines = log(subject, id, both()).await;
-    let since = LogOptions {
-        since: Some(lines[5].at),
-        ..both()
-    };
-    assert!(text(&log(subject, id, since).await).ends_with("ready\n"));
-    let until = LogOptions {
-        until: Some(lines[0].at - Duration::from_nanos(1)),
-        ..both()
-    };
-    assert_eq!(text(&log(subject, id, until).await), "");
-
-    let mut followed = subject
-        .engine
-        .logs(
-            id,
-            &LogOptions {
-                follow: true,
-                tail: Some(1),
-                ..both()
-            },
-        )
-        .await
-        .unwrap();
-    assert_eq!(
-        text(&soon(followed.recv()).await.unwrap().unwrap()),
-        "ready\n"
-    );
-    subject.engine.signal(id, "TERM").await.unwrap();
-    let mut rest = Vec::new();
-    while let Some(batch) = soon(followed.recv()).await {
-        rest.extend(batch.unwrap());
-    }
-    assert_eq!(text(&rest), "bye\n");
-    subject.kill_and_remove(&instance).await;
-}
-
-async fn files_go_in_and_out(subject: &Subject<'_>) {
-    let instance = subject.created("files", &["sleep", "1000"]).await;
-    let id = instance.meta.id;
-    // Of one that never ran, then of one that runs.
-    for turn in ["stopped", "running"] {
-        let archive = packed(&format!("{turn}.txt"), turn.as_bytes());
-        subject
-            .engine
-            .write_archive(
-                id,
-                "/tmp",
-                Box::new(std::io::Cursor::new(archive)),
-                ExtractOptions::default(),
-            )
-            .await
-            .unwrap();
-        let path = format!("/tmp/{turn}.txt");
-        let stat = subject.engine.stat_path(id, &path).await.unwrap();
-        assert_eq!(
-            (stat.name.as_str(), stat.size_bytes, stat.mode & 0o170_777),
-            (&path[5..], turn.len() as u64, 0o100_640)
-        );
-        let (stat, mut archive) = subject.engine.read_archive(id, &path).await.unwrap();
-        assert_eq!(stat.name, path[5..]);
-        let mut bytes = Vec::new();
-        soon(archive.read_to_end(&mut bytes)).await.unwrap();
-        assert_eq!(
-            unpacked(&bytes),
-            [(path[5..].to_owned(), turn.as_bytes().to_vec())]
-        );
-        if turn == "stopped" {
-            subject.start(&instance, 1).await;
-        }
-    }
-    assert_eq!(
-        subject.exec(id, &["cat", "/tmp/stopped.txt"]).await.1,
-        b"stopped"
-    );
-
-    let missing = subject.engine.stat_path(id, "/no/such").await.unwrap_err();
-    assert_eq!(missing.kind, FailureKind::NotFound, "{missing}");
-    let name = &instance.meta.name;
-    assert_eq!(
-        missing.message,
-        format!("Could not find the file /no/such in container {name}")
-    );
-    let archive = packed("file", b"");
-    let refused = subject
-        .engine
-        .write_archive(
-            id,
-            "/tmp/stopped.txt",
-            Box::new(std::io::Cursor::new(archive)),
-            ExtractOptions::default(),
-        )
-        .await;
-    assert_eq!(
-        refused.unwrap_err().message,
-        "extraction point is not a directory"
-    );
-    let archive = packed("tmp", b"");
-    let careful = ExtractOptions {
-        no_overwrite_dir_non_dir: true,
-        ..ExtractOptions::default()
-    };
-    let refused = subject
-        .engine
-        .write_archive(id, "/", Box::new(std::io::Cursor::new(archive)), careful)
-        .await
-        .unwrap_err();
-    assert!(
-        refused
-            .message
-            .starts_with("cannot overwrite directory \"/tmp\" with non-directory"),
-        "{refused}"
-    );
-    subject.kill_and_remove(&instance).await;
-}
-
-async fn changes_are_listed(subject: &Subject<'_>) {
-    let mut happenings = subject.engine.happenings();
-    let instance = subject
-        .running(
-            "changes",
-            &["sh", "-c", "echo 12345 > /tmp/new; rm /etc/group"],
-        )
-        .await;
-    let id = instance.meta.id;
-    exited(&mut happenings, id).await;
-    let changes = subject.engine.changes(id).await.unwrap();
-    let has = |path: &str, kind| {
-        changes
-            .iter()
-            .any(|change| change.path == path && change.kind == kind)
-    };
-    for (path, kind) in [
-        ("/tmp", ChangeKind::Modified),
-        ("/tmp/new", ChangeKind::Added),
-        ("/etc", ChangeKind::Modified),
-        ("/etc/group", ChangeKind::Deleted),
-    ] {
-        assert!(has(path, kind), "{path} in {changes:?}");
-    }
-    assert_eq!(subject.engine.writable_size(id).await.unwrap(), 6);
-    let mut exported = Vec::new();
-    soon(
-        subject
-            .engine
-            .export(id)
-            .await
-            .unwrap()
-            .read_to_end(&mut exported),
-    )
-    .await
-    .unwrap();
-    let files = unpacked(&exported);
-    assert!(files.contains(&("tmp/new".to_owned(), b"12345\n".to_vec())));
-    assert!(!files.iter().any(|(name, _)| name == "etc/group"));
-    let mut layer = Vec::new();
-    let archive = subject.engine.layer(id, true).await;
-    soon(archive.unwrap().read_to_end(&mut layer))
-        .await
-        .unwrap();
-    let files = unpacked(&layer);
-    assert!(files.contains(&("tmp/new".to_owned(), b"12345\n".to_vec())));
-    assert!(
-        files.contains(&("etc/.wh.group".to_owned(), Vec::new())),
-        "{files:?}"
-    );
-    assert!(!files.iter().any(|(name, _)| name == "etc/passwd"));
     subject.kill_and_remove(&instance).await;
 }
 

@@ -1,10 +1,12 @@
-//! One network on the node: its bridge, the node's addresses on it, and its firewall elements.
+//! Networks on the node: each one's bridge, the node's addresses on it, and its firewall elements.
 //!
 //! The bridge is found by its name, so making it twice is making it once. [`super::Networks`]
 //! keeps the bridges it made; records outlive the daemon in `run/networks`.
 
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use model::Id;
 use model::instance::Endpoint;
 use model::network::{Driver, Network, Routing};
 use model::subnet::Route;
@@ -15,6 +17,7 @@ use super::error::NetworkError;
 use super::firewall::{Element, Set};
 use super::netlink::Socket;
 use super::pool::set_parameter;
+use super::{Inner, forwarding};
 
 /// The most ports a bridge can have (`BR_MAX_PORTS`, net/bridge/br_private.h).
 pub(super) const PORT_LIMIT: usize = 1023;
@@ -249,5 +252,113 @@ impl Bridge {
             addresses.any(|(address, _)| subnet.cidr.contains(address))
         });
         own.flat_map(|subnet| subnet.routes.clone()).collect()
+    }
+}
+
+impl Inner {
+    /// Lets our traffic pass beside dockerd's rules.
+    pub(super) fn pass_forwarding(&self) {
+        let bridges = self.bridges();
+        // After a shutdown there is nothing to let pass.
+        if !bridges.is_empty() {
+            forwarding::pass(&self.prefix, &self.foreign_names(&bridges));
+        }
+    }
+
+    /// Bridges whose names do not begin with the prefix.
+    pub(super) fn foreign_names(&self, bridges: &HashMap<Id, Bridge>) -> BTreeSet<String> {
+        bridges
+            .values()
+            .map(|bridge| bridge.name.clone())
+            .filter(|name| !name.starts_with(&self.prefix))
+            .collect()
+    }
+
+    pub(super) fn ensure(&self, network: &Network) -> Result<Option<Bridge>, NetworkError> {
+        if !is_bridged(network) {
+            return Ok(None);
+        }
+        // One at a time, so that two do not make the same bridge.
+        let mut bridges = self.bridges();
+        if let Some(bridge) = bridges
+            .get(&network.meta.id)
+            .filter(|bridge| bridge.network.spec == network.spec)
+        {
+            // Somebody may have removed it.
+            if self
+                .host()
+                .link(&bridge.name)?
+                .is_some_and(|link| link.index == bridge.index)
+            {
+                return Ok(Some(bridge.clone()));
+            }
+        }
+        let is_first = bridges.is_empty() || network.spec.bridge_name.is_some();
+        let mut bridge = Bridge::make(&mut self.host(), network, &self.prefix, &self.alias)?;
+        if network.spec.routing == Routing::Routers {
+            let known = bridges.get(&network.meta.id).and_then(|known| known.zone);
+            bridge.zone = known.or_else(|| Some(self.guards.free_zone()));
+            self.guards.set_zone(&bridge.name, bridge.zone)?;
+        }
+        let old = bridges
+            .get(&network.meta.id)
+            .map(Bridge::elements)
+            .unwrap_or_default();
+        let new = bridge.elements();
+        let stale: Vec<_> = old
+            .into_iter()
+            .filter(|element| !new.contains(element))
+            .collect();
+        self.firewall.change(&new, &stale)?;
+        self.networks.put(network.meta.id, &bridge)?;
+        bridges.insert(network.meta.id, bridge.clone());
+        drop(bridges);
+        if is_first {
+            self.pass_forwarding();
+        }
+        Ok(Some(bridge))
+    }
+
+    pub(super) fn remove(&self, id: Id) -> Result<(), NetworkError> {
+        let mut bridges = self.bridges();
+        let Some(bridge) = bridges.get(&id) else {
+            return Ok(());
+        };
+        if bridge.ours {
+            let mut batch = Batch::default();
+            batch.delete_link(&bridge.name);
+            self.host().run(batch)?;
+        }
+        self.firewall.change(&[], &bridge.elements())?;
+        self.guards.set_zone(&bridge.name, None)?;
+        self.networks.remove(id)?;
+        bridges.remove(&id);
+        Ok(())
+    }
+
+    /// A network's bridge, where it has one.
+    pub(super) fn bridge(&self, network: Id) -> Option<Bridge> {
+        self.bridges().get(&network).cloned()
+    }
+
+    /// The bridge for an endpoint, made if need be.
+    pub(super) fn bridge_of(
+        &self,
+        endpoint: &Endpoint,
+        networks: &[Network],
+    ) -> Result<Bridge, NetworkError> {
+        let unknown = NetworkError::UnknownNetwork {
+            network: endpoint.network,
+        };
+        if let Some(bridge) = self.bridge(endpoint.network) {
+            return Ok(bridge);
+        }
+        let network = networks
+            .iter()
+            .find(|network| network.meta.id == endpoint.network);
+        match network {
+            Some(network) => self.ensure(network)?.ok_or(unknown),
+            None => Err(unknown),
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! What is told of a sandbox: its interfaces and ports, and the text of its files.
+//! What is told of a sandbox: its interfaces and ports, the text of its files, and what its
+//! resolver answers for.
 //!
 //! Reads only. [`super::Networks`] answers with it; [`super::files`] words the files.
 
@@ -7,13 +8,58 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use model::network::Routing;
 
+use super::bridge::Bridge;
 use super::error::NetworkError;
 use super::files;
 use super::record::Record;
+use super::resolver::{Scope, ScopeNetwork};
 use super::sandbox::{Live, addresses};
 use super::{Inner, Sandbox};
 
 impl Inner {
+    /// What an instance's resolver answers for.
+    pub(super) fn scope(&self, record: &Record) -> Scope {
+        let bridges = self.bridges();
+        let of = |network| bridges.get(&network).map(|bridge: &Bridge| &bridge.network);
+        let networks = record
+            .interfaces
+            .iter()
+            .filter_map(|interface| {
+                let network = of(interface.endpoint.network).filter(|network| network.spec.dns)?;
+                Some(ScopeNetwork {
+                    id: network.meta.id,
+                    name: network.meta.name.clone(),
+                    links: interface
+                        .links
+                        .iter()
+                        .map(|(other, alias)| (alias.to_ascii_lowercase(), other.clone()))
+                        .collect(),
+                })
+            })
+            .collect();
+        let leads_out = record.interfaces.iter().any(|interface| {
+            of(interface.endpoint.network).is_some_and(|network| !network.spec.internal)
+        });
+        let mut servers: Vec<IpAddr> = record
+            .naming
+            .dns
+            .servers
+            .iter()
+            .filter_map(|server| server.parse().ok())
+            .collect();
+        if servers.is_empty() {
+            let interfaces = record.interfaces.iter();
+            let networks = interfaces.filter_map(|interface| of(interface.endpoint.network));
+            let subnets = networks.flat_map(|network| &network.spec.subnets);
+            servers.extend(subnets.flat_map(|subnet| subnet.dns_servers.clone()));
+        }
+        Scope {
+            networks,
+            servers,
+            leads_out,
+        }
+    }
+
     /// What the caller needs to know of a sandbox.
     pub(super) fn describe(&self, live: &Live) -> Result<Sandbox, NetworkError> {
         let netns = duplicate(live.namespace.fd.as_fd())?;

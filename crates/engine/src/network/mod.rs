@@ -6,8 +6,7 @@
 //! with the daemon's prefix and carries the data directory as its alias, so that two daemons do
 //! not mistake each other's; nothing else on the host is ever changed.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{
@@ -18,7 +17,7 @@ use std::time::Duration;
 use model::Id;
 use model::firewall::Firewall as FirewallSpec;
 use model::instance::{BoundPort, Endpoint, Instance};
-use model::network::{Network, Routing};
+use model::network::Network;
 
 use crate::NetworkPart;
 
@@ -42,6 +41,7 @@ mod record;
 mod resolver;
 mod router;
 mod sandbox;
+mod shutdown;
 
 pub use error::{NetworkError, OpenError};
 pub use forwarding::Forwarding;
@@ -50,14 +50,13 @@ pub use router::{LegPlan, RouterPlan};
 
 use bridge::Bridge;
 use firewall::Firewall;
-use guard::{Guards, Plug};
+use guard::Guards;
 use names::Names;
 use netlink::Socket;
 use pool::Pool;
 use ports::Ports;
 use reaper::Reaper;
-use record::{Naming, Record, Records};
-use resolver::{Scope, ScopeNetwork};
+use record::{Naming, Records};
 use sandbox::Live;
 
 /// Where the networks of a daemon live.
@@ -433,175 +432,6 @@ impl Inner {
         self.names.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets our traffic pass beside dockerd's rules.
-    fn pass_forwarding(&self) {
-        let bridges = self.bridges();
-        // After a shutdown there is nothing to let pass.
-        if !bridges.is_empty() {
-            forwarding::pass(&self.prefix, &self.foreign_names(&bridges));
-        }
-    }
-
-    /// Bridges whose names do not begin with the prefix.
-    fn foreign_names(&self, bridges: &HashMap<Id, Bridge>) -> BTreeSet<String> {
-        bridges
-            .values()
-            .map(|bridge| bridge.name.clone())
-            .filter(|name| !name.starts_with(&self.prefix))
-            .collect()
-    }
-
-    fn ensure(&self, network: &Network) -> Result<Option<Bridge>, NetworkError> {
-        if !bridge::is_bridged(network) {
-            return Ok(None);
-        }
-        // One at a time, so that two do not make the same bridge.
-        let mut bridges = self.bridges();
-        if let Some(bridge) = bridges
-            .get(&network.meta.id)
-            .filter(|bridge| bridge.network.spec == network.spec)
-        {
-            // Somebody may have removed it.
-            if self
-                .host()
-                .link(&bridge.name)?
-                .is_some_and(|link| link.index == bridge.index)
-            {
-                return Ok(Some(bridge.clone()));
-            }
-        }
-        let is_first = bridges.is_empty() || network.spec.bridge_name.is_some();
-        let mut bridge = Bridge::make(&mut self.host(), network, &self.prefix, &self.alias)?;
-        if network.spec.routing == Routing::Routers {
-            let known = bridges.get(&network.meta.id).and_then(|known| known.zone);
-            bridge.zone = known.or_else(|| Some(self.guards.free_zone()));
-            self.guards.set_zone(&bridge.name, bridge.zone)?;
-        }
-        let old = bridges
-            .get(&network.meta.id)
-            .map(Bridge::elements)
-            .unwrap_or_default();
-        let new = bridge.elements();
-        let stale: Vec<_> = old
-            .into_iter()
-            .filter(|element| !new.contains(element))
-            .collect();
-        self.firewall.change(&new, &stale)?;
-        self.networks.put(network.meta.id, &bridge)?;
-        bridges.insert(network.meta.id, bridge.clone());
-        drop(bridges);
-        if is_first {
-            self.pass_forwarding();
-        }
-        Ok(Some(bridge))
-    }
-
-    fn remove(&self, id: Id) -> Result<(), NetworkError> {
-        let mut bridges = self.bridges();
-        let Some(bridge) = bridges.get(&id) else {
-            return Ok(());
-        };
-        if bridge.ours {
-            let mut batch = change::Batch::default();
-            batch.delete_link(&bridge.name);
-            self.host().run(batch)?;
-        }
-        self.firewall.change(&[], &bridge.elements())?;
-        self.guards.set_zone(&bridge.name, None)?;
-        self.networks.remove(id)?;
-        bridges.remove(&id);
-        Ok(())
-    }
-
-    /// A network's bridge, where it has one.
-    fn bridge(&self, network: Id) -> Option<Bridge> {
-        self.bridges().get(&network).cloned()
-    }
-
-    /// The bridge for an endpoint, made if need be.
-    fn bridge_of(&self, endpoint: &Endpoint, networks: &[Network]) -> Result<Bridge, NetworkError> {
-        let unknown = NetworkError::UnknownNetwork {
-            network: endpoint.network,
-        };
-        if let Some(bridge) = self.bridge(endpoint.network) {
-            return Ok(bridge);
-        }
-        let network = networks
-            .iter()
-            .find(|network| network.meta.id == endpoint.network);
-        match network {
-            Some(network) => self.ensure(network)?.ok_or(unknown),
-            None => Err(unknown),
-        }
-    }
-
-    /// Says what a port may, and has its place on the bridge follow.
-    fn guard(&self, guard: &Guard) -> Result<(), NetworkError> {
-        let Some(plug) = self.guards.set(guard)? else {
-            return Ok(());
-        };
-        let mut batch = change::Batch::default();
-        if let Some(link) = self.host().link(&plug.interface)? {
-            sandbox::open_port(&mut batch, link.index, &plug.interface, guard)?;
-        }
-        self.host().run(batch)
-    }
-
-    /// Guards an interface before anything passes it.
-    fn plug_in(&self, interface: &record::Interface, bridge: &Bridge) -> Result<(), NetworkError> {
-        if !interface.endpoint.port {
-            return Ok(());
-        }
-        let plug = Plug {
-            interface: interface.outer.clone(),
-            bridge: bridge.name.clone(),
-        };
-        self.guards.plug(interface.endpoint.id, plug)
-    }
-
-    /// What an instance's resolver answers for.
-    fn scope(&self, record: &Record) -> Scope {
-        let bridges = self.bridges();
-        let of = |network| bridges.get(&network).map(|bridge: &Bridge| &bridge.network);
-        let networks = record
-            .interfaces
-            .iter()
-            .filter_map(|interface| {
-                let network = of(interface.endpoint.network).filter(|network| network.spec.dns)?;
-                Some(ScopeNetwork {
-                    id: network.meta.id,
-                    name: network.meta.name.clone(),
-                    links: interface
-                        .links
-                        .iter()
-                        .map(|(other, alias)| (alias.to_ascii_lowercase(), other.clone()))
-                        .collect(),
-                })
-            })
-            .collect();
-        let leads_out = record.interfaces.iter().any(|interface| {
-            of(interface.endpoint.network).is_some_and(|network| !network.spec.internal)
-        });
-        let mut servers: Vec<IpAddr> = record
-            .naming
-            .dns
-            .servers
-            .iter()
-            .filter_map(|server| server.parse().ok())
-            .collect();
-        if servers.is_empty() {
-            let interfaces = record.interfaces.iter();
-            let networks = interfaces.filter_map(|interface| of(interface.endpoint.network));
-            let subnets = networks.flat_map(|network| &network.spec.subnets);
-            servers.extend(subnets.flat_map(|subnet| subnet.dns_servers.clone()));
-        }
-        Scope {
-            networks,
-            servers,
-            leads_out,
-        }
-    }
-
     /// Runs `work` on an instance's place, alone.
     fn with_slot<T>(&self, instance: Id, work: impl FnOnce(&mut Option<Live>) -> T) -> T {
         loop {
@@ -632,56 +462,5 @@ impl Inner {
             slot.as_mut()
                 .map_or(Err(NetworkError::NoSandbox { instance }), work)
         })
-    }
-
-    fn shutdown(&self) -> Result<(), NetworkError> {
-        let instances: Vec<Id> = self.slots().keys().copied().collect();
-        for instance in instances {
-            self.with_slot(instance, |slot| {
-                if let Some(live) = slot.take() {
-                    self.detach(live);
-                }
-            });
-        }
-        let routers: Vec<Id> = self.routers().keys().copied().collect();
-        let mut first = None;
-        for router in routers {
-            first = first.or(self.remove_router(router).err());
-        }
-        first = first.or(self.pool.close().err());
-        self.reaper.close();
-        let foreign = self.foreign_names(&self.bridges());
-        let networks: Vec<Id> = self.bridges().keys().copied().collect();
-        for network in networks {
-            first = first.or(self.remove(network).err());
-        }
-        forwarding::withdraw(&self.prefix, &foreign);
-        first = first.or(self.firewall.remove().err());
-        first = first.or(self.guards.close().err());
-        // What is left of pairs whose namespaces were just freed, and of failures.
-        let left = self.host().links().and_then(|links| {
-            let ours: Vec<u32> = links
-                .iter()
-                .filter(|link| link.alias.as_deref() == Some(&self.alias))
-                .map(|link| link.index)
-                .collect();
-            reaper::remove_interfaces(&ours)
-        });
-        first = first.or(left.err());
-        first = first.or(namespace::release_directory(&self.directory).err());
-        first.map_or(Ok(()), Err)
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Sandboxes and bridges stay for the next daemon; what is ready is made anew.
-        if let Err(error) = self.pool.close() {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "namespaces are left behind"
-            );
-        }
-        self.reaper.close();
     }
 }

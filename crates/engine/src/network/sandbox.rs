@@ -5,32 +5,30 @@
 //! left.
 
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use model::Id;
 use model::instance::{Endpoint, Instance};
-use model::network::{Network, Routing};
+use model::network::Network;
 
 use super::Inner;
-use super::bridge::{Bridge, PORT_LIMIT};
-use super::change::{Batch, Port, parse_mac};
+use super::bridge::Bridge;
+use super::change::{Batch, parse_mac};
 use super::error::NetworkError;
-use super::guard::Guard;
 use super::namespace::{self, Namespace};
 use super::netlink::Socket;
-use super::pool::{Outer, set_parameter};
-use super::ports::{self, Held, Target};
+use super::pool::Outer;
+use super::ports::{self, Held};
 use super::reaper::Remains;
 use super::record::{Interface, Naming, Record};
 use super::resolver::Resolver;
 
-/// A route that a subnet tells of and that leads nowhere is left out.
-const NOWHERE: &[rustix::io::Errno] = &[
-    rustix::io::Errno::NETUNREACH,
-    rustix::io::Errno::HOSTUNREACH,
-    rustix::io::Errno::INVAL,
-];
+mod plug;
+mod way_out;
+
+use plug::{allow_ipv6, forget_neighbours, full, has_ipv6, plug_in};
+use way_out::{published_by, target, way_out, way_out6};
 
 /// A sandbox in use.
 #[derive(Debug)]
@@ -277,26 +275,6 @@ impl Inner {
         });
     }
 
-    /// Has the bridge take what a port's guard lets pass beside its own address.
-    fn open_wide(&self, outside: &mut Batch, interface: &Interface) -> Result<(), NetworkError> {
-        if !interface.endpoint.port {
-            return Ok(());
-        }
-        let port = interface.endpoint.id;
-        let guard = self.guards.guard(port);
-        let guard = guard.ok_or(NetworkError::UnknownPort { port })?;
-        open_port(outside, interface.outer_index, &interface.outer, &guard)
-    }
-
-    /// Forgets that something is plugged into a port.
-    fn unplug(&self, interface: &Interface) {
-        if interface.endpoint.port
-            && let Err(error) = self.guards.unplug(interface.endpoint.id)
-        {
-            tracing::warn!(port = %interface.endpoint.id, error = &error as &dyn std::error::Error, "rules of a port are left behind");
-        }
-    }
-
     /// Adds an interface to a sandbox.
     pub(super) fn connect(
         &self,
@@ -411,67 +389,6 @@ impl Inner {
         self.sandboxes.put(live.record.instance, &live.record)
     }
 
-    /// Points the default routes where they belong now.
-    fn route(&self, live: &Live, socket: &mut Socket) -> Result<(), NetworkError> {
-        let interfaces = &live.record.interfaces;
-        let bridges: Vec<Bridge> = interfaces
-            .iter()
-            .map(|interface| {
-                self.bridge(interface.endpoint.network)
-                    .ok_or(NetworkError::UnknownNetwork {
-                        network: interface.endpoint.network,
-                    })
-            })
-            .collect::<Result<_, _>>()?;
-        let mut batch = Batch::default();
-        for (at, v4) in [
-            (way_out(interfaces, &bridges), true),
-            (way_out6(interfaces, &bridges), false),
-        ] {
-            let Some(at) = at else { continue };
-            if let (Some(gateway), Some(link)) = (
-                bridges[at].gateway(&interfaces[at].endpoint, v4),
-                socket.link(&interfaces[at].name)?,
-            ) {
-                batch.add_default_route(link.index, gateway);
-            }
-        }
-        socket.run(batch)
-    }
-
-    /// Publishes by the network that has the default route now, on the same ports of the node.
-    fn publish_again(&self, live: &mut Live) -> Result<(), NetworkError> {
-        let name = live.record.naming.name.clone();
-        let interfaces = &live.record.interfaces;
-        let bridges: Vec<Bridge> = interfaces
-            .iter()
-            .filter_map(|interface| self.bridge(interface.endpoint.network))
-            .collect();
-        let target = published_by(interfaces, &bridges)
-            .map(|at| target(&name, &interfaces[at].endpoint, &bridges[at]));
-        let old = ports::elements(live.held.iter().map(|held| &held.published));
-        let held = std::mem::take(&mut live.held);
-        match target {
-            Some(target) if held.is_empty() => {
-                live.held = self.ports.take(&live.record.wanted, &target)?;
-            }
-            Some(target) => live.held = self.ports.retarget(held, &target),
-            None => self.ports.give_back(&held),
-        }
-        live.record.published = live
-            .held
-            .iter()
-            .map(|held| held.published.clone())
-            .collect();
-        let new = ports::elements(live.held.iter().map(|held| &held.published));
-        let gone: Vec<_> = old
-            .iter()
-            .filter(|element| !new.contains(element))
-            .cloned()
-            .collect();
-        self.firewall.change(&new, &gone)
-    }
-
     /// Enters the names of an instance on one of its networks.
     pub(super) fn enter_names(&self, record: &Record, interface: &Interface) {
         let mut names = vec![record.naming.name.clone()];
@@ -517,158 +434,8 @@ fn interface(instance: &Instance, endpoint: &Endpoint, at: usize) -> Interface {
     }
 }
 
-/// Which interface has the default route: of those with a way out, the one with the highest
-/// priority, the first of equals.
-fn way_out(interfaces: &[Interface], bridges: &[Bridge]) -> Option<usize> {
-    best(interfaces, |at| {
-        bridges[at]
-            .gateway(&interfaces[at].endpoint, true)
-            .is_some()
-    })
-    .or_else(|| way_out6(interfaces, bridges))
-}
-
-/// By which interface ports are published: that of the default route, where the node is on its
-/// network. What routers carry has floating addresses instead.
-fn published_by(interfaces: &[Interface], bridges: &[Bridge]) -> Option<usize> {
-    way_out(interfaces, bridges).filter(|at| bridges[*at].network.spec.routing == Routing::Node)
-}
-
-fn way_out6(interfaces: &[Interface], bridges: &[Bridge]) -> Option<usize> {
-    best(interfaces, |at| {
-        bridges[at]
-            .gateway(&interfaces[at].endpoint, false)
-            .is_some()
-    })
-}
-
-fn best(interfaces: &[Interface], leads_out: impl Fn(usize) -> bool) -> Option<usize> {
-    (0..interfaces.len())
-        .filter(|at| leads_out(*at))
-        .max_by_key(|at| (interfaces[*at].gateway_priority, std::cmp::Reverse(*at)))
-}
-
-fn target<'a>(name: &'a str, endpoint: &Endpoint, bridge: &Bridge) -> Target<'a> {
-    Target {
-        name,
-        endpoint: endpoint.id.simple(),
-        ipv4: endpoint.ipv4.map(|(address, _)| address),
-        ipv6: endpoint.ipv6.map(|(address, _)| address),
-        default_ip: bridge.network.spec.host_binding,
-    }
-}
-
 pub(super) fn addresses(endpoint: &Endpoint) -> Vec<IpAddr> {
     endpoint.addresses().map(|(address, _)| address).collect()
-}
-
-/// The changes on the node and inside that make an interface work.
-fn plug_in(
-    outside: &mut Batch,
-    inside: &mut Batch,
-    interface: &Interface,
-    inner_index: u32,
-    bridge: &Bridge,
-    publishes: bool,
-) -> Result<(), NetworkError> {
-    let mac = parse_mac(&interface.endpoint.mac)?;
-    let mtu = bridge.network.spec.mtu;
-    let port = Port {
-        isolated: !bridge.network.spec.inter_instance,
-        open: false,
-        hairpin: publishes,
-    };
-    outside.enslave(
-        interface.outer_index,
-        &interface.outer,
-        bridge.index,
-        mtu,
-        port,
-    );
-    outside.add_forwarding(interface.outer_index, &interface.outer, mac);
-    // Only where the node speaks to them.
-    if bridge.network.spec.routing == Routing::Node {
-        for address in addresses(&interface.endpoint) {
-            outside.add_neighbour(bridge.index, address, mac);
-        }
-    }
-    inside.dress(inner_index, &interface.name, mac, mtu);
-    let all = || interface.endpoint.addresses();
-    for (address, prefix) in all().filter(|(address, _)| address.is_ipv4()) {
-        inside.add_address(inner_index, address, prefix);
-    }
-    inside.up(inner_index, &interface.name);
-    // IPv6 addresses go when an interface is down.
-    for (address, prefix) in all().filter(|(address, _)| address.is_ipv6()) {
-        inside.add_address(inner_index, address, prefix);
-    }
-    for route in bridge.routes(&interface.endpoint) {
-        inside.add_route(&route, NOWHERE);
-    }
-    Ok(())
-}
-
-/// Has a bridge take, or refuse, other hardware addresses from a port than its own.
-pub(super) fn open_port(
-    outside: &mut Batch,
-    index: u32,
-    name: &str,
-    guard: &Guard,
-) -> Result<(), NetworkError> {
-    let port = Port {
-        isolated: false,
-        hairpin: false,
-        open: !guard.secure,
-    };
-    outside.set_port(index, name, port);
-    for mac in guard.pairs.iter().filter_map(|pair| pair.mac.as_deref()) {
-        outside.add_forwarding(index, name, parse_mac(mac)?);
-    }
-    Ok(())
-}
-
-fn forget_neighbours(batch: &mut Batch, bridge: &Bridge, endpoint: &Endpoint) {
-    if bridge.network.spec.routing == Routing::Routers {
-        return;
-    }
-    for address in addresses(endpoint) {
-        batch.delete_neighbour(bridge.index, address);
-    }
-}
-
-fn has_ipv6(endpoint: &Endpoint) -> bool {
-    endpoint.addresses().any(|(address, _)| address.is_ipv6())
-}
-
-fn allow_ipv6(netns: BorrowedFd<'_>, interfaces: &[Interface]) -> Result<(), NetworkError> {
-    namespace::within(netns, || {
-        interfaces
-            .iter()
-            .filter(|interface| has_ipv6(&interface.endpoint))
-            .try_for_each(|interface| {
-                set_parameter(&format!("ipv6/conf/{}/disable_ipv6", interface.name), "0")
-            })
-    })
-}
-
-/// The kernel's word for a bridge without a free port, in ours.
-fn full(error: NetworkError, bridges: &[Bridge]) -> NetworkError {
-    match &error {
-        NetworkError::Link { source, .. }
-            if source.raw_os_error() == Some(rustix::io::Errno::XFULL.raw_os_error()) =>
-        {
-            let bridge = bridges
-                .iter()
-                .map(|bridge| bridge.name.as_str())
-                .collect::<Vec<_>>()
-                .join(" or ");
-            NetworkError::BridgeFull {
-                bridge,
-                limit: PORT_LIMIT,
-            }
-        }
-        _ => error,
-    }
 }
 
 /// Where a recorded namespace is mounted.

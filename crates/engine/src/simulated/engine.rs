@@ -12,26 +12,21 @@ use model::firewall::Firewall;
 use model::instance::{Endpoint, Failure, FailureKind, Instance, Run, StopRequest};
 use model::network::Network;
 use model::stream::{
-    Change, ExecSpec, ExecStatus, ExtractOptions, HostPaths, InterfaceStats, LogLine, LogOptions,
-    PathStat, Processes, Stats,
+    Change, ExecSpec, ExecStatus, ExtractOptions, HostPaths, LogLine, LogOptions, PathStat,
+    Processes, Stats,
 };
 use model::volume::Volume;
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::console::Console;
-use super::files::FileKind;
 use super::log;
 use super::program::{self, Process, SIGKILL};
-use super::{Body, Control, CurrentRun, ExecBody, Operation, Simulated, State, World, not_running};
+use super::{Body, Control, CurrentRun, Operation, Simulated, State, World, not_running};
 use crate::failure::{failure, refused};
 use crate::{
     Archive, Engine, Found, FoundState, Guard, Happening, Input, NetworkPart, Output, RouterPlan,
     Started, signal,
 };
-
-/// Memory of the simulated node.
-const NODE_MEMORY_BYTES: u64 = 8 << 30;
 
 #[async_trait]
 impl Engine for Simulated {
@@ -358,13 +353,7 @@ impl Engine for Simulated {
 
     async fn exec_create(&self, id: Id, spec: &ExecSpec) -> Result<String, Failure> {
         self.world.scripted(Operation::ExecCreate)?;
-        let mut state = self.world.state();
-        if *state.running(id)?.0.control.paused.borrow() {
-            return Err(paused(id));
-        }
-        let exec = state.new_exec_id();
-        state.execs.insert(exec.clone(), ExecBody::new(id, spec));
-        Ok(exec)
+        self.world.exec_create(id, spec)
     }
 
     async fn exec_start(
@@ -374,90 +363,21 @@ impl Engine for Simulated {
         _size: Option<TerminalSize>,
     ) -> Result<(Output, Option<Input>), Failure> {
         self.world.scripted(Operation::ExecStart)?;
-        let mut state = self.world.state();
-        let body = state.exec(exec)?;
-        let (id, console, spec) = (
-            body.instance,
-            Arc::clone(&body.console),
-            body.status.spec.clone(),
-        );
-        if body.status.running || body.status.exit_code.is_some() {
-            return Err(refused(
-                FailureKind::Conflict,
-                format!("exec {exec} has already run"),
-            ));
-        }
-        if *state.running(id)?.0.control.paused.borrow() {
-            return Err(paused(id));
-        }
-        let instance = &state.body(id)?.instance;
-        let hostname = instance.spec.hostname.clone();
-        let container = container(instance)?.clone();
-        if let Err(failure) = program::look_up(&spec.args, &state.body(id)?.files) {
-            let not_found = failure.kind == FailureKind::CommandNotFound;
-            state.exec(exec)?.status.exit_code = Some(if not_found { 127 } else { 126 });
-            return Err(failure);
-        }
-        let streams = console.attach(
-            spec.stdin && !detach,
-            !detach && (spec.stdout || spec.stderr),
-        );
-        let (control, mut process) = self.world.process(id, &console, &spec.args);
-        process.env = env(container.env.iter().chain(&spec.env));
-        process.hostname = hostname;
-        process.working_dir = if spec.working_dir.is_empty() {
-            container.working_dir
-        } else {
-            spec.working_dir
-        };
-        let pid = state.new_pid();
-        let body = state.exec(exec)?;
-        body.status.running = true;
-        body.status.pid = pid;
-        body.control = Some(control);
-        let (world, exec) = (Arc::clone(&self.world), exec.to_owned());
-        self.world.tell(Happening::Exec(id, exec.clone(), None));
-        let _task = tokio::spawn(async move {
-            let code = process.run().await;
-            if let Ok(body) = world.state().exec(&exec) {
-                body.status.running = false;
-                body.status.exit_code = Some(code);
-            }
-            world.tell(Happening::Exec(id, exec, Some(code)));
-            console.close();
-        });
-        Ok(streams)
+        self.world.exec_start(exec, detach)
     }
 
     async fn exec_resize(&self, exec: &str, _size: TerminalSize) -> Result<(), Failure> {
         self.world.scripted(Operation::ExecResize)?;
-        let mut state = self.world.state();
-        let running = state.exec(exec)?.status.running;
-        if running {
-            Ok(())
-        } else {
-            Err(refused(
-                FailureKind::Conflict,
-                format!("exec {exec} is not running"),
-            ))
-        }
+        self.world.exec_resize(exec)
     }
 
     async fn exec_status(&self, exec: &str) -> Result<(Id, ExecStatus), Failure> {
         self.world.scripted(Operation::ExecStatus)?;
-        let mut state = self.world.state();
-        let body = state.exec(exec)?;
-        Ok((body.instance, body.status.clone()))
+        self.world.exec_status(exec)
     }
 
     async fn execs(&self, id: Id) -> Vec<String> {
-        let state = self.world.state();
-        state
-            .execs
-            .iter()
-            .filter(|(_, exec)| exec.instance == id)
-            .map(|(name, _)| name.clone())
-            .collect()
+        self.world.execs(id)
     }
 
     async fn logs(
@@ -480,123 +400,33 @@ impl Engine for Simulated {
 
     async fn stats(&self, id: Id) -> Result<Stats, Failure> {
         self.world.scripted(Operation::Stats)?;
-        let mut state = self.world.state();
-        let limit = container(&state.body(id)?.instance)?.resources.memory_bytes;
-        let (current, _) = state.running(id)?;
-        let up = self.world.now().duration_since(current.started.at);
-        let up_ns = u64::try_from(up.as_nanos()).unwrap_or_default();
-        let interfaces = (0..current.started.endpoints.len())
-            .map(|n| (format!("eth{n}"), InterfaceStats::default()));
-        Ok(Stats {
-            at: self.world.now(),
-            cpu_total_ns: up_ns / 100,
-            cpu_user_ns: up_ns / 100,
-            cpu_system_ns: up_ns.saturating_mul(2),
-            cpus_online: 2,
-            memory_usage_bytes: 1 << 20,
-            memory_limit_bytes: limit.unwrap_or(NODE_MEMORY_BYTES),
-            pids_current: 1,
-            networks: interfaces.collect(),
-            cgroup_version: 2,
-            ..Stats::default()
-        })
+        self.world.stats(id)
     }
 
     async fn processes(&self, id: Id, _ps_args: &[String]) -> Result<Processes, Failure> {
         self.world.scripted(Operation::Processes)?;
-        let mut state = self.world.state();
-        let args = container(&state.body(id)?.instance)?.args.join(" ");
-        let first = (state.running(id)?.0.started.pid, args);
-        let execs = state
-            .execs
-            .values()
-            .filter(|exec| exec.instance == id && exec.status.running);
-        let all = std::iter::once(first)
-            .chain(execs.map(|exec| (exec.status.pid, exec.status.spec.args.join(" "))));
-        let titles = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
-            .map(str::to_owned)
-            .to_vec();
-        let rows = all.map(|(pid, args)| {
-            [
-                "root",
-                &pid.to_string(),
-                "1",
-                "0",
-                "00:00",
-                "?",
-                "00:00:00",
-                &args,
-            ]
-            .map(str::to_owned)
-            .to_vec()
-        });
-        Ok(Processes {
-            titles,
-            rows: rows.collect(),
-        })
+        self.world.processes(id)
     }
 
     async fn stat_path(&self, id: Id, path: &str) -> Result<PathStat, Failure> {
         self.world.scripted(Operation::StatPath)?;
-        let mut state = self.world.state();
-        let body = state.body(id)?;
-        body.files
-            .stat(path)
-            .ok_or_else(|| no_such_file(&body.instance, path))
+        self.world.stat_path(id, path)
     }
 
     async fn read_archive(&self, id: Id, path: &str) -> Result<(PathStat, Archive), Failure> {
         self.world.scripted(Operation::ReadArchive)?;
-        let mut state = self.world.state();
-        let body = state.body(id)?;
-        match (body.files.stat(path), body.files.archive(path)) {
-            (Some(stat), Some(archive)) => Ok((stat, Box::new(std::io::Cursor::new(archive)))),
-            _ => Err(no_such_file(&body.instance, path)),
-        }
+        self.world.read_archive(id, path)
     }
 
     async fn write_archive(
         &self,
         id: Id,
         path: &str,
-        mut archive: Archive,
+        archive: Archive,
         options: ExtractOptions,
     ) -> Result<(), Failure> {
         self.world.scripted(Operation::WriteArchive)?;
-        {
-            let mut state = self.world.state();
-            let body = state.body(id)?;
-            match body.files.kind_of(path) {
-                None => return Err(no_such_file(&body.instance, path)),
-                Some(FileKind::Other) => {
-                    return Err(refused(
-                        FailureKind::Invalid,
-                        "extraction point is not a directory",
-                    ));
-                }
-                Some(FileKind::Directory) if container(&body.instance)?.read_only_root => {
-                    return Err(refused(
-                        FailureKind::Invalid,
-                        "container rootfs is marked read-only",
-                    ));
-                }
-                Some(FileKind::Directory) => {}
-            }
-        }
-        let mut bytes = Vec::new();
-        let read = archive.read_to_end(&mut bytes).await;
-        read.map_err(|error| {
-            refused(
-                FailureKind::Invalid,
-                format!("cannot read the archive: {error}"),
-            )
-        })?;
-        let now = self.world.now();
-        self.world
-            .state()
-            .body(id)?
-            .files
-            .extract(path, &bytes, options, now)
+        self.world.write_archive(id, path, archive, options).await
     }
 
     async fn changes(&self, id: Id) -> Result<Vec<Change>, Failure> {
@@ -659,7 +489,7 @@ impl Engine for Simulated {
 
 impl World {
     /// A process with nothing of its own yet, and the hold on it.
-    fn process(
+    pub(super) fn process(
         self: &Arc<Self>,
         id: Id,
         console: &Arc<Console>,
@@ -721,7 +551,7 @@ impl State {
     }
 }
 
-fn container(instance: &Instance) -> Result<&ContainerSpec, Failure> {
+pub(super) fn container(instance: &Instance) -> Result<&ContainerSpec, Failure> {
     let first = instance.spec.containers.first();
     first.ok_or_else(|| {
         refused(
@@ -735,29 +565,11 @@ fn signal_number(text: &str) -> Result<i32, Failure> {
     signal::parse(text).map_err(|error| failure(FailureKind::Invalid, &error))
 }
 
-fn env<'a>(variables: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, String> {
+pub(super) fn env<'a>(variables: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, String> {
     let pairs = variables
         .into_iter()
         .filter_map(|variable| variable.split_once('='));
     pairs
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
-}
-
-fn paused(id: Id) -> Failure {
-    let message = format!(
-        "container {} is paused, unpause the container before exec",
-        id.simple()
-    );
-    refused(FailureKind::Conflict, message)
-}
-
-fn no_such_file(instance: &Instance, path: &str) -> Failure {
-    refused(
-        FailureKind::NotFound,
-        format!(
-            "Could not find the file {path} in container {}",
-            instance.meta.name
-        ),
-    )
 }
