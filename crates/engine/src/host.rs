@@ -40,6 +40,9 @@ use crate::{
 /// Happenings that a slow listener may lag behind.
 const HAPPENINGS_KEPT: usize = 8192;
 
+/// The cgroup that all daemons of a machine share; each has one of its own in it.
+pub(crate) const CGROUP_OF_ALL: &str = "/longshore";
+
 /// Where and with what a host works.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
@@ -238,7 +241,7 @@ fn cgroup_parent(data_dir: &Path) -> Result<String, OpenError> {
         source,
     })?;
     Ok(format!(
-        "/longshore/{:x}-{:x}",
+        "{CGROUP_OF_ALL}/{:x}-{:x}",
         metadata.dev(),
         metadata.ino()
     ))

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use model::Id;
 use runtime::cgroup::{Cgroup, CgroupError};
 
-use crate::host::Inner;
+use crate::host::{CGROUP_OF_ALL, Inner};
 use crate::instance::unmount_shared_memory;
 
 /// Frees what belongs to no run that lives. What cannot be freed is logged.
@@ -91,7 +91,10 @@ pub(crate) fn sweep_all(inner: &Inner) {
     for live in inner.runs.all() {
         inner.release(live.id, &live.note);
     }
-    if let Err(error) = Cgroup::at(&inner.cgroup_parent).and_then(|cgroup| cgroup.remove()) {
+    let removed = Cgroup::at(&inner.cgroup_parent)
+        .and_then(|cgroup| cgroup.remove())
+        .and_then(|()| Cgroup::at(CGROUP_OF_ALL)?.remove_if_empty());
+    if let Err(error) = removed {
         left_over(&error);
     }
 }

@@ -290,6 +290,19 @@ impl Cgroup {
         ))
     }
 
+    /// Removes it where nothing is in it, and leaves it where something is, in each hierarchy: for
+    /// one that others share. A missing one is no error.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove_if_empty(&self) -> Result<(), CgroupError> {
+        self.directories()
+            .try_for_each(|directory| match fs::rmdir(&directory) {
+                Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => Ok(()),
+                Err(errno) => Err(CgroupError::refused("remove cgroup", &directory, errno)),
+            })
+    }
+
     /// Names of the cgroups right below it, in whichever hierarchy; a missing one has none.
     ///
     /// # Errors
@@ -426,19 +439,25 @@ impl Cgroup {
 
     /// Makes the version 2 directories on the way, with the controllers that a container may need.
     fn make_v2(&self, mount: &Path) -> Result<(), CgroupError> {
-        let mut directory = mount.to_owned();
-        let parts = self.path.iter().peekable();
-        for part in parts {
-            if self.host.is_unified() {
-                enable_controllers(&directory)?;
+        'from_the_top: loop {
+            let mut directory = mount.to_owned();
+            for part in &self.path {
+                if self.host.is_unified() {
+                    enable_controllers(&directory)?;
+                }
+                let is_first = directory == mount;
+                directory.push(part);
+                match fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755)) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    // Somebody took the one above away while it was empty.
+                    Err(Errno::NOENT) if !is_first => continue 'from_the_top,
+                    Err(errno) => {
+                        return Err(CgroupError::refused("make cgroup", &directory, errno));
+                    }
+                }
             }
-            directory.push(part);
-            match fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(CgroupError::refused("make cgroup", &directory, errno)),
-            }
+            return Ok(());
         }
-        Ok(())
     }
 
     fn v2_directory(&self) -> Option<PathBuf> {
@@ -474,19 +493,23 @@ fn make_v1(mount: &Path, path: &Path, controller: &str) -> Result<(), CgroupErro
             Err(errno) => return Err(CgroupError::refused("make cgroup", &directory, errno)),
         }
     }
-    let mut parent = mount.to_owned();
-    for part in path {
-        let directory = parent.join(part);
-        match fs::mkdirat(CWD, &directory, mode) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(CgroupError::refused("make cgroup", &directory, errno)),
+    'from_the_top: loop {
+        let mut parent = mount.to_owned();
+        for part in path {
+            let directory = parent.join(part);
+            match fs::mkdirat(CWD, &directory, mode) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                // Somebody took the one above away while it was empty.
+                Err(Errno::NOENT) if parent != mount => continue 'from_the_top,
+                Err(errno) => return Err(CgroupError::refused("make cgroup", &directory, errno)),
+            }
+            if controller == "cpuset" {
+                inherit_cpuset(&parent, &directory)?;
+            }
+            parent = directory;
         }
-        if controller == "cpuset" {
-            inherit_cpuset(&parent, &directory)?;
-        }
-        parent = directory;
+        return Ok(());
     }
-    Ok(())
 }
 
 /// A new version 1 cpuset is empty, and takes no process until it has processors and memory.

@@ -1,6 +1,8 @@
 //! The cgroup of a container: its limits as the kernel has them, and what is done to all of its
 //! processes.
 
+use std::path::PathBuf;
+
 use runtime::cgroup::Cgroup;
 use serde_json::json;
 
@@ -92,4 +94,31 @@ async fn all_of_its_processes_are_held_still_listed_and_killed_together() {
     cgroup.kill(libc::SIGKILL).unwrap();
     assert_eq!(exit_of(&mut events, &key("box")).await.code, 137);
     until(async || cgroup.processes().unwrap().is_empty()).await;
+}
+
+/// A cgroup that others share goes with the last of them.
+#[tokio::test]
+async fn a_shared_cgroup_stays_until_it_is_empty() {
+    let scene = Scene::new().await;
+    let launch = scene.launch("box", "exec sleep 1000");
+    scene.client.start(&launch, None).await.unwrap();
+    let own = scene.cgroup_of("box");
+    let shared = own.parent().unwrap();
+    let hierarchies_with_it = || {
+        let hierarchies = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+        let below = |root: PathBuf| root.join(shared.strip_prefix("/").unwrap_or(shared));
+        hierarchies
+            .filter(|hierarchy| below(hierarchy.path()).exists())
+            .count()
+    };
+    let all = hierarchies_with_it();
+    assert_ne!(all, 0);
+    let cgroup = Cgroup::at(shared.to_str().unwrap()).unwrap();
+    cgroup.remove_if_empty().unwrap();
+    assert_eq!(hierarchies_with_it(), all);
+    Cgroup::at(own.to_str().unwrap()).unwrap().remove().unwrap();
+    cgroup.remove_if_empty().unwrap();
+    assert_eq!(hierarchies_with_it(), 0);
+    // Gone already is fine.
+    cgroup.remove_if_empty().unwrap();
 }
