@@ -138,6 +138,13 @@ impl Host {
         let directories = Directories::below(&config.data_dir);
         directories.make()?;
         let cgroup_parent = cgroup_parent(&config.data_dir)?;
+        // Nothing starts without, but what is there can be looked at and removed.
+        if let Err(error) = runtime::overlay::load() {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "there are no overlay mounts: no container will start"
+            );
+        }
         let networks = Networks::open(NetworkConfig {
             data_dir: config.data_dir.clone(),
             bridge_prefix: config.bridge_prefix.clone(),

@@ -44,6 +44,19 @@ pub struct Writable<'path> {
     pub work: &'path Path,
 }
 
+/// Has the kernel load the file system where it is a module, before anything needs it.
+///
+/// Otherwise the first mount does; of several first ones at the same moment, all but one may be
+/// told that there is no such file system.
+///
+/// # Errors
+/// When the kernel has none.
+pub fn load() -> Result<(), OverlayError> {
+    FileSystem::open("overlay")
+        .map(drop)
+        .map_err(|source| OverlayError { layers: 0, source })
+}
+
 /// A detached overlay mount of a container's layers (`lower`, the topmost first, at least two
 /// where nothing is `writable`). Devices and set-user-id bits have no effect in it.
 ///
