@@ -27,6 +27,7 @@ pub(crate) async fn adopt(
     let found = engine.found().await.map_err(StartError::Find)?;
     let mut found: HashMap<Id, Found> = found.into_iter().map(|found| (found.id, found)).collect();
     let mut batch = store.transaction();
+    let mut checked = Vec::new();
     for (id, placement) in store.list::<Placement>() {
         if placement.value.node != Some(node) {
             continue;
@@ -42,6 +43,11 @@ pub(crate) async fn adopt(
                 .filter(|status| is_up(status))
                 .map(|status| ended_unseen(status, boot_id)),
         };
+        if let Some(status) = after.as_ref().filter(|status| is_up(status))
+            && let Some(health) = &status.health
+        {
+            checked.push((id, health.clone()));
+        }
         if let Some(after) = after
             && before.as_deref() != Some(&after)
         {
@@ -49,6 +55,9 @@ pub(crate) async fn adopt(
         }
     }
     store.commit(batch).await.map_err(StartError::Record)?;
+    for (id, health) in checked {
+        engine.resume_health(id, &health).await;
+    }
     Ok(found
         .into_keys()
         .filter(|id| store.get::<Instance>(*id).is_none())

@@ -1,6 +1,7 @@
 //! Changes of what runs.
 
 use engine::simulated::Operation;
+use engine::{Engine as _, Happening};
 use model::instance::{Failure, FailureKind, Health, HealthState, Phase};
 
 use crate::house::{House, attachment};
@@ -149,4 +150,29 @@ async fn its_health_is_written_down_and_forgotten_at_the_next_start() {
     assert_eq!(house.until_exited(id, (1, 0)).await.health, Some(health));
     house.start(id).await;
     assert_eq!(house.until_running(id, (2, 0)).await.health, None);
+}
+
+#[tokio::test]
+async fn its_health_checks_go_on_where_another_daemon_left_them() {
+    let mut house = House::new().await;
+    let id = house.run(&["sleep", "1000"], |_| {}).await;
+    house.until_running(id, (1, 0)).await;
+    let health = Health {
+        state: HealthState::Unhealthy,
+        failing_streak: 3,
+        log: Vec::new(),
+    };
+    house.engine.set_health(id, health.clone());
+    house
+        .until_status(id, "unhealthy", |status| {
+            status.health.as_ref() == Some(&health)
+        })
+        .await;
+    house.stop_daemon().await;
+    let mut happenings = house.engine.happenings();
+    house.start_daemon().await;
+    assert_eq!(
+        happenings.try_recv().unwrap(),
+        Happening::Health(id, health)
+    );
 }

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::host::Inner;
-use crate::run::Live;
+use crate::run::{Live, State};
 use crate::{Happening, Output};
 
 /// Source of these numbers: moby, `daemon/health.go`.
@@ -41,12 +41,13 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn new(check: HealthCheck, started_at: Timestamp) -> Self {
-        let health = Health {
+    /// Goes on from what is `known`, where checks of this run were made before.
+    fn new(check: HealthCheck, started_at: Timestamp, known: Option<Health>) -> Self {
+        let health = known.unwrap_or(Health {
             state: HealthState::Starting,
             failing_streak: 0,
             log: Vec::new(),
-        };
+        });
         Self {
             health,
             check,
@@ -130,7 +131,19 @@ impl Probes {
 }
 
 impl Inner {
-    /// Begins the checks of a run, if it has any.
+    /// Goes on with the checks of a run that another daemon began; without one nothing happens.
+    pub(crate) fn resume_health(self: &Arc<Self>, id: Id, known: Health) {
+        let Some(live) = self.runs.running(id) else {
+            return;
+        };
+        live.set_health(known);
+        // A frozen one is checked again when it is thawed.
+        if live.state() == State::Running {
+            self.watch_health(&live);
+        }
+    }
+
+    /// Begins the checks of a run, if it has any, or goes on with them.
     pub(crate) fn watch_health(self: &Arc<Self>, live: &Arc<Live>) {
         let Some(check) = live
             .note
@@ -143,7 +156,7 @@ impl Inner {
         let Some((_, started_at)) = live.started() else {
             return;
         };
-        let verdict = Verdict::new(check, started_at);
+        let verdict = Verdict::new(check, started_at, live.health());
         self.happened(Happening::Health(live.id, verdict.health.clone()));
         let task = tokio::spawn(keep_checking(
             Arc::downgrade(self),
@@ -275,6 +288,7 @@ async fn keep_checking(host: Weak<Inner>, live: Weak<Live>, id: Id, mut verdict:
             return;
         }
         verdict.add(probe);
+        live.set_health(verdict.health.clone());
         host.happened(Happening::Health(id, verdict.health.clone()));
     }
 }
@@ -303,7 +317,7 @@ mod tests {
             retries: 2,
             ..HealthCheck::default()
         };
-        Verdict::new(check, at(0))
+        Verdict::new(check, at(0), None)
     }
 
     #[test]
@@ -335,6 +349,19 @@ mod tests {
         verdict.add(probe(2, 1));
         verdict.add(probe(3, 1));
         assert_eq!(verdict.health.state, HealthState::Unhealthy);
+    }
+
+    #[test]
+    fn what_is_known_counts_on() {
+        let mut before = verdict();
+        before.add(probe(11, 1));
+        let mut verdict = Verdict::new(before.check, at(0), Some(before.health));
+        verdict.add(probe(12, 1));
+        assert_eq!(
+            (verdict.health.state, verdict.health.failing_streak),
+            (HealthState::Unhealthy, 2)
+        );
+        assert_eq!(verdict.health.log.len(), 2);
     }
 
     #[test]

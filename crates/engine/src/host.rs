@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use model::Id;
 use model::container::TerminalSize;
 use model::firewall::Firewall;
-use model::instance::{Endpoint, Failure, Instance, Run, StopRequest};
+use model::instance::{Endpoint, Failure, Health, Instance, Run, StopRequest};
 use model::network::Network;
 use model::stream::{
     Change, ExecSpec, ExecStatus, ExtractOptions, HostPaths, LogLine, LogOptions, PathStat,
@@ -358,6 +358,10 @@ impl Engine for Host {
 
     async fn found(&self) -> Result<Vec<Found>, Failure> {
         Ok(self.inner.found().await)
+    }
+
+    async fn resume_health(&self, id: Id, known: &Health) {
+        self.inner.resume_health(id, known.clone());
     }
 
     fn happenings(&self) -> broadcast::Receiver<Happening> {

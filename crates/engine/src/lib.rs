@@ -197,6 +197,10 @@ pub trait Engine: Send + Sync + 'static {
     /// Everything there is, for an agent that has just started.
     async fn found(&self) -> Result<Vec<Found>, Failure>;
 
+    /// Goes on with an instance's health checks from what an earlier daemon made of them. One that
+    /// does not run, or has no checks, is left alone.
+    async fn resume_health(&self, id: Id, known: &Health);
+
     /// What happens from now on.
     fn happenings(&self) -> broadcast::Receiver<Happening>;
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use jiff::Timestamp;
 use model::Id;
 use model::container::{ContainerSpec, HealthCheck};
-use model::instance::{Exit, Instance, Run};
+use model::instance::{Exit, Health, Instance, Run};
 use model::resources::Ulimit;
 use model::security::Security;
 use runtime::keeper::ProcessKey;
@@ -110,8 +110,10 @@ pub(crate) struct Live {
     state: watch::Sender<State>,
     /// The keeper does not know it any more.
     forgotten: AtomicBool,
+    /// What its health checks made of it so far.
+    health: Mutex<Option<Health>>,
     /// The health check's task, while there is one.
-    health: Mutex<Option<AbortOnDropHandle<()>>>,
+    health_task: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl Live {
@@ -124,6 +126,7 @@ impl Live {
             state: watch::Sender::new(State::Running),
             forgotten: AtomicBool::new(false),
             health: Mutex::new(None),
+            health_task: Mutex::new(None),
         }
     }
 
@@ -215,7 +218,22 @@ impl Live {
 
     /// Puts a health check's task in the place of the one before, which ends.
     pub(crate) fn set_health_task(&self, task: Option<AbortOnDropHandle<()>>) {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = task;
+        *self
+            .health_task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = task;
+    }
+
+    /// What its health checks made of it so far; `None` before the first.
+    pub(crate) fn health(&self) -> Option<Health> {
+        self.health
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn set_health(&self, health: Health) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Some(health);
     }
 }
 

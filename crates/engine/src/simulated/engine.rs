@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use model::Id;
 use model::container::{ContainerSpec, LogConfig, TerminalSize};
 use model::firewall::Firewall;
-use model::instance::{Endpoint, Failure, FailureKind, Instance, Run, StopRequest};
+use model::instance::{Endpoint, Failure, FailureKind, Health, Instance, Run, StopRequest};
 use model::network::Network;
 use model::stream::{
     Change, ExecSpec, ExecStatus, ExtractOptions, HostPaths, LogLine, LogOptions, PathStat,
@@ -323,6 +323,10 @@ impl Engine for Simulated {
             })
         });
         Ok(found.collect())
+    }
+
+    async fn resume_health(&self, id: Id, known: &Health) {
+        self.set_health(id, known.clone());
     }
 
     fn happenings(&self) -> broadcast::Receiver<Happening> {

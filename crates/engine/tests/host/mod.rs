@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use engine::{Engine, FoundState, Happening};
 use model::container::{HealthCheck, Mount, MountSource, Propagation};
-use model::instance::{FailureKind, HealthState, Instance, NamespaceMode, NetworkMode, Run};
+use model::instance::{
+    FailureKind, Health, HealthState, Instance, NamespaceMode, NetworkMode, Run,
+};
 use model::stream::ExecSpec;
 
 use self::rig::Rig;
@@ -267,6 +269,56 @@ async fn a_health_check_follows_what_it_sees() {
         .unwrap();
     rig.host.remove(instance.meta.id).await.unwrap();
     rig.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_checks_count_on_after_a_pause_and_with_another_daemon() {
+    let rig = Rig::new().await;
+    let mut instance = rig.shell("sleep 1000");
+    let id = instance.meta.id;
+    instance.spec.containers[0].health_check = Some(HealthCheck {
+        args: ["false".to_owned()].into(),
+        interval_ns: 20_000_000,
+        retries: 2,
+        ..HealthCheck::default()
+    });
+    let mut happenings = rig.host.happenings();
+    rig.host.create(&instance).await.unwrap();
+    rig.host.start(&instance, RUN, &[], &[]).await.unwrap();
+    let unhealthy = loop {
+        let health = next_health(&mut happenings).await;
+        if health.state == HealthState::Unhealthy {
+            break health;
+        }
+    };
+    rig.host.set_paused(id, true).await.unwrap();
+    rig.host.set_paused(id, false).await.unwrap();
+    let thawed = next_health(&mut happenings).await;
+    assert!(thawed.failing_streak >= unhealthy.failing_streak);
+    let rig = rig.reopened().await;
+    let mut happenings = rig.host.happenings();
+    rig.host.resume_health(id, &thawed).await;
+    while next_health(&mut happenings).await != thawed {}
+    let next = next_health(&mut happenings).await;
+    assert_eq!(
+        (next.state, next.failing_streak),
+        (HealthState::Unhealthy, thawed.failing_streak + 1)
+    );
+    let now = model::instance::StopRequest {
+        timeout_secs: Some(0),
+        ..Default::default()
+    };
+    rig.host.stop(&instance, &now).await.unwrap();
+    rig.host.remove(id).await.unwrap();
+    rig.close().await;
+}
+
+async fn next_health(happenings: &mut tokio::sync::broadcast::Receiver<Happening>) -> Health {
+    loop {
+        if let Happening::Health(_, health) = happenings.recv().await.unwrap() {
+            break health;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
