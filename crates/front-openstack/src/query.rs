@@ -2,6 +2,7 @@
 
 use edge::paging::Page;
 use http::Uri;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// The query parameters of a request, in order; a name may come more than once.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,22 @@ impl Query {
             .map(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false"))
     }
 
+    /// The address of another page: `path` with the same parameters, from `marker` on, or from the
+    /// beginning.
+    pub(crate) fn address(&self, path: &str, marker: Option<&str>) -> String {
+        let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        let parameters: Vec<String> = self
+            .pairs()
+            .filter(|(name, _)| *name != "marker")
+            .chain(marker.map(|marker| ("marker", marker)))
+            .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
+            .collect();
+        if parameters.is_empty() {
+            return path.to_owned();
+        }
+        format!("{path}?{}", parameters.join("&"))
+    }
+
     /// The page that is wanted. `None` where the limit is no number.
     pub(crate) fn page(&self) -> Option<Page> {
         let limit = match self.get("limit") {
@@ -67,6 +84,15 @@ mod tests {
         assert_eq!(query("effective=1").switch("effective"), Some(true));
         assert_eq!(query("effective=False").switch("effective"), Some(false));
         assert_eq!(query("").switch("effective"), None);
+    }
+
+    #[test]
+    fn a_page_is_asked_for_with_the_same_parameters() {
+        assert_eq!(
+            query("name=a%20b&marker=old").address("/v2/images", Some("new")),
+            "/v2/images?name=a%20b&marker=new"
+        );
+        assert_eq!(query("").address("/v2/images", None), "/v2/images");
     }
 
     #[test]

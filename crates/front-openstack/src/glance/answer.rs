@@ -4,12 +4,10 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use edge::paging::{Page, Slice};
 use model::Id;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
 use crate::front::At;
-use crate::query::Query;
 
 /// Attributes by name.
 pub(super) type Object = Map<String, Value>;
@@ -55,42 +53,12 @@ pub(super) fn page(at: &At, noun: &str, items: Vec<Object>) -> Result<Response, 
         .and_then(|last| last["id"].as_str());
     let path = format!("/v2/{noun}");
     let mut body = json!({
-        "first": address(&path, &at.query, None),
+        "first": at.query.address(&path, None),
         "schema": format!("/v2/schemas/{noun}"),
     });
     if let Some(marker) = next {
-        body["next"] = json!(address(&path, &at.query, Some(marker)));
+        body["next"] = json!(at.query.address(&path, Some(marker)));
     }
     body[noun] = json!(slice.items);
     Ok(Json(body).into_response())
-}
-
-/// A page's address: the same parameters, with another marker or none.
-fn address(path: &str, query: &Query, marker: Option<&str>) -> String {
-    let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-    let parameters: Vec<String> = query
-        .pairs()
-        .filter(|(name, _)| *name != "marker")
-        .chain(marker.map(|marker| ("marker", marker)))
-        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
-        .collect();
-    if parameters.is_empty() {
-        return path.to_owned();
-    }
-    format!("{path}?{}", parameters.join("&"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_is_asked_for_with_the_same_parameters() {
-        let query = Query::parse(&"/x?name=a%20b&marker=old".parse().unwrap());
-        assert_eq!(
-            address("/v2/images", &query, Some("new")),
-            "/v2/images?name=a%20b&marker=new"
-        );
-        assert_eq!(address("/v2/images", &Query::default(), None), "/v2/images");
-    }
 }

@@ -12,6 +12,7 @@ use axum::response::{Html, IntoResponse, Response};
 use http::{StatusCode, header};
 use serde_json::json;
 
+use crate::failure;
 use crate::json::BodyError;
 
 /// Why a request was not carried out.
@@ -62,29 +63,16 @@ impl ApiError {
 /// The status for this kind of failure.
 const fn by_kind(kind: ErrorKind) -> StatusCode {
     match kind {
-        ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        ErrorKind::AlreadyExists | ErrorKind::Conflict => StatusCode::CONFLICT,
-        ErrorKind::NotModified => StatusCode::NOT_MODIFIED,
-        ErrorKind::Invalid | ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable => {
-            StatusCode::BAD_REQUEST
-        }
-        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
-        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         // A full disk, too, is a request that is too large.
         ErrorKind::QuotaExceeded | ErrorKind::NoCapacity => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::TimedOut | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        kind => failure::status(kind),
     }
 }
 
 impl From<ActionError> for ApiError {
     fn from(error: ActionError) -> Self {
         let status = by_kind(error.kind);
-        if status.is_server_error() {
-            tracing::error!(error = &error as &dyn std::error::Error, kind = ?error.kind, "a request failed");
-        } else {
-            tracing::debug!(error = &error as &dyn std::error::Error, kind = ?error.kind, "a request is refused");
-        }
+        failure::log(&error, status);
         Self::new(status, error.message)
     }
 }

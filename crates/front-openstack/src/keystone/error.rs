@@ -1,13 +1,14 @@
 //! Keystone's envelope: `{"error": {"code": ..., "message": ..., "title": ...}}`.
 //!
-//! Every action error is mapped here, exhaustively.
+//! Every kind of action error has the status that [`failure`] says.
 
-use actions::{ActionError, ErrorKind};
+use actions::ActionError;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
 
+use crate::failure;
 use crate::json::BodyError;
 
 /// Why a request was not carried out, in Keystone's words.
@@ -40,30 +41,10 @@ impl ApiError {
     }
 }
 
-/// The status that Keystone answers for this kind of failure.
-const fn status(kind: ErrorKind) -> StatusCode {
-    match kind {
-        ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        ErrorKind::AlreadyExists | ErrorKind::Conflict => StatusCode::CONFLICT,
-        ErrorKind::NotModified => StatusCode::NOT_MODIFIED,
-        ErrorKind::Invalid | ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable => {
-            StatusCode::BAD_REQUEST
-        }
-        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
-        ErrorKind::Forbidden | ErrorKind::QuotaExceeded => StatusCode::FORBIDDEN,
-        ErrorKind::NoCapacity | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::TimedOut | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
 impl From<ActionError> for ApiError {
     fn from(error: ActionError) -> Self {
-        let status = status(error.kind);
-        if status.is_server_error() {
-            tracing::error!(error = &error as &dyn std::error::Error, kind = ?error.kind, "a request failed");
-        } else {
-            tracing::debug!(error = &error as &dyn std::error::Error, kind = ?error.kind, "a request is refused");
-        }
+        let status = failure::status(error.kind);
+        failure::log(&error, status);
         Self::new(status, error.message)
     }
 }

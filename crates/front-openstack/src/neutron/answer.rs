@@ -5,7 +5,6 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use model::{Meta, ProjectId};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -130,7 +129,10 @@ pub(super) fn list(at: &At, noun: &Noun, objects: Vec<Object>) -> Result<Respons
         .last()
         .filter(|_| slice.has_more)
         .and_then(|last| last["id"].as_str())
-        .map(|marker| next_link(at, noun, marker));
+        .map(|marker| {
+            let path = format!("{}/network/v2.0/{}", at.settings.url, noun.path);
+            at.query.address(&path, Some(marker))
+        });
     let items: Vec<Object> = slice
         .items
         .into_iter()
@@ -141,22 +143,6 @@ pub(super) fn list(at: &At, noun: &Noun, objects: Vec<Object>) -> Result<Respons
         body[format!("{}_links", noun.many)] = json!([{ "rel": "next", "href": href }]);
     }
     Ok(Json(body).into_response())
-}
-
-fn next_link(at: &At, noun: &Noun, marker: &str) -> String {
-    let kept = at.query.pairs().filter(|(name, _)| *name != "marker");
-    let parameters: Vec<String> = kept
-        .chain([("marker", marker)])
-        .map(|(name, value)| {
-            let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-            format!("{}={}", encode(name), encode(value))
-        })
-        .collect();
-    let parameters = parameters.join("&");
-    format!(
-        "{}/network/v2.0/{}?{parameters}",
-        at.settings.url, noun.path
-    )
 }
 
 /// The attributes of an object that the client names; all where it names none.

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
 
+use crate::failure;
 use crate::json::BodyError;
 
 /// Why a request was not carried out, in Neutron's words.
@@ -125,11 +126,7 @@ const fn by_rule(rule: &Refusal) -> &'static str {
 impl From<ActionError> for ApiError {
     fn from(error: ActionError) -> Self {
         let (status, kind) = by_kind(error.kind);
-        if status.is_server_error() {
-            tracing::error!(error = &error as &dyn std::error::Error, kind = ?error.kind, "a request failed");
-        } else {
-            tracing::debug!(error = &error as &dyn std::error::Error, kind = ?error.kind, "a request is refused");
-        }
+        failure::log(&error, status);
         let kind = error.refusal.as_deref().map_or(kind, by_rule);
         Self::new(status, kind, error.message)
     }

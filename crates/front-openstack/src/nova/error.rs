@@ -1,13 +1,14 @@
 //! Nova's envelope: `{"itemNotFound": {"code": 404, "message": ...}}`, by the name of the status.
 //!
-//! Every action error is mapped here, exhaustively.
+//! Every kind of action error has the status that [`failure`] says.
 
-use actions::{ActionError, ErrorKind};
+use actions::ActionError;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
 
+use crate::failure;
 use crate::json::BodyError;
 
 /// Why a request was not carried out, in Nova's words.
@@ -37,22 +38,6 @@ impl ApiError {
     }
 }
 
-/// The status for this kind of failure.
-const fn status(kind: ErrorKind) -> StatusCode {
-    match kind {
-        ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        ErrorKind::AlreadyExists | ErrorKind::Conflict => StatusCode::CONFLICT,
-        ErrorKind::NotModified => StatusCode::NOT_MODIFIED,
-        ErrorKind::Invalid | ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable => {
-            StatusCode::BAD_REQUEST
-        }
-        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
-        ErrorKind::Forbidden | ErrorKind::QuotaExceeded => StatusCode::FORBIDDEN,
-        ErrorKind::NoCapacity | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::TimedOut | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
 /// What Nova calls a status.
 ///
 /// Source: nova, `nova/api/openstack/wsgi.py`, `Fault`.
@@ -74,12 +59,8 @@ const fn name(status: StatusCode) -> &'static str {
 
 impl From<ActionError> for ApiError {
     fn from(error: ActionError) -> Self {
-        let status = status(error.kind);
-        if status.is_server_error() {
-            tracing::error!(error = &error as &dyn std::error::Error, kind = ?error.kind, "a request failed");
-        } else {
-            tracing::debug!(error = &error as &dyn std::error::Error, kind = ?error.kind, "a request is refused");
-        }
+        let status = failure::status(error.kind);
+        failure::log(&error, status);
         Self::new(status, error.message)
     }
 }

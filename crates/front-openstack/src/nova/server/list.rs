@@ -7,7 +7,6 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use jiff::Timestamp;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use regex_lite::Regex;
 use serde_json::{Value, json};
 
@@ -481,17 +480,6 @@ fn compare(at: &At, key: &str, a: &View, b: &View) -> Ordering {
 }
 
 fn next(at: &At, path: &str, marker: &str) -> String {
-    let kept = at.query.pairs().filter(|(name, _)| *name != "marker");
-    let parameters: Vec<String> = kept
-        .chain([("marker", marker)])
-        .map(|(name, value)| {
-            let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-            format!("{}={}", encode(name), encode(value))
-        })
-        .collect();
-    format!(
-        "{}/compute/v2.1/{path}?{}",
-        at.settings.url,
-        parameters.join("&")
-    )
+    let path = format!("{}/compute/v2.1/{path}", at.settings.url);
+    at.query.address(&path, Some(marker))
 }
