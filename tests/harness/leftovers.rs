@@ -49,11 +49,13 @@ pub(crate) fn sweep(binary: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Mounts, links, cgroups, firewall tables and processes of one daemon.
+/// Mounts, disks, links, cgroups, firewall tables and processes of one daemon.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Mount points below its directory.
     pub mounts: Vec<String>,
+    /// Files below its directory that have a loop device.
+    pub disks: Vec<String>,
     /// Network interfaces with its prefix.
     pub links: Vec<String>,
     /// Firewall tables with its prefix.
@@ -75,6 +77,7 @@ impl Snapshot {
             .context("the scratch directory's name is text")?;
         Ok(Self {
             mounts: lines_with(&std::fs::read_to_string("/proc/self/mountinfo")?, dir),
+            disks: disks_of(dir)?,
             links: lines_with(&output("ip", &["-o", "link", "show"])?, prefix),
             tables: lines_with(&output("nft", &["list", "tables"])?, prefix),
             cgroups: cgroups_of(dir)?,
@@ -110,6 +113,16 @@ fn cgroups_of(dir: &str) -> Result<Vec<String>> {
     let pattern = format!("*/longshore/{:x}-{:x}*", data.dev(), data.ino());
     let listed = output("find", &["/sys/fs/cgroup", "-type", "d", "-path", &pattern])?;
     Ok(listed.lines().map(str::to_owned).collect())
+}
+
+fn disks_of(dir: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/sys/block")? {
+        // Only one that is in use has such a file.
+        let file = std::fs::read_to_string(entry?.path().join("loop/backing_file"));
+        found.extend(file.ok().filter(|file| file.contains(dir)));
+    }
+    Ok(found)
 }
 
 fn processes_of(dir: &str) -> Result<Vec<String>> {

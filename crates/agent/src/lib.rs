@@ -14,6 +14,7 @@ mod port;
 mod registration;
 mod router;
 mod sightings;
+mod snapshot;
 mod volume;
 
 use std::sync::Arc;
@@ -113,6 +114,7 @@ impl Agent {
         let ports = port::Reconciler::new(store.clone(), Arc::clone(&engine));
         let routers = router::Reconciler::new(store.clone(), Arc::clone(&engine), node);
         let volumes = volume::Reconciler::new(store.clone(), Arc::clone(&engine));
+        let snapshots = snapshot::Reconciler::new(store.clone(), Arc::clone(&engine));
         let instances = instance::Reconciler::new(instance::Parts {
             store: store.clone(),
             engine: Arc::clone(&engine),
@@ -135,6 +137,7 @@ impl Agent {
             Runner::start(&store, Arc::new(ports)),
             Runner::start(&store, Arc::new(routers)),
             Runner::start(&store, Arc::new(volumes)),
+            Runner::start(&store, Arc::new(snapshots)),
         ];
         Ok(Self {
             node,

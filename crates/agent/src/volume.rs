@@ -32,12 +32,18 @@ impl Reconciler {
         })
     }
 
-    /// Writes down what came of making it, unless that is known.
-    async fn note(&self, id: Id, error: Option<&Failure>) -> Result<(), CommitError> {
+    /// Writes down what came of it, unless that is known.
+    async fn note(&self, volume: &Volume, error: Option<&Failure>) -> Result<(), CommitError> {
+        let id = volume.meta.id;
+        let known = self.store.get::<VolumeStatus>(id);
         let status = VolumeStatus {
             error: error.cloned(),
+            size_gib: match error {
+                None => volume.spec.size_gib,
+                Some(_) => known.as_ref().and_then(|known| known.value.size_gib),
+            },
+            generation: volume.meta.generation,
         };
-        let known = self.store.get::<VolumeStatus>(id);
         if known.is_some_and(|known| *known.value == status) {
             return Ok(());
         }
@@ -99,8 +105,11 @@ impl store::runner::Reconciler for Reconciler {
         let volume = &found.value;
         if volume.meta.deleted_at.is_none() {
             let made = self.engine.ensure_volume(volume).await;
-            self.note(id, made.as_ref().err()).await?;
-            made.map_err(ReconcileError::engine("make a volume on this node"))?;
+            self.note(volume, made.as_ref().err()).await?;
+            // One with a size stays as its status says until its user decides.
+            if volume.spec.size_gib.is_none() {
+                made.map_err(ReconcileError::engine("make a volume on this node"))?;
+            }
             return Ok(Next::Change);
         }
         let is_ours = volume
@@ -112,6 +121,9 @@ impl store::runner::Reconciler for Reconciler {
             return Ok(Next::Change);
         }
         let removed = self.engine.remove_volume(volume).await;
+        if let Err(failure) = &removed {
+            self.note(volume, Some(failure)).await?;
+        }
         removed.map_err(ReconcileError::engine("remove a volume from this node"))?;
         let mut rest = Volume::clone(volume);
         rest.meta

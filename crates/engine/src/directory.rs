@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! instances/<32 hex digits>/{upper,work,hosts,hostname,resolv.conf,<id>-json.log}
-//! volumes/<project>/<name>/{_data,volume.json}
+//! volumes/<project>/<name>/{_data,volume.json,disk}
+//! disks/<32 hex digits>.img  what volumes with a size, and snapshots, hold
 //! base/                     what every root file system has at least; the lowest layer of all
 //! keeper/, run/             the keeper's socket and the network name spaces
 //! ```
@@ -44,6 +45,7 @@ impl Directories {
         for (path, mode) in [
             (self.root.join("instances"), 0o710),
             (self.root.join("volumes"), 0o711),
+            (self.disks(), 0o700),
         ] {
             make_directory(&path, mode)?;
         }
@@ -89,6 +91,18 @@ impl Directories {
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .collect()
+    }
+
+    /// The files behind volumes with a size, and behind snapshots.
+    #[must_use]
+    pub fn disks(&self) -> PathBuf {
+        self.root.join("disks")
+    }
+
+    /// The file behind a volume with a size, or a snapshot.
+    #[must_use]
+    pub fn disk(&self, id: Id) -> PathBuf {
+        self.disks().join(format!("{}.img", id.simple()))
     }
 
     /// Everything of one volume; the name is known to be a single path component.

@@ -15,6 +15,7 @@ use model::container::TerminalSize;
 use model::firewall::Firewall;
 use model::instance::{Endpoint, Failure, Health, Instance, Run, StopRequest};
 use model::network::Network;
+use model::snapshot::Snapshot;
 use model::stream::{
     Change, ExecSpec, ExecStatus, ExtractOptions, HostPaths, LogLine, LogOptions, PathStat,
     Processes, Stats,
@@ -175,6 +176,12 @@ impl Host {
             happenings: broadcast::Sender::new(HAPPENINGS_KEPT),
             keeper: RwLock::new(keeper),
         });
+        if let Err(error) = crate::disk::thaw_all(&inner.directories) {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a volume may still be held up"
+            );
+        }
         crate::adoption::take_over(&inner).await?;
         let listener = tokio::spawn(crate::adoption::listen(Arc::clone(&inner), events));
         Ok(Self {
@@ -233,6 +240,12 @@ impl Host {
             .await
             .map_err(|error| internal(&error))?;
         crate::sweep::sweep_all(&self.inner);
+        if let Err(error) = crate::disk::thaw_all(&self.inner.directories) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a volume is left held up"
+            );
+        }
         self.inner
             .networks
             .shutdown()
@@ -345,15 +358,19 @@ impl Engine for Host {
     }
 
     async fn ensure_volume(&self, volume: &Volume) -> Result<PathBuf, Failure> {
-        crate::volume::ensure(&self.inner.directories, volume).map_err(|error| error.into_failure())
+        self.inner.ensure_volume(volume).await
     }
 
     async fn remove_volume(&self, volume: &Volume) -> Result<(), Failure> {
-        let (directories, volume) = (self.inner.directories.clone(), volume.clone());
-        crate::instance::on_thread(move || {
-            crate::volume::remove(&directories, &volume).map_err(|error| error.into_failure())
-        })
-        .await
+        self.inner.remove_volume(volume).await
+    }
+
+    async fn ensure_snapshot(&self, snapshot: &Snapshot) -> Result<(), Failure> {
+        self.inner.ensure_snapshot(snapshot).await
+    }
+
+    async fn remove_snapshot(&self, id: Id) -> Result<(), Failure> {
+        self.inner.remove_disk(id).await
     }
 
     async fn found(&self) -> Result<Vec<Found>, Failure> {
@@ -465,6 +482,9 @@ impl Engine for Host {
     }
 
     async fn volume_size(&self, volume: &Volume) -> Result<u64, Failure> {
+        if volume.spec.size_gib.is_some() {
+            return self.inner.disk_usage(volume.meta.id);
+        }
         let path = self.ensure_volume(volume).await?;
         crate::instance::on_thread(move || crate::changes::size(&path)).await
     }

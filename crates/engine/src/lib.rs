@@ -9,6 +9,7 @@ mod archive;
 mod attachment;
 mod changes;
 pub mod directory;
+mod disk;
 mod exec;
 pub mod facts;
 mod failure;
@@ -43,6 +44,7 @@ use model::container::TerminalSize;
 use model::firewall::Firewall;
 use model::instance::{BoundPort, Endpoint, Exit, Failure, Health, Instance, Run, StopRequest};
 use model::network::Network;
+use model::snapshot::Snapshot;
 use model::stream::{
     Change, ExecSpec, ExecStatus, ExtractOptions, HostPaths, LogLine, LogOptions, PathStat,
     Processes, Stats, Stream,
@@ -149,7 +151,7 @@ pub trait Engine: Send + Sync + 'static {
     /// Freezes or thaws its processes.
     async fn set_paused(&self, id: Id, paused: bool) -> Result<(), Failure>;
 
-    /// Applies limits of the spec to a running instance.
+    /// Applies limits of the spec to a running instance, and mounts and unmounts its volumes.
     async fn update(&self, instance: &Instance) -> Result<(), Failure>;
 
     /// Adds an interface to a running instance.
@@ -188,11 +190,18 @@ pub trait Engine: Send + Sync + 'static {
     /// The firewalls, ports and routers that are known here.
     async fn network_parts(&self) -> Vec<(NetworkPart, Id)>;
 
-    /// Makes a volume's directory, unless it exists, and answers its path on the host.
+    /// Makes a volume, unless it exists, as large as it is to be, and answers the path on the host
+    /// of its directory.
     async fn ensure_volume(&self, volume: &Volume) -> Result<PathBuf, Failure>;
 
     /// Removes a volume with its contents.
     async fn remove_volume(&self, volume: &Volume) -> Result<(), Failure>;
+
+    /// Keeps what a volume holds now, unless it is kept already.
+    async fn ensure_snapshot(&self, snapshot: &Snapshot) -> Result<(), Failure>;
+
+    /// Removes a snapshot; none is fine.
+    async fn remove_snapshot(&self, id: Id) -> Result<(), Failure>;
 
     /// Everything there is, for an agent that has just started.
     async fn found(&self) -> Result<Vec<Found>, Failure>;

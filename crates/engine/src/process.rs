@@ -150,12 +150,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Applies the limits of the spec, and the name, to a running instance.
+    /// Applies the volumes and limits of the spec, and the name, to a running instance.
     pub(crate) async fn update(&self, instance: &Instance) -> Result<(), Failure> {
         let container = container(instance)?;
         let invalid = |error: limits::LimitError| failure(FailureKind::Invalid, &error);
         limits::check(&container.resources, self.online_cpus).map_err(invalid)?;
         let resources = limits::resources(&container.resources).map_err(invalid)?;
+        self.remount(instance, &container.mounts).await?;
         self.update_origin(instance, container)?;
         let Some(live) = self.runs.running(instance.meta.id) else {
             return Ok(());

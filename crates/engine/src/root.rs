@@ -4,9 +4,11 @@
 //! Looking up users, copying archives and filling volumes use it. What is found behind it is
 //! hostile, so it is a [`rooted::Root`].
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rooted::{Root, RootedError};
+use runtime::disk::Disk;
 use runtime::overlay::{self, OverlayError, Writable};
 use rustix::fs::{self, CWD, FileType, Mode};
 use rustix::io::Errno;
@@ -21,6 +23,11 @@ pub(crate) enum RootError {
     Process { pid: u32, source: RootedError },
     #[error("mount at {target}")]
     Attach { target: String, source: Errno },
+    #[error("mount at {target}")]
+    Disk {
+        target: String,
+        source: runtime::disk::DiskError,
+    },
     #[error("look into an instance that does not run")]
     Layers(#[source] OverlayError),
 }
@@ -56,25 +63,21 @@ pub(crate) fn attach(root: &Root, mounts: &[Wanted]) -> Result<(), RootError> {
     let mut mounts: Vec<&Wanted> = mounts.iter().collect();
     mounts.sort_by_key(|mount| Path::new(&mount.target).components().count());
     for mount in mounts {
-        let What::Path {
-            path,
-            non_recursive,
-            ..
-        } = &mount.what
-        else {
-            continue;
-        };
         let failed = |source| RootError::Attach {
             target: mount.target.clone(),
             source,
         };
-        let recursion = if *non_recursive {
-            OpenTreeFlags::empty()
-        } else {
-            OpenTreeFlags::AT_RECURSIVE
+        let tree = match detached(&mount.what, false) {
+            Some(Ok(tree)) => tree,
+            Some(Err(DetachError::Refused(errno))) => return Err(failed(errno)),
+            Some(Err(DetachError::Disk(source))) => {
+                return Err(RootError::Disk {
+                    target: mount.target.clone(),
+                    source,
+                });
+            }
+            None => continue,
         };
-        let flags = OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE | recursion;
-        let tree = open_tree(CWD, path, flags).map_err(failed)?;
         let target = Path::new(&mount.target);
         let is_directory =
             FileType::from_raw_mode(fs::fstat(&tree).map_err(failed)?.st_mode).is_dir();
@@ -93,6 +96,48 @@ pub(crate) fn attach(root: &Root, mounts: &[Wanted]) -> Result<(), RootError> {
         }
     }
     Ok(())
+}
+
+/// Why what a mount shows cannot be had apart from a container.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DetachError {
+    #[error("bind")]
+    Refused(#[source] Errno),
+    #[error(transparent)]
+    Disk(#[from] runtime::disk::DiskError),
+}
+
+/// What a mount shows, as a mount that is attached nowhere; `None` for what begins with the
+/// container that has it.
+pub(crate) fn detached(what: &What, read_only: bool) -> Option<Result<OwnedFd, DetachError>> {
+    match what {
+        What::Path {
+            path,
+            non_recursive,
+            ..
+        } => {
+            let recursion = if *non_recursive {
+                OpenTreeFlags::empty()
+            } else {
+                OpenTreeFlags::AT_RECURSIVE
+            };
+            let flags =
+                OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::OPEN_TREE_CLONE | recursion;
+            let tree = open_tree(CWD, path, flags).map_err(DetachError::Refused);
+            Some(tree.and_then(|tree| {
+                if read_only {
+                    runtime::insertion::make_read_only(tree.as_fd())
+                        .map_err(DetachError::Refused)?;
+                }
+                Ok(tree)
+            }))
+        }
+        What::Disk { image } => {
+            let mount = Disk::open(image).and_then(|disk| disk.mount(read_only));
+            Some(mount.map_err(DetachError::Disk))
+        }
+        What::FileSystem { .. } | What::Tmpfs { .. } => None,
+    }
 }
 
 #[cfg(test)]

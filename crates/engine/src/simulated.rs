@@ -19,7 +19,7 @@ mod ports;
 mod program;
 mod usage;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -62,6 +62,8 @@ pub enum Operation {
     RemoveNetwork,
     EnsureVolume,
     RemoveVolume,
+    EnsureSnapshot,
+    RemoveSnapshot,
     Found,
     Signal,
     Attach,
@@ -99,6 +101,7 @@ struct State {
     guards: BTreeMap<Id, Guard>,
     routers: BTreeMap<Id, RouterPlan>,
     volumes: BTreeMap<Id, PathBuf>,
+    snapshots: BTreeSet<Id>,
     execs: BTreeMap<String, ExecBody>,
     failures: BTreeMap<Operation, VecDeque<Failure>>,
     pids_given: u32,

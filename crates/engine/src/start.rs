@@ -15,6 +15,7 @@ use model::container::ContainerSpec;
 use model::instance::{Endpoint, Failure, FailureKind, Instance, NamespaceMode, NetworkMode, Run};
 use model::network::Network;
 use runtime::cgroup::Cgroup;
+use runtime::disk::Disk;
 use runtime::launch::{Launch, StartError, StartErrorKind};
 
 use crate::Started;
@@ -31,6 +32,8 @@ use crate::spec::{self, Joined, Surroundings, capability, mount};
 struct Prepared {
     launch: Launch,
     note: Note,
+    /// Held until the container has mounted them.
+    _disks: Vec<Disk>,
 }
 
 impl Inner {
@@ -79,6 +82,10 @@ impl Inner {
             self.renew(instance, container).await?;
         }
         let prepared = self.prepare(instance, container, run, &directory)?;
+        if !instance.spec.attached_volumes.is_empty() {
+            // They may have come while it did not run.
+            self.update_origin(instance, container)?;
+        }
         self.metrics.phase("prepare", began.elapsed());
         let began = Instant::now();
         let undo = Undo {
@@ -195,9 +202,10 @@ impl Inner {
         directory: &InstanceDirectory,
     ) -> Result<Prepared, Failure> {
         let lower = self.lower(&container.image_id)?;
-        let mounts =
+        let mut mounts =
             crate::volume::resolve(&self.directories, instance.meta.project, &container.mounts)
                 .map_err(|error| error.into_failure())?;
+        let disks = open_disks(&mut mounts).map_err(|error| internal(&error))?;
         let mut joined = self.joined(instance)?;
         let cgroups_path = self.cgroups_path(instance.meta.id, &instance.spec.cgroup_parent)?;
         let mut note = Note::new(instance, container, run, cgroups_path.clone());
@@ -229,7 +237,11 @@ impl Inner {
         if note.shares_memory {
             share_memory(directory, container).map_err(|error| internal(&error))?;
         }
-        Ok(Prepared { launch, note })
+        Ok(Prepared {
+            launch,
+            note,
+            _disks: disks,
+        })
     }
 
     /// The compiled system call filter of a container.
@@ -321,6 +333,27 @@ impl Inner {
         write_identity(directory, instance, &sandbox.resolv_conf, &sandbox.hosts)?;
         Ok(Some(sandbox))
     }
+}
+
+/// Gives disks their devices, which the container's process mounts. What it answers keeps them.
+fn open_disks(mounts: &mut [mount::Wanted]) -> Result<Vec<Disk>, runtime::disk::DiskError> {
+    let mut disks = Vec::new();
+    for wanted in mounts {
+        let mount::What::Disk { image } = &wanted.what else {
+            continue;
+        };
+        let disk = Disk::open(image)?;
+        let mut options = runtime::disk::OPTIONS.map(str::to_owned).to_vec();
+        // Has an effect only where the container has users of its own.
+        options.push("idmap".to_owned());
+        wanted.what = mount::What::FileSystem {
+            kind: runtime::disk::KIND.to_owned(),
+            device: disk.path().display().to_string(),
+            options,
+        };
+        disks.push(disk);
+    }
+    Ok(disks)
 }
 
 /// Takes back what a start that failed has made.

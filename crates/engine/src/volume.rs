@@ -1,25 +1,29 @@
-//! Volumes: directories of the node, or descriptions of file systems, that instances mount.
+//! Volumes: directories of the node, disks of a size, or descriptions of file systems, that instances
+//! mount.
 //!
 //! A volume with options (`type`, `device`, `o`) is mounted in each container's own mount
 //! namespace when it starts, so nothing is mounted on the host: a `tmpfs` volume is therefore
 //! empty at every start and not shared between containers.
 
 mod copy_up;
+mod disks;
+mod live;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use model::ProjectId;
 use model::container::{Mount, MountSource, Propagation};
 use model::instance::{Failure, FailureKind};
 use model::volume::Volume;
+use model::{Id, ProjectId};
 use rooted::{Root, RootedError};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::directory::{Directories, MakeError, make_directory};
+use crate::disk::DiskError;
 use crate::failure::{failure, internal};
 use crate::spec::mount::{Wanted, What};
 
@@ -27,6 +31,8 @@ use crate::spec::mount::{Wanted, What};
 const CONTENTS: &str = "_data";
 /// What the volume is, beside its contents; only where it has options.
 const DESCRIPTION: &str = "volume.json";
+/// The identity of the volume, beside its contents; only where it is a disk.
+const DISK: &str = "disk";
 
 /// Why a volume could not be made, removed or mounted.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +68,10 @@ pub(crate) enum VolumeError {
     },
     #[error("cannot access path {path:?} of volume {name:?}: no such file or directory")]
     SubpathMissing { name: String, path: String },
+    #[error("volume {name:?} has a size and is mounted as a whole, not at its path {path:?}")]
+    SubpathOfDisk { name: String, path: String },
+    #[error("volume {name:?}")]
+    Disk { name: String, source: DiskError },
     #[error("invalid mount config for type \"bind\": bind source path does not exist: {path}")]
     BindSourceMissing { path: String },
     #[error(
@@ -78,6 +88,7 @@ impl VolumeError {
         let kind = match &self {
             Self::Name { .. }
             | Self::SubpathMissing { .. }
+            | Self::SubpathOfDisk { .. }
             | Self::BindSourceMissing { .. }
             | Self::BindSourceRelative { .. } => FailureKind::Invalid,
             Self::Make(_)
@@ -87,35 +98,73 @@ impl VolumeError {
             | Self::CopyUp { .. }
             | Self::Look { .. }
             | Self::BindSource { .. } => FailureKind::Internal,
+            Self::Disk { source, .. } => source.kind(),
         };
         failure(kind, &self)
     }
 }
 
-/// Makes a volume's directory, unless it exists, and answers the path of its contents.
+/// Makes a volume's directory, unless it exists, says there what it is, and answers the path of its
+/// contents.
 pub(crate) fn ensure(directories: &Directories, volume: &Volume) -> Result<PathBuf, VolumeError> {
-    let contents = ensure_plain(directories, volume.meta.project, &volume.meta.name)?;
-    if !volume.spec.options.is_empty() {
-        let path = directories
-            .volume(volume.meta.project, &volume.meta.name)
-            .join(DESCRIPTION);
-        let text = serde_json::to_vec(&volume.spec.options).map_err(|source| {
-            VolumeError::Description {
-                name: volume.meta.name.clone(),
-                source,
-            }
-        })?;
-        let failed = |source| VolumeError::Files {
-            attempt: "write",
-            path: path.clone(),
+    let (project, name) = (volume.meta.project, &volume.meta.name);
+    let contents = ensure_plain(directories, project, name)?;
+    let directory = directories.volume(project, name);
+    let options = (!volume.spec.options.is_empty())
+        .then(|| serde_json::to_vec(&volume.spec.options))
+        .transpose()
+        .map_err(|source| VolumeError::Description {
+            name: name.clone(),
             source,
-        };
-        let new = path.with_extension("new");
-        std::fs::write(&new, text)
-            .and_then(|()| std::fs::rename(&new, &path))
-            .map_err(failed)?;
-    }
+        })?;
+    note(directory.join(DESCRIPTION), options)?;
+    let id = volume.meta.id.simple();
+    note(
+        directory.join(DISK),
+        volume.spec.size_gib.map(|_| id.into_bytes()),
+    )?;
     Ok(contents)
+}
+
+/// Writes down what a volume is, or that it is not: another one of that name may have been.
+fn note(path: PathBuf, text: Option<Vec<u8>>) -> Result<(), VolumeError> {
+    let new = path.with_extension("new");
+    let written = match text {
+        Some(text) => std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path)),
+        None => match std::fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            answer => answer,
+        },
+    };
+    written.map_err(|source| VolumeError::Files {
+        attempt: "write",
+        path,
+        source,
+    })
+}
+
+/// The disk that a volume is, where it is one.
+fn disk_of(
+    directories: &Directories,
+    project: ProjectId,
+    name: &str,
+) -> Result<Option<PathBuf>, VolumeError> {
+    let path = directories.volume(project, name).join(DISK);
+    let failed = |source| VolumeError::Files {
+        attempt: "read",
+        path: path.clone(),
+        source,
+    };
+    match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed(source)),
+        Ok(text) => {
+            let id: Id = text
+                .parse()
+                .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+            Ok(Some(directories.disk(id)))
+        }
+    }
 }
 
 fn ensure_plain(
@@ -197,6 +246,12 @@ fn resolve_one(
         MountSource::Volume { name, subpath, .. } => {
             let contents = ensure_plain(directories, project, name)?;
             match file_system(directories, project, name)? {
+                Some(What::Disk { .. }) if !subpath.is_empty() => {
+                    return Err(VolumeError::SubpathOfDisk {
+                        name: name.clone(),
+                        path: subpath.clone(),
+                    });
+                }
                 Some(what) => what,
                 None => path(inside(&contents, name, subpath)?),
             }
@@ -278,12 +333,15 @@ fn inside(contents: &Path, name: &str, subpath: &str) -> Result<PathBuf, VolumeE
     })
 }
 
-/// The file system that a volume's options describe, where it has some.
+/// The disk that a volume is, or the file system that its options describe, where it has some.
 fn file_system(
     directories: &Directories,
     project: ProjectId,
     name: &str,
 ) -> Result<Option<What>, VolumeError> {
+    if let Some(image) = disk_of(directories, project, name)? {
+        return Ok(Some(What::Disk { image }));
+    }
     let path_of_description = directories.volume(project, name).join(DESCRIPTION);
     let text = match std::fs::read(&path_of_description) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -343,9 +401,10 @@ pub(crate) fn copy_up(
         if *no_copy || !subpath.is_empty() {
             continue;
         }
-        let contents = match file_system(directories, project, name)? {
-            None => contents,
-            Some(What::Path { path, .. }) => path,
+        let what = file_system(directories, project, name)?;
+        let contents = match &what {
+            None | Some(What::Disk { .. }) => contents,
+            Some(What::Path { path, .. }) => path.clone(),
             Some(What::FileSystem { .. } | What::Tmpfs { .. }) => continue,
         };
         let look = |source| VolumeError::Look {
@@ -353,7 +412,16 @@ pub(crate) fn copy_up(
             path: contents.clone(),
             source,
         };
-        let root = Root::open(&contents).map_err(look)?;
+        let root = match &what {
+            Some(What::Disk { image }) => {
+                let mounted = crate::disk::mounted(image);
+                Root::from_fd(mounted.map_err(|source| VolumeError::Disk {
+                    name: name.clone(),
+                    source,
+                })?)
+            }
+            _ => Root::open(&contents).map_err(look)?,
+        };
         let listing = root
             .open_at(
                 Path::new(""),

@@ -58,6 +58,8 @@ pub struct InstanceSpec {
     pub guest: Option<Guest>,
     /// Counts how often it was made anew: its next start then begins with what its image has.
     pub renewals: u64,
+    /// Volumes that were attached to it; each is a mount of its first container, too.
+    pub attached_volumes: Vec<AttachedVolume>,
     /// What one protocol alone knows of it, by protocol. Read by that front end only.
     pub origin: BTreeMap<String, Value>,
 }
@@ -150,6 +152,32 @@ impl Attachment {
             driver_options: BTreeMap::new(),
         }
     }
+}
+
+/// A volume that was attached to an instance: what its mount does not say.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AttachedVolume {
+    /// Identity of the attachment.
+    pub id: Id,
+    /// The volume.
+    pub volume: Id,
+    /// The device that its user has in mind: `/dev/vdb`.
+    pub device: String,
+    /// Where it is mounted, the target of its mount: `/mnt/vdb`.
+    pub target: String,
+    /// When it was asked for.
+    pub attached_at: Timestamp,
+    /// Generation of the spec that attached it.
+    pub attached_by: u64,
+    /// The volume goes when the instance does.
+    #[serde(default)]
+    pub delete_with_instance: bool,
+    /// A word for programs inside.
+    #[serde(default)]
+    pub tag: Option<String>,
+    /// It is being detached, by the spec of this generation: the mount is gone from it already.
+    #[serde(default)]
+    pub detached_by: Option<u64>,
 }
 
 /// A port of the node that leads to one inside.

@@ -37,9 +37,12 @@ pub mod security;
 pub mod server;
 pub mod server_group;
 pub mod service;
+pub mod snapshot;
 pub mod stream;
 pub mod subnet;
 pub mod user;
 pub mod volume;
+pub mod volume_transfer;
+pub mod volume_type;
 
 pub use meta::{Id, Kind, Meta, ProjectId};

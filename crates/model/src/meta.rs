@@ -30,7 +30,8 @@ impl Id {
     }
 
     /// One of the few identities that are the same in every installation: of the system (0), the
-    /// project `admin` (1), the domain `Default` (2) and the user `admin` (3).
+    /// project `admin` (1), the domain `Default` (2), the user `admin` (3) and the type of volumes
+    /// that name none (4).
     #[must_use]
     pub const fn well_known(number: u8) -> Self {
         Self(Uuid::from_bytes([
@@ -114,6 +115,12 @@ pub enum Kind {
     Network,
     /// See [`crate::volume`].
     Volume,
+    /// See [`crate::volume_type`].
+    VolumeType,
+    /// See [`crate::volume_transfer`].
+    VolumeTransfer,
+    /// See [`crate::snapshot`].
+    Snapshot,
     /// See [`crate::node`].
     Node,
     /// See [`crate::port`].
@@ -181,6 +188,9 @@ impl Kind {
             Self::Server => "server",
             Self::Network => "network",
             Self::Volume => "volume",
+            Self::VolumeType => "volume_type",
+            Self::VolumeTransfer => "volume_transfer",
+            Self::Snapshot => "snapshot",
             Self::Node => "node",
             Self::Port => "port",
             Self::Firewall => "firewall",

@@ -87,11 +87,61 @@ impl<'fd> Target<'fd> {
         Ok(its != inode(ours)?)
     }
 
+    /// Its user namespace, where that is another one than this process's.
+    pub(crate) fn own_users(&self, proc: &Proc) -> Result<Option<OwnedFd>, TargetError> {
+        if !self.has_own_users(proc)? {
+            return Ok(None);
+        }
+        self.open(proc, "ns/user", OFlags::RDONLY).map(Some)
+    }
+
+    /// The host's user and group id of its root.
+    pub(crate) fn root_user(&self, proc: &Proc) -> Result<(u32, u32), TargetError> {
+        Ok((
+            self.host_id_of_root(proc, "uid_map")?,
+            self.host_id_of_root(proc, "gid_map")?,
+        ))
+    }
+
+    fn host_id_of_root(&self, proc: &Proc, name: &str) -> Result<u32, TargetError> {
+        let path = PathBuf::from(self.pid.to_string()).join(name);
+        let file = proc
+            .open_file(&path, OFlags::RDONLY)
+            .map_err(TargetError::Look)?;
+        let mut content = [0; 4096];
+        let length = rustix::io::read(&file, &mut content).map_err(TargetError::Join)?;
+        let content = String::from_utf8_lossy(content.get(..length).unwrap_or_default());
+        Ok(host_id_of_root(&content))
+    }
+
     /// Joins namespaces of it.
     pub(crate) fn join(&self, namespaces: ThreadNameSpaceType) -> Result<(), TargetError> {
         move_into_thread_name_spaces(self.pidfd.as_fd(), namespaces).map_err(|errno| match errno {
             Errno::SRCH => TargetError::Gone,
             errno => TargetError::Join(errno),
         })
+    }
+}
+
+/// What `/proc/PID/uid_map` says of user 0; without a word on it, nobody.
+fn host_id_of_root(map: &str) -> u32 {
+    const NOBODY: u32 = 65_534;
+    map.lines()
+        .find_map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            (words.next() == Some("0")).then(|| words.next()?.parse().ok())?
+        })
+        .unwrap_or(NOBODY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_id_of_root;
+
+    #[test]
+    fn root_is_who_the_map_says() {
+        assert_eq!(host_id_of_root("         0          0 4294967295\n"), 0);
+        assert_eq!(host_id_of_root("1 5 1\n0 100000 65536\n"), 100_000);
+        assert_eq!(host_id_of_root("1 0 1\n"), 65_534);
     }
 }

@@ -28,8 +28,11 @@ use model::router::{FloatingAddress, Router, RouterStatus};
 use model::server::Server;
 use model::server_group::ServerGroup;
 use model::service::Service;
+use model::snapshot::{Snapshot, SnapshotStatus};
 use model::user::{User, UserStatus};
 use model::volume::{Volume, VolumeStatus};
+use model::volume_transfer::VolumeTransfer;
+use model::volume_type::VolumeType;
 use model::{Kind, ProjectId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -129,6 +132,9 @@ derived!(RegisteredImage, RegisteredImage, Desired);
 derived!(ImageTask, ImageTask, Desired);
 derived!(FloatingAddress, FloatingAddress, Desired);
 desired!(Volume, Volume);
+desired!(VolumeType, VolumeType);
+derived!(VolumeTransfer, VolumeTransfer, Desired);
+derived!(Snapshot, Snapshot, Desired);
 desired!(Node, Node);
 desired!(Project, Project);
 desired!(User, User);
@@ -155,6 +161,7 @@ derived!(Retry, Instance, Retry);
 derived!(InstanceStatus, Instance, Observed);
 derived!(NetworkStatus, Network, Observed);
 derived!(VolumeStatus, Volume, Observed);
+derived!(SnapshotStatus, Snapshot, Observed);
 derived!(NodeStatus, Node, Observed);
 derived!(UserStatus, User, Observed);
 derived!(Allotment, Port, Placement);
@@ -185,7 +192,7 @@ impl Decoder {
 }
 
 /// One for every type of record.
-static DECODERS: [Decoder; 40] = [
+static DECODERS: &[Decoder] = &[
     Decoder::of::<Instance>(),
     Decoder::of::<Placement>(),
     Decoder::of::<Retry>(),
@@ -195,6 +202,10 @@ static DECODERS: [Decoder; 40] = [
     Decoder::of::<NetworkStatus>(),
     Decoder::of::<Volume>(),
     Decoder::of::<VolumeStatus>(),
+    Decoder::of::<VolumeType>(),
+    Decoder::of::<VolumeTransfer>(),
+    Decoder::of::<Snapshot>(),
+    Decoder::of::<SnapshotStatus>(),
     Decoder::of::<Node>(),
     Decoder::of::<NodeStatus>(),
     Decoder::of::<Project>(),

@@ -11,6 +11,7 @@ use model::container::{ContainerSpec, LogConfig, TerminalSize};
 use model::firewall::Firewall;
 use model::instance::{Endpoint, Failure, FailureKind, Health, Instance, Run, StopRequest};
 use model::network::Network;
+use model::snapshot::Snapshot;
 use model::stream::{
     Change, ExecSpec, ExecStatus, ExtractOptions, HostPaths, LogLine, LogOptions, PathStat,
     Processes, Stats,
@@ -284,6 +285,18 @@ impl Engine for Simulated {
     async fn remove_volume(&self, volume: &Volume) -> Result<(), Failure> {
         self.world.scripted(Operation::RemoveVolume)?;
         self.world.state().volumes.remove(&volume.meta.id);
+        Ok(())
+    }
+
+    async fn ensure_snapshot(&self, snapshot: &Snapshot) -> Result<(), Failure> {
+        self.world.scripted(Operation::EnsureSnapshot)?;
+        self.world.state().snapshots.insert(snapshot.meta.id);
+        Ok(())
+    }
+
+    async fn remove_snapshot(&self, id: Id) -> Result<(), Failure> {
+        self.world.scripted(Operation::RemoveSnapshot)?;
+        self.world.state().snapshots.remove(&id);
         Ok(())
     }
 

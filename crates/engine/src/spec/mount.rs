@@ -73,6 +73,8 @@ pub(crate) enum What {
         non_recursive: bool,
         read_only_non_recursive: bool,
     },
+    /// A disk of ours, which gets a device when it is opened.
+    Disk { image: PathBuf },
     /// Another file system, by type, device and options as mount(8) takes them.
     FileSystem {
         kind: String,
@@ -96,6 +98,8 @@ pub(crate) enum MountError {
     Duplicate { target: String },
     #[error("Invalid tmpfs option {option:?}")]
     TmpfsOption { option: String },
+    #[error("the disk {image} is not open")]
+    DiskNotOpen { image: PathBuf },
 }
 
 /// What the mounts of a container depend on.
@@ -274,6 +278,11 @@ fn wanted_mount(
                 options.push("idmap".to_owned());
             }
             ("bind", path.clone(), options)
+        }
+        What::Disk { image } => {
+            return Err(MountError::DiskNotOpen {
+                image: image.clone(),
+            });
         }
         What::FileSystem {
             kind,

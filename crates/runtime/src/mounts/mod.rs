@@ -101,16 +101,25 @@ impl<'spec> Planned<'spec> {
         self.options.bind.is_some()
     }
 
-    /// Opens a bind mount: needs the host's paths, and the host's privileges for an id mapping.
-    pub(crate) fn open_bind(
+    /// It shows a file system on a device of the host.
+    fn is_on_device(&self) -> bool {
+        let source = self.mount.source().as_deref();
+        !self.is_bind() && source.is_some_and(|source| source.starts_with("/dev"))
+    }
+
+    /// Opens a bind mount, or a file system on a device: needs the host's paths, and the host's
+    /// privileges for the device or an id mapping.
+    pub(crate) fn open_on_host(
         &mut self,
         id_mapping: Option<BorrowedFd<'_>>,
     ) -> Result<(), MountError> {
-        let Some(recursion) = self.options.bind else {
-            return Ok(());
+        let source = self.mount.source().clone().unwrap_or_default();
+        let source = source.as_path();
+        let fd = match self.options.bind {
+            Some(recursion) => clone_tree(source, recursion)?,
+            None if self.is_on_device() => self.make_file_system()?,
+            None => return Ok(()),
         };
-        let source = self.mount.source().as_deref().unwrap_or(Path::new(""));
-        let fd = clone_tree(source, recursion)?;
         if let Some(userns) = id_mapping {
             let below = self.options.id_mapping == Some(Recursion::Yes);
             let change = Attributes {
@@ -126,6 +135,11 @@ impl<'spec> Planned<'spec> {
 
     /// Makes the file system, in the namespaces that this process is in.
     pub(crate) fn open_file_system(&mut self) -> Result<(), MountError> {
+        self.opened = Some(self.make_file_system()?);
+        Ok(())
+    }
+
+    fn make_file_system(&self) -> Result<OwnedFd, MountError> {
         let kind = self
             .mount
             .typ()
@@ -149,8 +163,7 @@ impl<'spec> Planned<'spec> {
             } else {
                 0
             };
-        self.opened = Some(system.mount(attributes)?);
-        Ok(())
+        system.mount(attributes)
     }
 
     /// Attaches what was opened.
@@ -312,7 +325,7 @@ const COVERABLE_IN_PROC: [&str; 9] = [
 ];
 
 /// Refuses a mount over a file of `/proc` that this crate, or the program, trusts.
-fn refuse_in_proc(
+pub(crate) fn refuse_in_proc(
     place: BorrowedFd<'_>,
     root: &Root,
     destination: &Path,

@@ -50,7 +50,7 @@ impl<'spec> Sources<'spec> {
             for planned in &mut mounts {
                 let own_mapping =
                     planned.options.id_mapping.is_some() || planned.mount.uid_mappings().is_some();
-                planned.open_bind(
+                planned.open_on_host(
                     id_mapping
                         .filter(|_| own_mapping)
                         .map(|mapping| mapping.users),
