@@ -30,10 +30,14 @@ pub mod registered_image;
 pub mod router;
 pub mod server;
 pub mod server_group;
+pub mod snapshot;
 pub mod stream;
 pub mod subnet;
 pub mod system;
 pub mod volume;
+pub mod volume_attachment;
+pub mod volume_transfer;
+pub mod volume_type;
 
 use std::sync::Arc;
 

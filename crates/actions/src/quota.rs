@@ -17,6 +17,8 @@ use model::quota::{Quota, QuotaGate, Resource};
 use model::router::{FloatingAddress, Router};
 use model::server::Server;
 use model::server_group::ServerGroup;
+use model::snapshot::Snapshot;
+use model::volume::Volume;
 use model::{Kind, Meta, ProjectId};
 use store::record::Record;
 use store::{CommitError, Committed, Transaction, Versioned};
@@ -359,6 +361,22 @@ fn used(cloud: &Cloud, owner: ProjectId, resource: Resource) -> u64 {
         Resource::FirewallRules => sum::<Firewall>(cloud, |firewall| {
             many(firewall.meta.project, firewall.spec.rules.len())
         }),
+        Resource::Volumes => sum::<Volume>(cloud, |volume| match volume.spec.size_gib {
+            Some(_) => one(volume.meta.project),
+            // A directory of the node's is none of Cinder's.
+            None => 0,
+        }),
+        Resource::VolumeGib => {
+            let size = |project: ProjectId, size_gib: u32| one(project) * u64::from(size_gib);
+            let volumes = sum::<Volume>(cloud, |volume| {
+                size(volume.meta.project, volume.spec.size_gib.unwrap_or(0))
+            });
+            let snapshots = sum::<Snapshot>(cloud, |snapshot| {
+                size(snapshot.meta.project, snapshot.spec.size_gib)
+            });
+            volumes + snapshots
+        }
+        Resource::Snapshots => sum::<Snapshot>(cloud, |snapshot| one(snapshot.meta.project)),
         Resource::Instances => sum::<Server>(cloud, |server| one(server.meta.project)),
         Resource::Cores => sum::<Server>(cloud, |server| {
             one(server.meta.project) * u64::from(server.spec.flavor.vcpus)
@@ -372,10 +390,7 @@ fn used(cloud: &Cloud, owner: ProjectId, resource: Resource) -> u64 {
         | Resource::InjectedFileBytes
         | Resource::InjectedFilePath
         | Resource::ServerGroupMembers
-        | Resource::Volumes
-        | Resource::VolumeGib
-        | Resource::PerVolumeGib
-        | Resource::Snapshots => 0,
+        | Resource::PerVolumeGib => 0,
     }
 }
 

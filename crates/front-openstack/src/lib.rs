@@ -7,6 +7,7 @@
 //! This crate owns no state: it reads and writes through `actions`.
 
 mod auth;
+mod cinder;
 mod failure;
 mod front;
 mod glance;

@@ -13,6 +13,7 @@ use edge::observe::RequestId;
 use http::{HeaderName, HeaderValue, header};
 
 use crate::auth::require_token;
+use crate::cinder;
 use crate::front::Front;
 use crate::glance;
 use crate::keystone;
@@ -93,6 +94,16 @@ const SERVICES: &[Service] = &[
         microversions: Some(&nova::MICROVERSIONS),
         missing: nova::missing,
         wrong_method: nova::wrong_method,
+    },
+    Service {
+        kind: "block-storage",
+        name: "cinder",
+        path: "/volume",
+        suffix: "/v3/$(project_id)s",
+        routes: cinder::routes,
+        microversions: Some(&cinder::MICROVERSIONS),
+        missing: cinder::missing,
+        wrong_method: cinder::wrong_method,
     },
 ];
 
@@ -184,6 +195,7 @@ mod tests {
             include_str!("../../../spec/neutron/coverage.toml"),
         ),
         ("nova", include_str!("../../../spec/nova/coverage.toml")),
+        ("cinder", include_str!("../../../spec/cinder/coverage.toml")),
     ];
 
     #[test]

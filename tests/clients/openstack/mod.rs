@@ -2,6 +2,7 @@
 
 mod identity;
 mod image;
+mod volume;
 
 use tests::daemon::Kind;
 

@@ -1,4 +1,5 @@
-//! What every installation has from its first start: a domain, an operator, roles, flavors, a catalogue.
+//! What every installation has from its first start: a domain, an operator, roles, flavors, a catalogue, a
+//! type of volumes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,6 +57,7 @@ pub async fn ensure(
         crate::flavor::make_defaults(cloud, &mut transaction);
     }
     make_catalogue(cloud, &mut transaction, services);
+    crate::volume_type::ensure_default(cloud, &mut transaction);
     cloud.commit_durably(transaction).await?;
     Ok(is_first)
 }

@@ -294,4 +294,31 @@ actions! {
     ModifyMember "modify_member" Admin | ProjectMember;
     AccessImageTasks "tasks_api_access" Admin;
     ShowStores "stores_info_detail" Admin;
+
+    // The life of volumes with a size.
+    UpdateVolume "volume:update" Admin | ProjectMember;
+    ForceDeleteVolume "volume_extension:volume_admin_actions:force_delete" Admin;
+    ResetVolume "volume_extension:volume_admin_actions:reset_status" Admin;
+    ExtendVolume "volume:extend" Admin | ProjectMember;
+    ForceDetachVolume "volume_extension:volume_admin_actions:force_detach" Admin;
+    ListVolumeServices "volume_extension:services:index" Admin;
+    AttachVolume "volume_extension:volume_actions:attach" Admin | ProjectMember;
+    GetSnapshot "volume:get_snapshot" Admin | ProjectReader;
+    CreateSnapshot "volume:create_snapshot" Admin | ProjectMember;
+    UpdateSnapshot "volume:update_snapshot" Admin | ProjectMember;
+    DeleteSnapshot "volume:delete_snapshot" Admin | ProjectMember;
+    ForceDeleteSnapshot "volume_extension:snapshot_admin_actions:force_delete" Admin;
+    ResetSnapshot "volume_extension:snapshot_admin_actions:reset_status" Admin;
+    GetVolumeType "volume_extension:type_get" Anyone;
+    CreateVolumeType "volume_extension:type_create" Admin;
+    UpdateVolumeType "volume_extension:type_update" Admin;
+    DeleteVolumeType "volume_extension:type_delete" Admin;
+    GrantVolumeType "volume_extension:volume_type_access" Admin;
+    GetTransfer "volume:get_transfer" Admin | ProjectReader;
+    CreateTransfer "volume:create_transfer" Admin | ProjectMember;
+    AcceptTransfer "volume:accept_transfer" Admin | ProjectMember;
+    DeleteTransfer "volume:delete_transfer" Admin | ProjectMember;
+    ListServerVolumes "os_compute_api:os-volumes-attachments:index" Admin | ProjectReader;
+    AttachServerVolume "os_compute_api:os-volumes-attachments:create" Admin | ProjectMember;
+    DetachServerVolume "os_compute_api:os-volumes-attachments:delete" Admin | ProjectMember;
 }

@@ -25,6 +25,7 @@ mod server_interface;
 mod server_metadata;
 mod server_tag;
 mod service;
+mod volume_attachment;
 mod zone;
 
 use axum::response::{IntoResponse, Response};
@@ -68,6 +69,7 @@ pub(crate) fn routes() -> Vec<Route> {
         hypervisor::routes::routes(),
         service::routes::routes(),
         migration::routes::routes(),
+        volume_attachment::routes::routes(),
     ]
     .into_iter()
     .flatten()

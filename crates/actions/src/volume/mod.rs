@@ -1,4 +1,11 @@
 //! Volumes: what there is of them, and who uses them.
+//!
+//! By name here, as engines know them; by identity, with a size and a life of their own, in
+//! [`sized`]. Both are the same records.
+
+mod claim;
+pub mod sized;
+mod view;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,13 +17,20 @@ use model::event::Action;
 use model::volume::{Volume, VolumeSpec, VolumeStatus};
 use model::{Id, Meta, ProjectId};
 
-use crate::instance::View;
+pub use claim::{
+    NewClaim, begin_detaching, claim, claims, complete_claim, drop_claim, find_use,
+    force_drop_claims, mark_attached, may_see_services, reserve, roll_detaching, unreserve,
+    update_claim,
+};
+pub(crate) use view::not_found;
+pub use view::{Use, View, list_all, show};
+
 use crate::observer::volume_event;
 use crate::policy::{self, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable, instance, is_visible, isolation};
 
 /// How long a node may take to remove a volume's files.
-const NODE_ANSWERS_WITHIN: Duration = Duration::from_secs(300);
+pub(crate) const NODE_ANSWERS_WITHIN: Duration = Duration::from_secs(300);
 /// Most bytes of a volume's name, which is the name of a directory on the node.
 const LONGEST_NAME: usize = 255;
 
@@ -64,7 +78,7 @@ pub async fn create(
     let spec = VolumeSpec {
         anonymous,
         options: new.options.clone(),
-        origin: BTreeMap::new(),
+        ..VolumeSpec::default()
     };
     let volume = Volume { meta, spec };
     let id = volume.meta.id;
@@ -176,14 +190,14 @@ pub async fn size_bytes(cloud: &Cloud, caller: &Caller, name: &str) -> Result<u6
 
 /// The instances that mount a volume, running or not.
 #[must_use]
-pub fn users(cloud: &Cloud, caller: &Caller, name: &str) -> Vec<View> {
+pub fn users(cloud: &Cloud, caller: &Caller, name: &str) -> Vec<instance::View> {
     if !caller.reads(policy::Action::GetVolume, caller.project()) {
         return Vec::new();
     }
     mounted_by(cloud, caller.project(), name)
 }
 
-fn mounted_by(cloud: &Cloud, project: ProjectId, name: &str) -> Vec<View> {
+fn mounted_by(cloud: &Cloud, project: ProjectId, name: &str) -> Vec<instance::View> {
     let mut views = instance::owned_by(cloud, |owner| owner == project);
     views.retain(|view| {
         let mounts = view
@@ -212,6 +226,13 @@ pub async fn remove(
     let project = caller.project();
     caller.may(policy::Action::DeleteVolume, &Target::project(project))?;
     match cloud.store.by_name::<Volume>(project, name) {
+        Some(found) if found.value.spec.size_gib.is_some() => {
+            let id = found.value.meta.id;
+            let waiter = cloud.observer.waiter(id);
+            sized::remove(cloud, caller, id, false).await?;
+            let gone = waiter.until(|| cloud.store.get::<Volume>(id).is_none().then_some(()));
+            instance::within(NODE_ANSWERS_WITHIN, gone).await
+        }
         Some(found) => remove_unused(cloud, &found.value).await,
         None if force => Ok(()),
         None => Err(missing(name)),

@@ -1,0 +1,3 @@
+//! Version discovery, which needs no token.
+
+pub(super) mod routes;

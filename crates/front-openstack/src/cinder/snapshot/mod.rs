@@ -1,0 +1,4 @@
+//! Snapshots.
+
+pub(super) mod routes;
+mod translate;

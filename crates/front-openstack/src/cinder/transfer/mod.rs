@@ -1,0 +1,3 @@
+//! Transfers of volumes to other projects, by both of their paths.
+
+pub(super) mod routes;

@@ -1,0 +1,4 @@
+//! Volumes of servers.
+
+pub(super) mod routes;
+mod translate;
