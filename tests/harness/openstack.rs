@@ -54,12 +54,9 @@ impl OpenStack {
             .with("--os-project-name", project)
     }
 
-    /// Runs a command to its end.
-    ///
-    /// # Panics
-    /// When `openstack` cannot be executed.
-    #[track_caller]
-    pub fn run(&self, args: &[&str]) -> Answer {
+    /// A command that can be started in any way.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command.arg("--foreground").arg(TIMEOUT_SECS.to_string());
         command.arg(&self.program);
@@ -73,7 +70,17 @@ impl OpenStack {
             .env("OS_CLIENT_CONFIG_FILE", &self.clouds)
             .env("OS_CLOUD", "longshore")
             .stdin(Stdio::null());
-        answer(command.output().expect("openstack must be installed"))
+        command
+    }
+
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    /// When `openstack` cannot be executed.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> Answer {
+        let output = self.command(args).output();
+        answer(output.expect("openstack must be installed"))
     }
 
     /// What a command that succeeds answers in JSON.

@@ -10,7 +10,24 @@ use anyhow::{Context, Result, ensure};
 /// # Errors
 /// When it cannot be executed or fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    show(&typed(command));
+    let program = Path::new(command.get_program());
+    let words = std::iter::once(program.file_name().unwrap_or_default());
+    let words = words.chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    show(&typed(&words));
+    execute(command)
+}
+
+/// Runs a command that a person would type as these words.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_typed(words: &[&str], command: &mut Command) -> Result<()> {
+    show(&typed(words));
+    execute(command)
+}
+
+fn execute(command: &mut Command) -> Result<()> {
     let status = command
         .status()
         .with_context(|| format!("execute {command:?}"))?;
@@ -18,20 +35,15 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// A command as a person would type it, without the environment that is set for it.
-fn typed(command: &Command) -> String {
-    let program = Path::new(command.get_program())
-        .file_name()
-        .unwrap_or(command.get_program());
-    let words = std::iter::once(program).chain(command.get_args());
-    let quoted = words.map(|word| {
-        let word = word.to_string_lossy();
+/// Words as a shell takes them.
+fn typed(words: &[impl AsRef<str>]) -> String {
+    let quoted = words.iter().map(AsRef::as_ref).map(|word| {
         if word.is_empty()
             || word.contains(|c: char| c.is_whitespace() || "\"'$;&|<>*?".contains(c))
         {
             format!("'{}'", word.replace('\'', r"'\''"))
         } else {
-            word.into_owned()
+            word.to_owned()
         }
     });
     quoted.collect::<Vec<_>>().join(" ")
