@@ -17,6 +17,7 @@ pub mod image;
 pub mod instance;
 mod isolation;
 pub mod key_pair;
+pub mod metadata;
 pub mod network;
 pub mod node;
 pub mod nodes;

@@ -14,6 +14,7 @@ mod glance;
 mod id;
 mod json;
 mod keystone;
+pub mod metadata;
 mod microversion;
 mod neutron;
 mod nova;

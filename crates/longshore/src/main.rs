@@ -8,6 +8,7 @@ mod doctor;
 mod down;
 mod lock;
 mod logging;
+mod metadata;
 mod metrics;
 mod nodes;
 mod operator;

@@ -103,6 +103,13 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     };
     crate::operator::ensure(&cloud, config, &front_openstack::catalogue(&openstack)).await?;
     drop(tokio::spawn(housekeeping::run(cloud.clone())));
+    if let Some(questions) = host.networks().questions() {
+        drop(tokio::spawn(crate::metadata::serve(
+            questions,
+            cloud.clone(),
+            shutdown.clone(),
+        )));
+    }
     let http = edge::health::router(health(&host))
         .merge(metrics.router())
         .merge(front_openstack::router(cloud.clone(), openstack));

@@ -62,6 +62,9 @@ pub(super) fn lowered(server: &Server, attachments: Vec<Attachment>, image: &Def
     };
     if is_machine {
         container.env.push("container=longshore".to_owned());
+        // By this cloud-init tells OpenStack in a container, which has no firmware to ask
+        // (cloud-init, "OpenStack", "Discovery").
+        container.env.push("product_name=OpenStack Nova".to_owned());
         container.stop_signal = image
             .stop_signal
             .clone()

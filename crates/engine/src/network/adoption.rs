@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::mpsc;
+
 use model::Id;
 
 use super::bridge::Bridge;
@@ -21,12 +23,13 @@ use super::reaper::{self, Reaper};
 use super::record::{Record, Records};
 use super::router;
 use super::sandbox::{self, Live};
-use super::{Inner, NetworkConfig};
+use super::{Asked, Inner, NetworkConfig};
 
 impl Inner {
     pub(super) fn open(
         config: NetworkConfig,
         runtime: tokio::runtime::Handle,
+        asked: mpsc::Sender<Asked>,
     ) -> Result<Self, OpenError> {
         let NetworkConfig {
             data_dir,
@@ -105,6 +108,7 @@ impl Inner {
             sandboxes,
             routers: Mutex::new(routers),
             router_records,
+            asked,
         };
         for (record, namespace) in adopted {
             let held = inner.ports.adopt(record.published.clone());
@@ -117,9 +121,13 @@ impl Inner {
                 namespace,
                 held,
                 resolver: None,
+                metadata: None,
             };
             if let Err(error) = inner.start_resolver(&mut live) {
                 tracing::warn!(instance = %id, error = &error as &dyn std::error::Error, "no resolver after the restart");
+            }
+            if let Err(error) = inner.start_metadata(&mut live, true) {
+                tracing::warn!(instance = %id, error = &error as &dyn std::error::Error, "no metadata after the restart");
             }
             inner.slots().insert(id, Arc::new(Mutex::new(Some(live))));
         }

@@ -18,6 +18,7 @@ use model::Id;
 use model::firewall::Firewall as FirewallSpec;
 use model::instance::{BoundPort, Endpoint, Instance};
 use model::network::Network;
+use tokio::sync::mpsc;
 
 use crate::NetworkPart;
 
@@ -30,6 +31,7 @@ mod files;
 mod firewall;
 mod forwarding;
 mod guard;
+mod metadata;
 mod names;
 mod namespace;
 mod netlink;
@@ -46,6 +48,7 @@ mod shutdown;
 pub use error::{NetworkError, OpenError};
 pub use forwarding::Forwarding;
 pub use guard::Guard;
+pub use metadata::Asked;
 pub use router::{LegPlan, RouterPlan};
 
 use bridge::Bridge;
@@ -100,6 +103,7 @@ pub struct Files {
 #[derive(Debug)]
 pub struct Networks {
     inner: Arc<Inner>,
+    questions: Mutex<Option<mpsc::Receiver<Asked>>>,
 }
 
 /// How often is looked whether dockerd came and closed the node's forwarding.
@@ -130,6 +134,8 @@ struct Inner {
     sandboxes: Records,
     routers: Mutex<HashMap<Id, router::Live>>,
     router_records: Records,
+    /// Where instances that ask about themselves are handed on.
+    asked: mpsc::Sender<Asked>,
 }
 
 impl Networks {
@@ -140,9 +146,19 @@ impl Networks {
     /// A prefix that cannot be used, a node that cannot be changed, no `nft` program.
     pub async fn open(config: NetworkConfig) -> Result<Arc<Self>, OpenError> {
         let runtime = tokio::runtime::Handle::current();
-        let inner = Arc::new(blocking(move || Inner::open(config, runtime)).await?);
+        let (asked, questions) = mpsc::channel(metadata::WAITING);
+        let inner = Arc::new(blocking(move || Inner::open(config, runtime, asked)).await?);
         tokio::spawn(watch_forwarding(Arc::downgrade(&inner)));
-        Ok(Arc::new(Self { inner }))
+        Ok(Arc::new(Self {
+            inner,
+            questions: Mutex::new(Some(questions)),
+        }))
+    }
+
+    /// Instances that ask about themselves, for whoever can answer; `None` the second time.
+    #[must_use]
+    pub fn questions(&self) -> Option<mpsc::Receiver<Asked>> {
+        locked(&self.questions).take()
     }
 
     /// Makes a network's bridge and rules, unless they exist.

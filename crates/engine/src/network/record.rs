@@ -32,6 +32,9 @@ pub(super) struct Record {
     pub(super) published: Vec<Published>,
     /// Rules inside lead to a resolver.
     pub(super) has_resolver: bool,
+    /// It may ask about itself, and rules inside lead to who answers.
+    #[serde(default)]
+    pub(super) asks: bool,
 }
 
 /// What of an instance's spec is about names.

@@ -16,6 +16,7 @@ use super::Inner;
 use super::bridge::Bridge;
 use super::change::{Batch, parse_mac};
 use super::error::NetworkError;
+use super::metadata::Metadata;
 use super::namespace::{self, Namespace};
 use super::netlink::Socket;
 use super::pool::Outer;
@@ -37,6 +38,7 @@ pub(super) struct Live {
     pub(super) namespace: Namespace,
     pub(super) held: Vec<Held>,
     pub(super) resolver: Option<Resolver>,
+    pub(super) metadata: Option<Metadata>,
 }
 
 /// A pair of interfaces on its way to being one of a sandbox.
@@ -86,12 +88,14 @@ impl Inner {
                     wanted: instance.spec.published_ports.clone(),
                     published: held.iter().map(|held| held.published.clone()).collect(),
                     has_resolver: false,
+                    asks: instance.spec.guest.is_some(),
                 };
                 let mut live = Live {
                     record,
                     namespace: ready.namespace,
                     held,
                     resolver: None,
+                    metadata: None,
                 };
                 let first = Pair {
                     outer: ready.outer,
@@ -212,7 +216,26 @@ impl Inner {
         for interface in &live.record.interfaces {
             self.enter_names(&live.record, interface);
         }
-        self.start_resolver(live)
+        self.start_resolver(live)?;
+        self.start_metadata(live, false)
+    }
+
+    /// Listens for an instance's questions about itself, where it is told something.
+    pub(super) fn start_metadata(
+        &self,
+        live: &mut Live,
+        rules_stand: bool,
+    ) -> Result<(), NetworkError> {
+        if live.record.asks {
+            live.metadata = Some(Metadata::start(
+                live.namespace.fd.as_fd(),
+                live.record.instance,
+                &self.asked,
+                &self.runtime,
+                rules_stand,
+            )?);
+        }
+        Ok(())
     }
 
     /// Starts the embedded resolver where a network has one.
@@ -243,8 +266,9 @@ impl Inner {
             namespace,
             held,
             resolver,
+            metadata,
         } = live;
-        drop(resolver);
+        drop((resolver, metadata));
         for interface in &record.interfaces {
             self.leave_names(record.instance, interface.endpoint.network);
             self.unplug(interface);

@@ -2,6 +2,7 @@
 //! of them is left. Traffic goes to loopback and to bridges made here only. Needs root.
 
 mod guard;
+mod metadata;
 mod node;
 mod router;
 
