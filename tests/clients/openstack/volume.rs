@@ -64,7 +64,7 @@ fn a_volume_has_its_size_and_keeps_what_is_in_it() {
     let after: u64 = inside(&docker, "hold", kib).parse().unwrap();
     assert!(after > 1900 << 10, "{after} KiB");
     let smaller = openstack.run(&["volume", "set", "--size", "1", "hold"]);
-    assert!(smaller.fails(1).contains("greater than current size"));
+    assert!(smaller.fails(1).contains("must be greater than"));
 
     openstack
         .run(&["volume", "snapshot", "create", "--volume", "hold", "then"])
@@ -195,7 +195,7 @@ fn types_quotas_and_bad_words_are_answered_as_cinder_does() {
     let over = admin.run(&["volume", "create", "--size", "1500", "much"]);
     assert!(over.fails(1).contains("gigabytes quota"), "{}", over.stderr);
     let missing = admin.run(&["volume", "show", "nothing"]);
-    assert!(missing.fails(1).contains("No volume"), "{}", missing.stderr);
+    assert!(missing.fails(1).contains("No Volume"), "{}", missing.stderr);
     wait_for(&admin, &["volume"], "typed", "available");
     admin.run(&["volume", "delete", "typed"]).ok();
     let listed = || admin.run(&["volume", "list", "--format", "json"]).ok();
