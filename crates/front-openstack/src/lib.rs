@@ -8,6 +8,8 @@
 
 mod auth;
 mod cinder;
+#[cfg(test)]
+mod doors;
 mod failure;
 mod front;
 mod glance;
@@ -17,6 +19,10 @@ mod keystone;
 pub mod metadata;
 mod microversion;
 mod neutron;
+/// The binary's own way from streams to an engine.
+#[cfg(test)]
+#[path = "../../longshore/src/nodes.rs"]
+mod nodes;
 mod nova;
 mod query;
 mod route;

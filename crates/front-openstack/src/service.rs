@@ -35,17 +35,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id")
 const COMPUTE_REQUEST_ID: HeaderName = HeaderName::from_static("x-compute-request-id");
 
 /// One service.
-struct Service {
+pub(crate) struct Service {
     /// The type in the catalogue.
     kind: &'static str,
     /// The name in the catalogue.
     name: &'static str,
     /// Where it is mounted.
-    path: &'static str,
+    pub(crate) path: &'static str,
     /// What the address in the catalogue has after that.
     suffix: &'static str,
     /// Its operations.
-    routes: fn() -> Vec<Route>,
+    pub(crate) routes: fn() -> Vec<Route>,
     /// The shapes of its API that clients choose from, where it has several.
     microversions: Option<&'static Microversions>,
     /// What it answers to paths and methods that are none of its.
@@ -54,7 +54,7 @@ struct Service {
 }
 
 /// Every service there is. A new one is a row here.
-const SERVICES: &[Service] = &[
+pub(crate) const SERVICES: &[Service] = &[
     Service {
         kind: "identity",
         name: "keystone",

@@ -1,0 +1,266 @@
+//! A whole cloud over the simulated engine, with a project that has one of everything, and its people.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actions::Cloud;
+use agent::{Agent, Announcement};
+use axum::Router;
+use axum::body::Body;
+use controllers::{Controllers, Strategy};
+use engine::simulated::Simulated;
+use http::{Method, Request, StatusCode, header};
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
+use model::Id;
+use model::node::NodeSpec;
+use serde_json::{Value, json};
+
+use super::examples::THINGS;
+use crate::Settings;
+use crate::front::Front;
+use crate::nodes::ThisNode;
+
+/// The password of everybody.
+const PASSWORD: &str = "rope";
+
+/// Somebody who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Who {
+    /// Runs the installation.
+    Admin,
+    /// Member of the project with one of everything.
+    Owner,
+    /// Reader in it.
+    Reader,
+    /// Member of another project.
+    Stranger,
+}
+
+pub(super) struct House {
+    pub(super) front: Front,
+    pub(super) router: Router,
+    /// What the owner's lists held when everything had been made.
+    pub(super) before: Vec<Value>,
+    tokens: BTreeMap<Who, String>,
+    /// Identities of things, by their collections' paths.
+    known: BTreeMap<&'static str, String>,
+    _directory: tempfile::TempDir,
+    _agent: Agent,
+    _controllers: Controllers,
+}
+
+impl House {
+    pub(super) async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let images = image::Store::open(&directory.path().join("images")).unwrap();
+        let store = store::Store::memory();
+        let engine = Arc::new(Simulated::new());
+        let nodes = Arc::new(ThisNode::new(engine.clone()));
+        let cloud = Cloud::new(store.clone(), images, nodes);
+        let controllers = controllers::spawn_all(&store, Strategy::default());
+        let spec = NodeSpec {
+            cpu_milli: 2000,
+            memory_bytes: 4 << 30,
+            pid_max: 32_768,
+            cgroup_version: 2,
+            boot_id: "boot".to_owned(),
+            ..NodeSpec::default()
+        };
+        let announcement = Announcement {
+            id: Id::random(),
+            name: "node".to_owned(),
+            spec,
+        };
+        let agent = Agent::start(store, engine, announcement).await.unwrap();
+        let ranges = actions::network::PredefinedRanges::default();
+        actions::network::ensure_predefined(&cloud, ranges)
+            .await
+            .unwrap();
+        let settings = Settings {
+            url: "http://localhost".to_owned(),
+        };
+        let services = crate::catalogue(&settings);
+        actions::identity::first_start::ensure(&cloud, &services, PASSWORD)
+            .await
+            .unwrap();
+        let mut house = Self {
+            front: Front {
+                cloud: cloud.clone(),
+                settings: Arc::new(settings.clone()),
+            },
+            router: crate::router(cloud, settings),
+            before: Vec::new(),
+            tokens: BTreeMap::new(),
+            known: BTreeMap::new(),
+            _directory: directory,
+            _agent: agent,
+            _controllers: controllers,
+        };
+        house.people().await;
+        house.make().await;
+        house
+    }
+
+    /// Makes two projects and the people in them.
+    async fn people(&mut self) {
+        let token = self.token("admin", "admin").await;
+        self.tokens.insert(Who::Admin, token);
+        let roles = self.get(Who::Admin, "/identity/v3/roles").await;
+        let role = |name: &str| {
+            let mut roles = roles["roles"].as_array().unwrap().iter();
+            let role = roles.find(|role| role["name"] == name).unwrap();
+            role["id"].as_str().unwrap().to_owned()
+        };
+        let home = self
+            .made(
+                "/identity/v3/projects",
+                json!({ "project": { "name": "home" } }),
+            )
+            .await;
+        let away = self
+            .made(
+                "/identity/v3/projects",
+                json!({ "project": { "name": "away" } }),
+            )
+            .await;
+        for (who, name, project, in_project, as_role) in [
+            (Who::Owner, "owner", "home", &home, "member"),
+            (Who::Reader, "looker", "home", &home, "reader"),
+            (Who::Stranger, "stranger", "away", &away, "member"),
+        ] {
+            let user = json!({ "user": { "name": name, "password": PASSWORD } });
+            let user = self.made("/identity/v3/users", user).await;
+            let path = format!(
+                "/identity/v3/projects/{in_project}/users/{user}/roles/{}",
+                role(as_role)
+            );
+            let granted = self.ask(Who::Admin, &Method::PUT, &path, None).await;
+            assert_eq!(granted.0, StatusCode::NO_CONTENT, "{granted:?}");
+            let token = self.token(name, project).await;
+            self.tokens.insert(who, token);
+            if who == Who::Owner {
+                self.known.insert("/identity/v3/users", user);
+            }
+        }
+        self.known.insert("/identity/v3/projects", home.clone());
+        for quotas in ["/network/v2.0/quotas", "/compute/v2.1/os-quota-sets"] {
+            self.known.insert(quotas, home.clone());
+        }
+    }
+
+    /// Makes one of everything.
+    async fn make(&mut self) {
+        for thing in THINGS {
+            let text = self.replaced(thing.body);
+            let body = serde_json::from_str(&text).unwrap();
+            let made = self
+                .ask(thing.by, &Method::POST, thing.collection, Some(body))
+                .await;
+            assert!(made.0.is_success(), "{}: {made:?}", thing.collection);
+            let mut inner = &made.1;
+            if let Some(object) = inner.as_object().filter(|object| object.len() == 1) {
+                inner = object.values().next().unwrap();
+            }
+            let id = inner[thing.key].as_str().unwrap().to_owned();
+            self.known.insert(thing.collection, id);
+        }
+        self.before = self.things(Who::Owner).await;
+    }
+
+    /// A text with identities in place of their collections' paths: `<network/v2.0/networks>`.
+    pub(super) fn replaced(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for (collection, id) in &self.known {
+            text = text.replace(&format!("<{}>", &collection[1..]), id);
+        }
+        text
+    }
+
+    /// The lists of all collections with things.
+    pub(super) async fn things(&self, who: Who) -> Vec<Value> {
+        let mut lists = Vec::new();
+        for thing in THINGS {
+            lists.push(self.get(who, thing.collection).await);
+        }
+        lists
+    }
+
+    /// The identity of the thing that is in a collection.
+    pub(super) fn known(&self, collection: &str) -> Option<String> {
+        self.known.get(collection).cloned()
+    }
+
+    /// What somebody is answered.
+    pub(super) async fn ask(
+        &self,
+        who: Who,
+        method: &Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let body =
+            body.map(|body| serde_json::from_str(&self.replaced(&body.to_string())).unwrap());
+        send(&self.router, method, path, Some(&self.tokens[&who]), body).await
+    }
+
+    async fn get(&self, who: Who, path: &str) -> Value {
+        let answer = self.ask(who, &Method::GET, path, None).await;
+        assert_eq!(answer.0, StatusCode::OK, "{path}: {answer:?}");
+        answer.1
+    }
+
+    /// Makes something as the admin and answers its identity.
+    async fn made(&self, path: &str, body: Value) -> String {
+        let made = self.ask(Who::Admin, &Method::POST, path, Some(body)).await;
+        assert_eq!(made.0, StatusCode::CREATED, "{made:?}");
+        let object = made.1.as_object().unwrap().values().next().unwrap().clone();
+        object["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A token by password.
+    async fn token(&self, user: &str, project: &str) -> String {
+        let domain = json!({ "id": "default" });
+        let user = json!({ "name": user, "password": PASSWORD, "domain": domain });
+        let auth = json!({ "auth": {
+            "identity": { "methods": ["password"], "password": { "user": user } },
+            "scope": { "project": { "name": project, "domain": domain } },
+        }});
+        let request = request(&Method::POST, "/identity/v3/auth/tokens", None, Some(auth));
+        let router = TowerToHyperService::new(self.router.clone());
+        let answer = router.call(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        let token = answer.headers()["x-subject-token"].to_str().unwrap();
+        token.to_owned()
+    }
+}
+
+fn request(method: &Method, path: &str, token: Option<&str>, body: Option<Value>) -> Request<Body> {
+    let mut request = Request::builder().method(method.clone()).uri(path);
+    // The newest shapes refuse most, and have every operation that is not gone.
+    request = request.header("OpenStack-API-Version", "compute 2.90");
+    if let Some(token) = token {
+        request = request.header("X-Auth-Token", token);
+    }
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    request
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body)
+        .unwrap()
+}
+
+/// What a router answers to a request: the status, and the body where it is JSON.
+pub(super) async fn send(
+    router: &Router,
+    method: &Method,
+    path: &str,
+    token: Option<&str>,
+    body: Option<Value>,
+) -> (StatusCode, Value) {
+    let router = TowerToHyperService::new(router.clone());
+    let request = request(method, path, token, body);
+    let (head, body) = router.call(request).await.unwrap().into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    (head.status, body)
+}
