@@ -38,7 +38,7 @@ pub enum Refusal {
     SharedInUse { network: Id },
     #[error("subnet {subnet} is in use: {reason}")]
     SubnetInUse { subnet: Id, reason: String },
-    #[error("subnet {cidr} of network {network} overlaps with its subnet {other}")]
+    #[error("subnet {cidr} of network {network} overlaps with another subnet: {other}")]
     SubnetsOverlap {
         network: Id,
         cidr: Cidr,
