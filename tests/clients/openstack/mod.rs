@@ -1,8 +1,12 @@
 //! The `openstack` command line, a file a service.
 
+mod flavor;
 mod identity;
 mod image;
 mod volume;
+mod key_pair;
+mod network;
+mod quota;
 
 use tests::daemon::Kind;
 
