@@ -68,6 +68,9 @@ const SETS: [(Set, &str); 13] = [
 /// - `between` keeps networks apart, and lets in from outside only what was published or asked for.
 /// - `deliver` lets nothing reach the node from a bridge on which it has no part.
 /// - `arrive` and `local` send published ports on, for others and for programs of the node.
+/// - `keep` says of what is bridged where the node has no part that its source stays: another
+///   program's rule that hides a range behind the node (dockerd's, say) would be asked, too, as the
+///   kernel shows bridged packets to every table.
 /// - `leave` hides instances behind the node, and also a node's program that uses 127.0.0.1, or an
 ///   instance that reaches another of its own network by a published port, so that answers return.
 const CHAINS: &str = r"
@@ -111,6 +114,11 @@ const CHAINS: &str = r"
         dnat ip to meta l4proto . th dport map @publish4
         dnat ip6 to ip6 daddr . meta l4proto . th dport map @publish6_at
         dnat ip6 to meta l4proto . th dport map @publish6
+    }
+    chain keep {
+        type nat hook postrouting priority srcnat - 1; policy accept;
+        oifname @closed snat ip to ip saddr
+        oifname @closed snat ip6 to ip6 saddr
     }
     chain leave {
         type nat hook postrouting priority srcnat; policy accept;
