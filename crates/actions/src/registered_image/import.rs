@@ -1,17 +1,16 @@
-//! Imports: tasks that fill an image from what was staged, or from elsewhere.
+//! Imports: tasks that fill an image from what was staged.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use model::image_task::{ImageTask, TaskState};
-use model::registered_image::ImageState;
+use model::registered_image::{ImageState, RegisteredImageSpec};
 use model::{Id, Meta};
 use serde_json::Value;
 
-use super::data::{facts, fill, receive};
+use super::data::{facts, fill};
 use super::{change_record, conflict, get, owned, restore};
-use crate::nodes::Archive;
 use crate::policy::{Action, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable};
 
@@ -20,35 +19,17 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(48);
 /// How long an import may take altogether.
 const ENDS_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where the data of an import comes from.
-pub enum Source {
-    /// What was staged.
-    Staged,
-    /// Elsewhere: the front end fetches it.
-    Fetched(Fetch),
-}
-
-/// Data on its way from elsewhere; an error says why there is none.
-pub type Fetch = std::pin::Pin<
-    Box<
-        dyn Future<Output = Result<Archive, Box<dyn std::error::Error + Send + Sync>>>
-            + Send
-            + 'static,
-    >,
->;
-
 /// Begins to import an image's data: answers the task that does, once it goes on.
 ///
 /// `input` is what the front end shows of the task.
 ///
 /// # Errors
-/// [`ErrorKind::Conflict`] where the image has data, is imported already, has nothing staged though
-/// that is to be imported, or its formats are not said.
+/// [`ErrorKind::Conflict`] where the image has data, is imported already, has nothing staged, or its
+/// formats are not said.
 pub async fn import(
     cloud: &Cloud,
     caller: &Caller,
     id: Id,
-    source: Source,
     input: Value,
 ) -> Result<Arc<ImageTask>, ActionError> {
     let image = owned(cloud, caller, id, Action::ModifyImage)?;
@@ -64,15 +45,14 @@ pub async fn import(
         expires_at: None,
     };
     let task_id = task.meta.id;
-    let is_staged = matches!(source, Source::Staged);
-    check(&image.spec, is_staged)?;
+    check(&image.spec)?;
     let mut transaction = cloud.store.transaction();
     transaction.insert(task_id, task.clone());
     forget_expired(cloud, &mut transaction, now);
     durable(cloud.commit(transaction).await?.durable).await?;
     let mut staged = None;
     let begun = change_record(cloud, id, |image| {
-        check(&image.spec, is_staged)?;
+        check(&image.spec)?;
         staged = image.spec.staged.clone();
         image.spec.state = ImageState::Importing;
         image.spec.task = Some(task_id);
@@ -87,17 +67,9 @@ pub async fn import(
     let (cloud, caller) = (cloud.clone(), caller.clone());
     drop(tokio::spawn(async move {
         let filled = async {
-            let file = match (source, staged) {
-                (Source::Fetched(fetch), _) => {
-                    let data = fetch
-                        .await
-                        .map_err(|error| ActionError::new(ErrorKind::Invalid, error.to_string()))?;
-                    receive(&cloud, data).await?
-                }
-                (Source::Staged, staged) => staged
-                    .and_then(|file| cloud.images.kept(&facts(&file)))
-                    .ok_or_else(|| conflict("What was staged is gone; stage it again."))?,
-            };
+            let file = staged
+                .and_then(|file| cloud.images.kept(&facts(&file)))
+                .ok_or_else(|| conflict("What was staged is gone; stage it again."))?;
             fill(&cloud, &caller, id, ImageState::Importing, file).await
         };
         let filled = tokio::time::timeout(ENDS_WITHIN, filled).await;
@@ -119,20 +91,14 @@ pub async fn import(
 }
 
 /// Refuses to import what is not as it must be.
-fn check(
-    spec: &model::registered_image::RegisteredImageSpec,
-    is_staged: bool,
-) -> Result<(), ActionError> {
+fn check(spec: &RegisteredImageSpec) -> Result<(), ActionError> {
     let refusal = match spec.state {
         ImageState::Active | ImageState::Deactivated => {
             Some("Image with status active cannot be target for import")
         }
         ImageState::Importing => Some("Image has active task"),
-        _ if is_staged && spec.staged.is_none() => {
+        _ if spec.staged.is_none() => {
             Some("Image needs to be staged before 'glance-direct' method can be used")
-        }
-        state if !is_staged && state != ImageState::Queued => {
-            Some("Image needs to be in 'queued' state to use 'web-download' method")
         }
         _ if spec.wrapping.is_none() => Some("'container_format' needs to be set before import"),
         _ if spec.format.is_none() => Some("'disk_format' needs to be set before import"),

@@ -1,6 +1,6 @@
 //! Path of imports.
 
-use actions::registered_image::import::{self, Source};
+use actions::registered_image::import;
 use axum::extract::Path;
 use axum::routing::post;
 use http::StatusCode;
@@ -23,15 +23,15 @@ pub(crate) fn routes() -> Vec<Route> {
 async fn begin(at: At, Path(id): Path<String>, body: Body) -> Result<StatusCode, ApiError> {
     let image = path_id("image", &id)?;
     let request = body.0;
-    let source = source(&request)?;
+    check_method(&request)?;
     check_stores(&request)?;
     let input = json!({ "image_id": id, "import_req": request, "backend": [STORE] });
-    import::import(&at.cloud, &at.caller, image, source, input).await?;
+    import::import(&at.cloud, &at.caller, image, input).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
-/// Where the data is to come from.
-fn source(request: &Value) -> Result<Source, ApiError> {
+/// Refuses methods that are not served.
+fn check_method(request: &Value) -> Result<(), ApiError> {
     let method = request
         .get("method")
         .ok_or_else(|| ApiError::invalid("Import request requires a 'method' field."))?;
@@ -39,7 +39,7 @@ fn source(request: &Value) -> Result<Source, ApiError> {
         .get("name")
         .ok_or_else(|| ApiError::invalid("Import request requires a 'name' field."))?;
     match name.as_str() {
-        Some("glance-direct") => Ok(Source::Staged),
+        Some("glance-direct") => Ok(()),
         _ => Err(ApiError::invalid(format!(
             "Unknown import method name {name}: use one of {}.",
             IMPORT_METHODS.join(", ")
@@ -82,14 +82,14 @@ mod tests {
     #[test]
     fn a_request_names_a_method_and_our_store() {
         let direct = json!({ "method": { "name": "glance-direct" }, "stores": [STORE] });
-        assert!(matches!(source(&direct), Ok(Source::Staged)));
+        assert!(check_method(&direct).is_ok());
         assert!(check_stores(&direct).is_ok());
         for wrong in [
             json!({}),
             json!({ "method": "x" }),
             json!({ "method": { "name": "copy-image" } }),
         ] {
-            assert!(source(&wrong).is_err(), "{wrong}");
+            assert!(check_method(&wrong).is_err(), "{wrong}");
         }
         for wrong in [
             json!({ "stores": ["tape"] }),
