@@ -3,10 +3,10 @@
 mod flavor;
 mod identity;
 mod image;
-mod volume;
 mod key_pair;
 mod network;
 mod quota;
+mod volume;
 
 use tests::daemon::Kind;
 

@@ -64,6 +64,11 @@ pub(super) fn wanted(at: &At, body: Value) -> Result<Wanted, ApiError> {
     }
     let (firewalls, security_groups) = groups(&mut fields)?;
     check_devices(&mut fields)?;
+    if fields.switch("config_drive")? == Some(true) {
+        return Err(ApiError::invalid(
+            "config_drive: no drive is made yet; what it would hold is at http://169.254.169.254/",
+        ));
+    }
     let password = fields.text("adminPass", 0..=usize::MAX)?;
     let new = NewServer {
         name,
@@ -76,7 +81,7 @@ pub(super) fn wanted(at: &At, body: Value) -> Result<Wanted, ApiError> {
         description: description(at, &mut fields)?.flatten(),
         hostname: hostname(at, &mut fields)?,
         user_data: user_data(&mut fields)?.flatten(),
-        config_drive: fields.switch("config_drive")?.unwrap_or_default(),
+        config_drive: false,
         zone: fields.name("availability_zone")?,
         hints,
         networks: networks(at, &mut fields)?,
