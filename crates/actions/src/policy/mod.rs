@@ -189,7 +189,7 @@ mod tests {
     }
 
     /// What lies in projects, and is not the network's.
-    const READS: [Action; 13] = [
+    const READS: [Action; 12] = [
         Action::GetInstance,
         Action::ListInstances,
         Action::ListEvents,
@@ -199,12 +199,11 @@ mod tests {
         Action::GetHost,
         Action::GetImage,
         Action::ListImages,
-        Action::DownloadImage,
         Action::GetVolume,
         Action::ListVolumes,
         Action::GetNetwork,
     ];
-    const WRITES: [Action; 24] = [
+    const WRITES: [Action; 25] = [
         Action::CreateInstance,
         Action::UpdateInstance,
         Action::DeleteInstance,
@@ -223,6 +222,7 @@ mod tests {
         Action::Execute,
         Action::ReadArchive,
         Action::WriteArchive,
+        Action::DownloadImage,
         Action::AddImage,
         Action::ModifyImage,
         Action::DeleteImage,
