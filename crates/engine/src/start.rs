@@ -82,8 +82,9 @@ impl Inner {
             self.renew(instance, container).await?;
         }
         let prepared = self.prepare(instance, container, run, &directory)?;
-        if !instance.spec.attached_volumes.is_empty() {
-            // They may have come while it did not run.
+        // Volumes may have come and gone while it did not run; what changes from now on is told apart
+        // by this record.
+        if self.origin(instance.meta.id)?.mounts != container.mounts {
             self.update_origin(instance, container)?;
         }
         self.metrics.phase("prepare", began.elapsed());
