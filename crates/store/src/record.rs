@@ -235,6 +235,7 @@ static DECODERS: &[Decoder] = &[
     Decoder::of::<Quota>(),
     Decoder::of::<ServerGroup>(),
     Decoder::of::<QuotaGate>(),
+    Decoder::of::<IdRanges>(),
     Decoder::of::<RegisteredImage>(),
     Decoder::of::<ImageTask>(),
 ];
