@@ -4,6 +4,7 @@
 //! envelope. Nothing here knows HTTP, an engine or a controller: intent goes into the store, facts
 //! come out of it, and byte streams go through [`nodes::Nodes`].
 
+pub mod aggregate;
 mod caller;
 pub mod commit;
 pub mod error;
@@ -35,10 +36,12 @@ pub mod snapshot;
 pub mod stream;
 pub mod subnet;
 pub mod system;
+pub mod usage;
 pub mod volume;
 pub mod volume_attachment;
 pub mod volume_transfer;
 pub mod volume_type;
+pub mod zone;
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ use model::server::Server;
 use model::{Id, ProjectId};
 
 use crate::instance::{change_intent, find};
-use crate::{ActionError, Cloud, ErrorKind, durable};
+use crate::{ActionError, Cloud, ErrorKind, durable, zone};
 
 /// What an instance may know about itself.
 #[derive(Clone, Debug)]
@@ -58,6 +58,10 @@ pub fn facts(cloud: &Cloud, id: Id) -> Result<Facts, ActionError> {
     if let Some(server) = cloud.store.get::<Server>(id) {
         guest.name.clone_from(&server.value.meta.name);
         guest.metadata.clone_from(&server.value.spec.metadata);
+    }
+    let node = view.placement.as_ref().and_then(|placement| placement.node);
+    if let Some(node) = node {
+        guest.availability_zone = zone::of_node(cloud, node);
     }
     let endpoints = match (spec.network, &view.placement) {
         (NetworkMode::Attached, Some(placement)) => placement.endpoints.as_slice(),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use model::Id;
 use model::instance::{Instance, Placement};
-use model::node::{Node, NodeStatus};
+use model::node::{Node, NodeStatus, Orders};
 
 use crate::policy::{Action, Target};
-use crate::{ActionError, Caller, Cloud, instance};
+use crate::{ActionError, Caller, Cloud, ErrorKind, aggregate, instance};
 
 /// A node as it is at one moment.
 #[derive(Clone, Debug)]
@@ -24,9 +24,15 @@ pub struct View {
 }
 
 impl View {
-    /// Its agent answers.
+    /// Its agent answers, and nobody says that it is down.
     #[must_use]
     pub fn is_up(&self) -> bool {
+        self.answers() && !self.node.orders.forced_down
+    }
+
+    /// Its agent answers.
+    #[must_use]
+    pub fn answers(&self) -> bool {
         self.status.as_ref().is_some_and(|status| status.ready)
     }
 
@@ -65,11 +71,66 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Result<Vec<View>, ActionError> {
     Ok(found)
 }
 
-/// Whether any node is there to make something on. Everybody may know.
-#[must_use]
-pub fn is_any_up(cloud: &Cloud) -> bool {
-    let all = cloud.store.list::<NodeStatus>();
-    all.iter().any(|(_, found)| found.value.ready)
+/// Gives orders about a node.
+///
+/// # Errors
+/// [`ErrorKind::Forbidden`], [`ErrorKind::NotFound`].
+pub async fn order(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    give: impl Fn(&mut Orders),
+) -> Result<Orders, ActionError> {
+    caller.may(Action::UpdateNode, &Target::SYSTEM)?;
+    loop {
+        let found = cloud.store.get::<Node>(id).ok_or_else(|| missing(id))?;
+        let mut node = Node::clone(&found.value);
+        give(&mut node.orders);
+        let orders = node.orders.clone();
+        node.meta.generation += 1;
+        let mut transaction = cloud.store.transaction();
+        transaction.update(id, found.revision, node);
+        match cloud.commit_durably(transaction).await {
+            Err(error) if error.kind == ErrorKind::Conflict => {}
+            done => return done.map(|()| orders),
+        }
+    }
+}
+
+/// Forgets a node that does not answer and has no instances, such as one that was taken away; it leaves
+/// its aggregates.
+///
+/// # Errors
+/// [`ErrorKind::Forbidden`], [`ErrorKind::NotFound`], [`ErrorKind::Conflict`] for any other node.
+pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
+    caller.may(Action::DeleteNode, &Target::SYSTEM)?;
+    let found = cloud.store.get::<Node>(id).ok_or_else(|| missing(id))?;
+    let view = view(cloud, id, found.value);
+    if !view.instances.is_empty() {
+        return Err(ActionError::new(
+            ErrorKind::Conflict,
+            "Unable to delete compute service that is hosting instances. Migrate or delete the \
+             instances first.",
+        ));
+    }
+    if view.answers() {
+        let name = &view.node.meta.name;
+        let message = format!(
+            "Unable to delete the compute service of {name}: it answers, and would be there again \
+             with its next start. Stop it first."
+        );
+        return Err(ActionError::new(ErrorKind::Conflict, message));
+    }
+    let mut transaction = cloud.store.transaction();
+    transaction.delete::<Node>(id, Some(found.revision));
+    transaction.delete::<NodeStatus>(id, None);
+    aggregate::forget(cloud, id, &mut transaction);
+    cloud.commit_durably(transaction).await
+}
+
+fn missing(id: Id) -> ActionError {
+    let message = format!("Service {id} not found.");
+    ActionError::new(ErrorKind::NotFound, message)
 }
 
 fn view(cloud: &Cloud, id: Id, node: Arc<Node>) -> View {

@@ -57,7 +57,6 @@ pub fn read() -> Result<NodeSpec, MachineError> {
         cpu_milli: processors.get() as u64 * 1_000,
         memory_bytes,
         pid_max,
-        cordoned: false,
         kernel: file("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         architecture: std::env::consts::ARCH.to_owned(),
         operating_system: os_release(&release, "PRETTY_NAME").unwrap_or_else(|| "Linux".to_owned()),

@@ -1,7 +1,7 @@
 //! The node's own records: what it is, and that it answers.
 
 use jiff::Timestamp;
-use model::node::{Node, NodeStatus};
+use model::node::{Node, NodeStatus, Orders};
 use model::{Id, Meta, ProjectId};
 use store::{CommitError, Store};
 
@@ -9,13 +9,11 @@ use crate::Announcement;
 
 /// Writes down what the node is, and that it is ready.
 pub(crate) async fn register(store: &Store, announcement: Announcement) -> Result<(), CommitError> {
-    let Announcement { id, name, mut spec } = announcement;
+    let Announcement { id, name, spec } = announcement;
     let mut batch = store.transaction();
     match store.get::<Node>(id) {
         Some(found) => {
             let mut node = Node::clone(&found.value);
-            // The operator's word, not the machine's.
-            spec.cordoned = node.spec.cordoned;
             if node.spec != spec || node.meta.name != name {
                 node.meta.generation += 1;
                 node.meta.name = name;
@@ -26,7 +24,8 @@ pub(crate) async fn register(store: &Store, announcement: Announcement) -> Resul
         None => {
             let mut meta = Meta::new(name, ProjectId::ADMIN, Timestamp::now());
             meta.id = id;
-            batch.insert(id, Node { meta, spec });
+            let orders = Orders::default();
+            batch.insert(id, Node { meta, spec, orders });
         }
     }
     batch.put(

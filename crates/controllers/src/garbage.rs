@@ -1,9 +1,13 @@
 //! Removes what is over.
 //!
 //! Marks instances that remove themselves once they have ended, with the anonymous volumes that
-//! only they use; and deletes all records of an object whose deletion was asked for, when nobody
-//! has anything to clean up any more. Where something is on a node its agent cleans up first.
+//! only they use; keeps what a server had used for as long as somebody may ask; and deletes all
+//! records of an object whose deletion was asked for, when nobody has anything to clean up any more.
+//! Where something is on a node its agent cleans up first.
 
+use std::time::Duration;
+
+use jiff::SignedDuration;
 use model::container::MountSource;
 use model::instance::{Instance, InstanceStatus, Phase, Placement, Retry};
 use model::meta::{Meta, NODE_FINALIZER, PORTS_FINALIZER};
@@ -11,6 +15,7 @@ use model::network::Network;
 use model::port::{Allotment, Port, owner};
 use model::router::FloatingAddress;
 use model::server::Server;
+use model::usage::Usage;
 use model::volume::Volume;
 use model::{Id, Kind};
 use store::runner::{Next, Reconciler};
@@ -105,9 +110,26 @@ impl Controller {
         if let Some(found) = server {
             let mut batch = self.store.transaction();
             batch.delete::<Server>(id, Some(found.revision));
+            if let Some(usage) = usage(&found.value) {
+                batch.put(id, usage);
+            }
             self.store.commit(batch).await?;
         }
         Ok(())
+    }
+
+    /// Forgets what a server had used once nobody asks any more.
+    async fn forget_usage(&self, id: Id, usage: &Usage) -> Result<Next, CommitError> {
+        let kept = SignedDuration::from_hours(Usage::KEPT_HOURS);
+        let left = kept - jiff::Timestamp::now().duration_since(usage.ended_at);
+        if let Ok(left) = left.try_into()
+            && left > Duration::ZERO
+        {
+            return Ok(Next::After(left));
+        }
+        let mut batch = self.store.transaction();
+        batch.delete::<Usage>(id, None);
+        self.store.commit(batch).await.map(|_| Next::Change)
     }
 
     async fn free_ports(&self, id: Id) -> Result<(), CommitError> {
@@ -212,7 +234,9 @@ impl Reconciler for Controller {
             let is_instances = spec.device_owner.starts_with(owner::COMPUTE);
             spec.device_id.parse::<Id>().ok().filter(|_| is_instances)
         });
+        let usages = self.store.list::<Usage>().into_iter().map(|(id, _)| id);
         let mut ids: Vec<Id> = instances
+            .chain(usages)
             .chain(networks)
             .chain(volumes)
             .chain(servers)
@@ -250,9 +274,25 @@ impl Reconciler for Controller {
             self.store.commit(batch).await?;
         } else {
             self.gone(id).await?;
+            if let Some(usage) = self.store.get::<Usage>(id) {
+                return self.forget_usage(id, &usage.value).await;
+            }
         }
         Ok(Next::Change)
     }
+}
+
+/// What is kept of a server that is gone; nothing of one that never ran, and of one that a protocol
+/// without flavors made.
+fn usage(server: &Server) -> Option<Usage> {
+    let meta = &server.meta;
+    Some(Usage {
+        project: meta.project,
+        name: meta.name.clone(),
+        flavor: server.spec.flavor.clone(),
+        launched_at: server.launched_at?,
+        ended_at: meta.deleted_at.unwrap_or_else(jiff::Timestamp::now),
+    })
 }
 
 /// Whether somebody has still to clean up. A node does so only for what is on it.

@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use model::aggregate::{self, Aggregate};
 use model::instance::{
     Attachment, Endpoint, Failure, FailureKind, Instance, InstanceStatus, NetworkMode, Phase,
     Placement, Retry,
@@ -100,10 +101,8 @@ impl Controller {
             .and_then(|before| before.reason.as_ref())
             .is_some_and(|reason| reason.kind == FailureKind::NoCapacity);
         if is_new_start || had_no_room || placement.node.is_none() {
-            let request = Request {
-                node: placement.node,
-                ..Request::of(&instance.spec)
-            };
+            let mut request = Request::of(&instance.spec);
+            request.node = placement.node.or(request.node);
             match scheduler::place(&index.nodes, &request, self.strategy) {
                 Ok(node) => placement.node = Some(node),
                 // What nobody wants to run yet can wait for a node.
@@ -205,7 +204,7 @@ impl Reconciler for Controller {
     fn all(&self) -> Vec<Id> {
         // Also those that are gone, so that their addresses are free again.
         let mut ids: Vec<Id> = self.index().addresses.holders().collect();
-        ids.extend(self.store.list::<Node>().into_iter().map(|(id, _)| id));
+        ids.extend(nodes(&self.store));
         ids.extend(self.store.list::<Instance>().into_iter().map(|(id, _)| id));
         ids.extend(self.store.list::<Port>().into_iter().map(|(id, _)| id));
         ids
@@ -222,6 +221,8 @@ impl Reconciler for Controller {
                 [change.id].into_iter().chain(device).collect()
             }
             (Kind::Instance | Kind::Node, _) => vec![change.id],
+            // Any node may have come into another zone.
+            (Kind::Aggregate, _) => nodes(&self.store),
             _ => Vec::new(),
         }
     }
@@ -376,13 +377,17 @@ impl Index {
         let Some(node) = store.get::<Node>(id) else {
             return self.nodes.remove_node(id);
         };
-        let spec = &node.value.spec;
+        let (spec, orders) = (&node.value.spec, &node.value.orders);
+        let answers = store
+            .get::<NodeStatus>(id)
+            .is_some_and(|status| status.value.ready);
+        let aggregates = store.list::<Aggregate>();
+        let aggregates = aggregates.iter().map(|(_, found)| &*found.value);
         self.nodes.set_node(Candidate {
             id,
-            ready: store
-                .get::<NodeStatus>(id)
-                .is_some_and(|status| status.value.ready),
-            cordoned: spec.cordoned,
+            ready: answers && !orders.forced_down,
+            cordoned: orders.cordoned,
+            zone: aggregate::zone_of(id, aggregates).to_owned(),
             capacity: Resources {
                 cpu_milli: spec.cpu_milli,
                 memory_bytes: spec.memory_bytes,
@@ -437,6 +442,10 @@ impl Index {
             _ => self.nodes.release(id),
         }
     }
+}
+
+fn nodes(store: &Store) -> Vec<Id> {
+    store.list::<Node>().into_iter().map(|(id, _)| id).collect()
 }
 
 /// Whether an instance needs room and addresses: it is to run, runs, or will run again by itself.

@@ -30,6 +30,8 @@ pub struct Instance {
 pub struct InstanceSpec {
     /// Whether it should run.
     pub run: RunIntent,
+    /// Where it may be placed.
+    pub site: Site,
     /// Host name inside.
     pub hostname: String,
     /// NIS domain name inside.
@@ -62,6 +64,16 @@ pub struct InstanceSpec {
     pub attached_volumes: Vec<AttachedVolume>,
     /// What one protocol alone knows of it, by protocol. Read by that front end only.
     pub origin: BTreeMap<String, Value>,
+}
+
+/// Where an instance may be placed; anywhere, where nothing is said. Once it is placed it stays.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Site {
+    /// On a node in this zone.
+    pub zone: Option<String>,
+    /// On this node, even where no new instances are placed.
+    pub node: Option<Id>,
 }
 
 /// Whether an instance should run.

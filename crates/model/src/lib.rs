@@ -4,6 +4,7 @@
 //! HTTP and no protocol's own words. Every other crate reads these; none may add to them from
 //! outside.
 
+pub mod aggregate;
 pub mod application_credential;
 pub mod assignment;
 pub mod container;
@@ -40,6 +41,7 @@ pub mod service;
 pub mod snapshot;
 pub mod stream;
 pub mod subnet;
+pub mod usage;
 pub mod user;
 pub mod volume;
 pub mod volume_transfer;

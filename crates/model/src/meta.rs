@@ -177,6 +177,10 @@ pub enum Kind {
     RegisteredImage,
     /// See [`crate::image_task`].
     ImageTask,
+    /// See [`crate::aggregate`].
+    Aggregate,
+    /// See [`crate::usage`].
+    Usage,
 }
 
 impl Kind {
@@ -219,6 +223,8 @@ impl Kind {
             Self::IdRanges => "id_ranges",
             Self::RegisteredImage => "registered_image",
             Self::ImageTask => "image_task",
+            Self::Aggregate => "aggregate",
+            Self::Usage => "usage",
         }
     }
 }

@@ -13,6 +13,21 @@ pub struct Node {
     pub meta: Meta,
     /// What it has.
     pub spec: NodeSpec,
+    /// What its operator says of it. Written by `actions`, all else by its agent.
+    #[serde(default)]
+    pub orders: Orders,
+}
+
+/// What an operator says of a machine, whatever it has.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Orders {
+    /// New instances are not placed here.
+    pub cordoned: bool,
+    /// Why.
+    pub reason: Option<String>,
+    /// It counts as not ready, whatever its agent says.
+    pub forced_down: bool,
 }
 
 /// What a machine has.
@@ -25,8 +40,6 @@ pub struct NodeSpec {
     pub memory_bytes: u64,
     /// Most processes that its kernel numbers.
     pub pid_max: u64,
-    /// New instances are not placed here.
-    pub cordoned: bool,
     /// Kernel release, `6.18.0`.
     pub kernel: String,
     /// Machine architecture, as Rust names it: `x86_64`.

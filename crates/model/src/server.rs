@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::instance::Site;
 use crate::meta::{Id, Meta};
 
 /// What a user asked for, and how far it is. Written by `actions` only; removed by the garbage
@@ -70,9 +71,12 @@ pub struct ServerSpec {
     /// It finds what it is told in a file system, too.
     #[serde(default)]
     pub config_drive: bool,
-    /// Where it was to be placed.
+    /// The zone that its user chose.
     #[serde(default)]
     pub zone: Option<String>,
+    /// Where it is to be placed.
+    #[serde(default)]
+    pub site: Site,
     /// What the scheduler was told, by name.
     #[serde(default)]
     pub hints: BTreeMap<String, Value>,

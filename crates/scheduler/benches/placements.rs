@@ -29,6 +29,7 @@ fn main() {
                 id: id(number),
                 ready: !number.is_multiple_of(50),
                 cordoned: number.is_multiple_of(40),
+                zone: "nova".to_owned(),
                 capacity: Resources {
                     cpu_milli: 64_000,
                     memory_bytes: 256 << 30,

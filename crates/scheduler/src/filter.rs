@@ -5,6 +5,7 @@ mod node;
 mod ready;
 mod room;
 mod size;
+mod zone;
 
 use crate::{Candidate, Request};
 
@@ -20,6 +21,9 @@ pub enum Refusal {
     /// An operator keeps new instances away.
     #[error("cordoned")]
     Cordoned,
+    /// It is to be in another zone.
+    #[error("in another zone")]
+    OtherZone,
     /// Not enough memory is left unreserved.
     #[error("without {wanted} bytes of memory to reserve ({free} are free)")]
     Memory {
@@ -45,10 +49,11 @@ pub enum Refusal {
 type Filter = fn(&Request, &Candidate) -> Result<(), Refusal>;
 
 /// All rules, those that refuse most first.
-const FILTERS: [Filter; 5] = [
+const FILTERS: [Filter; 6] = [
     node::check,
     ready::check,
     cordoned::check,
+    zone::check,
     room::check,
     size::check,
 ];
@@ -76,6 +81,7 @@ pub(crate) mod fixture {
             id: Id::from_bytes([1; 16]),
             ready: true,
             cordoned: false,
+            zone: "nova".to_owned(),
             capacity: Resources {
                 cpu_milli: 2_000,
                 memory_bytes: 4 << 30,

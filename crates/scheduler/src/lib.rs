@@ -96,6 +96,7 @@ mod tests {
             id: Id::from_bytes([number; 16]),
             ready: true,
             cordoned: false,
+            zone: "nova".to_owned(),
             capacity: Resources {
                 cpu_milli: 4_000,
                 memory_bytes: 8 << 30,

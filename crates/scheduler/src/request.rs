@@ -10,6 +10,8 @@ use crate::snapshot::Resources;
 pub struct Request {
     /// It can run there only: what it has lies there, or a user said so.
     pub node: Option<Id>,
+    /// It is to be placed in this zone.
+    pub zone: Option<String>,
     /// Memory kept for it, in bytes. A node gives no more of it than it has.
     pub memory_reserved_bytes: u64,
     /// The most memory it may use, in bytes; 0 without a limit. Limits may add up to more than a
@@ -20,10 +22,14 @@ pub struct Request {
 }
 
 impl Request {
-    /// What this spec asks for, on whichever node.
+    /// What this spec asks for, of an instance that is on no node yet.
     #[must_use]
     pub fn of(spec: &InstanceSpec) -> Self {
-        let mut request = Self::default();
+        let mut request = Self {
+            node: spec.site.node,
+            zone: spec.site.zone.clone(),
+            ..Self::default()
+        };
         for container in &spec.containers {
             let resources = &container.resources;
             request.memory_reserved_bytes += resources.memory_reservation_bytes.unwrap_or(0);

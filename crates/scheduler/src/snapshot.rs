@@ -40,6 +40,8 @@ pub struct Candidate {
     pub ready: bool,
     /// New instances are not placed there.
     pub cordoned: bool,
+    /// The zone that it is in.
+    pub zone: String,
     /// What it has.
     pub capacity: Resources,
     /// What is kept for the instances there. Kept up by the snapshot.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use model::aggregate::Aggregate;
 use model::application_credential::{AccessRule, ApplicationCredential};
 use model::assignment::Assignment;
 use model::credential::Credential;
@@ -29,6 +30,7 @@ use model::server::Server;
 use model::server_group::ServerGroup;
 use model::service::Service;
 use model::snapshot::{Snapshot, SnapshotStatus};
+use model::usage::Usage;
 use model::user::{User, UserStatus};
 use model::volume::{Volume, VolumeStatus};
 use model::volume_transfer::VolumeTransfer;
@@ -156,6 +158,8 @@ desired!(KeyPair, KeyPair);
 desired!(Quota, Quota);
 derived!(ServerGroup, ServerGroup, Desired);
 derived!(QuotaGate, QuotaGate, Desired);
+desired!(Aggregate, Aggregate);
+derived!(Usage, Usage, Observed);
 derived!(Placement, Instance, Placement);
 derived!(Retry, Instance, Retry);
 derived!(InstanceStatus, Instance, Observed);
@@ -238,6 +242,8 @@ static DECODERS: &[Decoder] = &[
     Decoder::of::<IdRanges>(),
     Decoder::of::<RegisteredImage>(),
     Decoder::of::<ImageTask>(),
+    Decoder::of::<Aggregate>(),
+    Decoder::of::<Usage>(),
 ];
 
 fn decode<R: Record>(json: String) -> Result<Value, serde_json::Error> {

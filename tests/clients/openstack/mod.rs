@@ -5,6 +5,7 @@ mod identity;
 mod image;
 mod key_pair;
 mod network;
+mod operator;
 mod quota;
 mod volume;
 

@@ -239,6 +239,18 @@ actions! {
     CreateServerGroup "os_compute_api:os-server-groups:create" Admin | ProjectMember;
     DeleteServerGroup "os_compute_api:os-server-groups:delete" Admin | ProjectMember;
     ListNodes "os_compute_api:os-hypervisors:list-detail" Admin;
+    UpdateNode "os_compute_api:os-services:update" Admin;
+    DeleteNode "os_compute_api:os-services:delete" Admin;
+    ForceNode "os_compute_api:servers:create:forced_host" Admin;
+    ListAggregates "os_compute_api:os-aggregates:index" Admin;
+    CreateAggregate "os_compute_api:os-aggregates:create" Admin;
+    UpdateAggregate "os_compute_api:os-aggregates:update" Admin;
+    DeleteAggregate "os_compute_api:os-aggregates:delete" Admin;
+    AddAggregateNode "os_compute_api:os-aggregates:add_host" Admin;
+    RemoveAggregateNode "os_compute_api:os-aggregates:remove_host" Admin;
+    CacheAggregateImages "compute:aggregates:images" Admin;
+    ListUsage "os_compute_api:os-simple-tenant-usage:list" Admin;
+    GetUsage "os_compute_api:os-simple-tenant-usage:show" Admin | ProjectReader;
     ListMigrations "os_compute_api:os-migrations:index" Admin;
 
     // Quotas.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use model::firewall::Firewall;
 use model::flavor::Flavor;
+use model::instance::Site;
 use model::network::{Driver, Network};
 use model::quota::Resource;
 use model::server::{
@@ -22,7 +23,7 @@ use crate::policy::{Action, Target};
 use crate::registered_image::runnable;
 use crate::{
     ActionError, Caller, Cloud, ErrorKind, Scope, durable, firewall, flavor, key_pair, network,
-    port, quota,
+    port, quota, zone,
 };
 
 /// A server to make, or several alike.
@@ -50,7 +51,7 @@ pub struct NewServer {
     pub user_data: Option<String>,
     /// It finds what it is told in a file system, too.
     pub config_drive: bool,
-    /// Where it is to be placed.
+    /// Where it is to be placed: `ZONE`, or for the operator `ZONE:NODE`.
     pub zone: Option<String>,
     /// What the scheduler is told.
     pub hints: BTreeMap<String, Value>,
@@ -71,6 +72,9 @@ pub struct NewServer {
 pub enum NewNetworks {
     /// The only one that its project has.
     Auto,
+    /// As [`NewNetworks::Auto`], and none where its project has none: what older clients mean who
+    /// say nothing.
+    Any,
     /// None.
     None,
     /// These.
@@ -117,6 +121,10 @@ pub async fn create(
     check_metadata(cloud, caller.project(), &new.metadata)?;
     let networks = chosen_networks(cloud, caller, &new)?;
     let firewalls = chosen_firewalls(cloud, caller, &new.firewalls).await?;
+    let site = match &new.zone {
+        Some(text) => zone::chosen(cloud, caller, text)?,
+        None => Site::default(),
+    };
     let creator = Creator {
         user: caller.user,
         user_domain: caller.user_domain,
@@ -133,7 +141,8 @@ pub async fn create(
         hostname: String::new(),
         user_data: new.user_data,
         config_drive: new.config_drive,
-        zone: new.zone,
+        zone: site.zone.clone(),
+        site,
         hints: new.hints,
         reservation: format!("r-{}", &Id::random().simple()[..8]),
         launch_index: 0,
@@ -300,7 +309,8 @@ fn chosen_networks(
 ) -> Result<Vec<WantedNetwork>, ActionError> {
     let places = match &new.networks {
         NewNetworks::None => return Ok(Vec::new()),
-        NewNetworks::Auto => return automatic(cloud, caller),
+        NewNetworks::Auto => return automatic(cloud, caller, true),
+        NewNetworks::Any => return automatic(cloud, caller, false),
         NewNetworks::These(places) => places,
     };
     if new.count > 1 {
@@ -322,8 +332,12 @@ fn chosen_networks(
 }
 
 /// The network for whoever names none: the only one of the project, or the node's own where there is
-/// no other.
-fn automatic(cloud: &Cloud, caller: &Caller) -> Result<Vec<WantedNetwork>, ActionError> {
+/// no other. Without any the request is refused where one `is_needed`.
+fn automatic(
+    cloud: &Cloud,
+    caller: &Caller,
+    is_needed: bool,
+) -> Result<Vec<WantedNetwork>, ActionError> {
     let all = network::list_all(cloud, caller);
     let is_usable = |network: &&Arc<Network>| {
         !network.spec.external
@@ -336,6 +350,7 @@ fn automatic(cloud: &Cloud, caller: &Caller) -> Result<Vec<WantedNetwork>, Actio
         .partition(|network| network.spec.predefined);
     let candidates = if made.is_empty() { predefined } else { made };
     match candidates.as_slice() {
+        [] if !is_needed => Ok(Vec::new()),
         [] => Err(invalid(format!(
             "Unable to automatically allocate a network for project {}",
             caller.project()

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use model::aggregate::DEFAULT_ZONE;
 use model::container::{ContainerSpec, Mount, MountSource};
 use model::guest::{Guest, PublicKey};
 use model::image::Defaults;
@@ -86,6 +87,7 @@ pub(super) fn lowered(server: &Server, attachments: Vec<Attachment>, image: &Def
     };
     Lowered {
         spec: InstanceSpec {
+            site: spec.site.clone(),
             hostname: kernel_hostname(&spec.hostname).to_owned(),
             network,
             attachments,
@@ -115,7 +117,7 @@ fn guest(server: &Server) -> Guest {
         launch_index: spec.launch_index,
         reservation: spec.reservation.clone(),
         flavor: spec.flavor.name.clone(),
-        availability_zone: "nova".to_owned(),
+        availability_zone: spec.zone.clone().unwrap_or_else(|| DEFAULT_ZONE.to_owned()),
         password: String::new(),
     }
 }

@@ -20,7 +20,7 @@ mod task;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use model::instance::{Instance, Phase};
+use model::instance::{Instance, Phase, Site};
 use model::network::Network;
 use model::node::Node;
 use model::port::{FixedAddress, Port};
@@ -42,7 +42,9 @@ pub use size::{confirm_resize, resize, revert_resize};
 pub use snapshot::{NewSnapshot, snapshot};
 
 use crate::policy::{Action, Target};
-use crate::{ActionError, Caller, Cloud, ErrorKind, Scope, instance, is_seen, is_visible, port};
+use crate::{
+    ActionError, Caller, Cloud, ErrorKind, Scope, instance, is_seen, is_visible, port, zone,
+};
 
 /// All there is of one server, at one moment.
 #[derive(Clone, Debug)]
@@ -132,6 +134,16 @@ impl View {
         let placement = self.instance.as_ref()?.placement.as_ref()?;
         let node = cloud.store.get::<Node>(placement.node?)?;
         Some(node.value.meta.name.clone())
+    }
+
+    /// The zone of the node that it is on.
+    #[must_use]
+    pub fn zone(&self, cloud: &Cloud) -> Option<String> {
+        if self.server.standing == Standing::Offloaded {
+            return None;
+        }
+        let placement = self.instance.as_ref()?.placement.as_ref()?;
+        placement.node.map(|node| zone::of_node(cloud, node))
     }
 
     /// Its places on networks, in order.
@@ -238,6 +250,16 @@ pub fn list(cloud: &Cloud, caller: &Caller, all_projects: bool) -> Result<Vec<Vi
     Ok(views)
 }
 
+/// Every server that was made as one, whoever's it is.
+pub(crate) fn all(cloud: &Cloud) -> Vec<View> {
+    let all = cloud.store.list::<Server>().into_iter();
+    all.map(|(id, found)| View {
+        server: found.value,
+        instance: instance::find(cloud, id),
+    })
+    .collect()
+}
+
 /// A server, whoever's it is.
 fn view(cloud: &Cloud, id: Id) -> Option<View> {
     let instance = instance::find(cloud, id);
@@ -286,6 +308,7 @@ fn adopted(instance: &Instance) -> Server {
             user_data: None,
             config_drive: false,
             zone: None,
+            site: Site::default(),
             hints: BTreeMap::new(),
             reservation: String::new(),
             launch_index: 0,

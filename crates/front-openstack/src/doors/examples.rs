@@ -196,6 +196,23 @@ const EXAMPLES: &[(&str, &str)] = &[
         "updateQuotaClassSet",
         r#"{"quota_class_set": {"cores": 1}}"#,
     ),
+    ("createAggregate", r#"{"aggregate": {"name": "x"}}"#),
+    ("updateAggregate", r#"{"aggregate": {"name": "x"}}"#),
+    ("addAggregateHost", r#"{"add_host": {"host": "node"}}"#),
+    (
+        "removeAggregateHost",
+        r#"{"remove_host": {"host": "node"}}"#,
+    ),
+    (
+        "setAggregateMetadata",
+        r#"{"set_metadata": {"metadata": {"a": "b"}}}"#,
+    ),
+    (
+        "cacheAggregateImages",
+        r#"{"cache": [{"id": "11111111-2222-4333-8444-555555555555"}]}"#,
+    ),
+    ("updateService", r#"{"status": "disabled"}"#),
+    ("updateHost", r#"{"status": "disable"}"#),
     (
         "createServerGroup",
         r#"{"server_group": {"name": "x", "policy": "affinity"}}"#,

@@ -5,16 +5,19 @@
 //! a project is a server of it too, as they are the same records. The proxies to other services
 //! (images, networks, volumes, security groups), which newer microversions refuse, are not served.
 
+mod aggregate;
 mod discovery;
 mod error;
 mod fields;
 mod flavor;
+mod host;
 mod hypervisor;
 mod instance_action;
 mod key_pair;
 mod limit;
 mod list;
 mod migration;
+mod number;
 mod quota_set;
 mod server;
 mod server_action;
@@ -25,6 +28,7 @@ mod server_interface;
 mod server_metadata;
 mod server_tag;
 mod service;
+mod usage;
 mod volume_attachment;
 mod zone;
 
@@ -69,6 +73,9 @@ pub(crate) fn routes() -> Vec<Route> {
         hypervisor::routes::routes(),
         service::routes::routes(),
         migration::routes::routes(),
+        aggregate::routes::routes(),
+        host::routes::routes(),
+        usage::routes::routes(),
         volume_attachment::routes::routes(),
     ]
     .into_iter()

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::translate;
 use crate::front::At;
 use crate::nova::error::ApiError;
-use crate::nova::list;
+use crate::nova::{list, number};
 use crate::route::Route;
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -46,20 +46,18 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// A node's identity, or that of a service on it: from 2.53 on a UUID, and before it a number of 31
-/// bits, of which part of the identity is as good as any.
+/// A node's identity, or that of a service on it: from 2.53 on a UUID, and before it a number.
 pub(in crate::nova) fn id(at: &At, node: Id, service: u8) -> Value {
     let mut bytes = *node.as_bytes();
     bytes[15] ^= service;
     if at.minor >= 53 {
         return json!(Id::from_bytes(bytes).to_string());
     }
-    let [.., a, b, c, d] = bytes;
-    json!(u32::from_be_bytes([a, b, c, d]) >> 1)
+    json!(number::of(Id::from_bytes(bytes)))
 }
 
 /// An identity as it stands in paths.
-fn plain(id: &Value) -> String {
+pub(in crate::nova) fn plain(id: &Value) -> String {
     id.as_str().map_or_else(|| id.to_string(), str::to_owned)
 }
 

@@ -68,7 +68,7 @@ pub(super) fn shown(at: &At, view: &View, is_detailed: bool, with_servers: bool)
         "id": id(at, node.meta.id, 0),
         "hypervisor_hostname": node.meta.name,
         "state": if view.is_up() { "up" } else { "down" },
-        "status": if node.spec.cordoned { "disabled" } else { "enabled" },
+        "status": if node.orders.cordoned { "disabled" } else { "enabled" },
     });
     if is_detailed {
         shown["hypervisor_type"] = json!(KIND);
@@ -77,7 +77,7 @@ pub(super) fn shown(at: &At, view: &View, is_detailed: bool, with_servers: bool)
         shown["service"] = json!({
             "id": id(at, node.meta.id, 0),
             "host": node.meta.name,
-            "disabled_reason": Value::Null,
+            "disabled_reason": node.orders.reason,
         });
         if at.minor >= 88 {
             shown["uptime"] = json!(uptime(view));

@@ -263,11 +263,10 @@ fn groups(fields: &mut Fields) -> Result<(Vec<String>, Value), ApiError> {
 fn networks(at: &At, fields: &mut Fields) -> Result<NewNetworks, ApiError> {
     match fields.take("networks") {
         None if at.minor >= 37 => Err(fields.complain("'networks' is a required property")),
-        // Older clients say so what newer ones call auto.
-        None => Ok(NewNetworks::Auto),
+        None => Ok(NewNetworks::Any),
         Some(Value::String(word)) if at.minor >= 37 && word == "auto" => Ok(NewNetworks::Auto),
         Some(Value::String(word)) if at.minor >= 37 && word == "none" => Ok(NewNetworks::None),
-        Some(Value::Array(places)) if places.is_empty() => Ok(NewNetworks::Auto),
+        Some(Value::Array(places)) if places.is_empty() => Ok(NewNetworks::Any),
         Some(Value::Array(places)) => {
             let mut read: Vec<NewPlace> = Vec::new();
             for (position, value) in places.into_iter().enumerate() {

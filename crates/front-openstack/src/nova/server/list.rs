@@ -342,7 +342,7 @@ fn fits_plain(at: &At, view: &View, name: &str, value: &str, is_operator: bool) 
         "key_name" => spec.key.as_ref().is_some_and(|key| key.name == value),
         "hostname" => spec.hostname == value,
         "host" | "node" => view.host(&at.cloud).as_deref() == Some(value),
-        "availability_zone" => view.host(&at.cloud).is_some() && value == "nova",
+        "availability_zone" => view.zone(&at.cloud).as_deref() == Some(value),
         "display_name" => server.meta.name == value,
         "description" | "display_description" => spec.description.as_deref() == Some(value),
         "instance_name" => view

@@ -15,9 +15,6 @@ use super::routes::href;
 use crate::front::At;
 use crate::{id, time};
 
-/// The only zone there is.
-const ZONE: &str = "nova";
-
 /// How much of a server is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::nova) enum Whole {
@@ -180,8 +177,11 @@ impl<'a> Showing<'a> {
             shown.insert(name.to_owned(), value);
         };
         let host = view.host(&at.cloud);
-        let zone = if host.is_some() { ZONE } else { "" };
-        add("OS-EXT-AZ:availability_zone", json!(zone));
+        let zone = view.zone(&at.cloud);
+        add(
+            "OS-EXT-AZ:availability_zone",
+            json!(zone.unwrap_or_default()),
+        );
         add(
             "config_drive",
             json!(if spec.config_drive { "True" } else { "" }),

@@ -1,3 +1,4 @@
-//! Services: the parts of the cloud that run on nodes.
+//! Services: what runs servers and places them.
 
 pub(super) mod routes;
+mod translate;

@@ -1,7 +1,9 @@
-//! Paths of availability zones: there is one, `nova`, with every node in it, and `internal`, of the
-//! cloud's own services, which only operators see.
+//! Paths of availability zones: those of nodes, and `internal`, of the cloud's own services, which only
+//! operators see.
 
-use actions::node;
+use std::collections::BTreeMap;
+
+use actions::{node, zone};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -9,11 +11,9 @@ use serde_json::{Map, Value, json};
 
 use crate::front::At;
 use crate::nova::error::ApiError;
-use crate::nova::service::routes::{SCHEDULER, said_at};
+use crate::nova::service::routes::{SERVICES, said_at};
 use crate::route::Route;
 
-/// The zone of every node.
-pub(in crate::nova) const ZONE: &str = "nova";
 /// The zone of what no server runs on.
 pub(in crate::nova) const INTERNAL: &str = "internal";
 
@@ -32,32 +32,43 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-fn zone(name: &str, is_available: bool, hosts: Value) -> Value {
+fn shown(name: &str, is_available: bool, hosts: Value) -> Value {
     json!({ "zoneName": name, "zoneState": { "available": is_available }, "hosts": hosts })
 }
 
 async fn list(at: At) -> Response {
-    let zone = zone(ZONE, node::is_any_up(&at.cloud), Value::Null);
-    Json(json!({ "availabilityZoneInfo": [zone] })).into_response()
+    let zones: Vec<Value> = zone::list(&at.cloud)
+        .iter()
+        .map(|(name, is_available)| shown(name, *is_available, Value::Null))
+        .collect();
+    Json(json!({ "availabilityZoneInfo": zones })).into_response()
 }
 
 async fn detail(at: At) -> Result<Response, ApiError> {
     let nodes = node::list(&at.cloud, &at.caller)?;
-    let hosts = |service: &str| {
-        let host = |view: &node::View| {
+    let mut hosts: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    for view in &nodes {
+        for service in &SERVICES {
             let state = json!({
                 "available": view.is_up(),
-                "active": !view.node.spec.cordoned,
+                "active": !service.is_cordoned(view),
                 "updated_at": said_at(view),
             });
-            (view.node.meta.name.clone(), json!({ service: state }))
-        };
-        Value::Object(nodes.iter().map(host).collect::<Map<_, _>>())
-    };
-    let is_up = nodes.iter().any(node::View::is_up);
-    let zones = [
-        zone(INTERNAL, is_up, hosts(SCHEDULER)),
-        zone(ZONE, is_up, hosts("nova-compute")),
-    ];
+            let of_zone = hosts.entry(service.zone(&at, view)).or_default();
+            of_zone.insert(
+                view.node.meta.name.clone(),
+                json!({ service.binary: state }),
+            );
+        }
+    }
+    let known = zone::list(&at.cloud);
+    let is_up = nodes.iter().any(node::View::answers);
+    let zones: Vec<Value> = hosts
+        .into_iter()
+        .map(|(name, hosts)| {
+            let is_available = known.get(&name).copied().unwrap_or(is_up);
+            shown(&name, is_available, Value::Object(hosts))
+        })
+        .collect();
     Ok(Json(json!({ "availabilityZoneInfo": zones })).into_response())
 }

@@ -1,0 +1,4 @@
+//! Aggregates: nodes that the operator counts together.
+
+pub(super) mod routes;
+mod translate;

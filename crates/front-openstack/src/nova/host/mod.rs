@@ -1,0 +1,4 @@
+//! Hosts, by which clients up to 2.42 know nodes.
+
+pub(super) mod routes;
+mod translate;

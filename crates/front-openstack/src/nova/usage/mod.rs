@@ -1,0 +1,4 @@
+//! Usage: for how long projects had which servers.
+
+pub(super) mod routes;
+mod translate;
