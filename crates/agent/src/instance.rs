@@ -5,6 +5,7 @@
 //! thing and writes down what came of it, so that it may be killed between any two.
 
 mod change;
+mod link;
 mod start;
 mod stop;
 

@@ -150,7 +150,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Applies the volumes and limits of the spec, and the name, to a running instance.
+    /// Applies the volumes and limits of the spec, its name and its names for others, to a running
+    /// instance.
     pub(crate) async fn update(&self, instance: &Instance) -> Result<(), Failure> {
         let container = container(instance)?;
         let invalid = |error: limits::LimitError| failure(FailureKind::Invalid, &error);
@@ -164,11 +165,11 @@ impl Inner {
         let updated =
             Cgroup::at(&live.note.cgroups_path).and_then(|cgroup| cgroup.update(&resources));
         updated.map_err(|error| internal(&error))?;
-        let renamed = self
-            .networks
-            .rename(instance.meta.id, &instance.meta.name)
-            .await;
-        renamed.map_err(|error| failure(error.kind(), &error))
+        let sandbox = self.networks.rename(instance).await;
+        match sandbox.map_err(|error| failure(error.kind(), &error))? {
+            Some(sandbox) => self.rewrite_names(instance.meta.id, &sandbox),
+            None => Ok(()),
+        }
     }
 
     /// Adds an interface to a running instance.

@@ -1,9 +1,10 @@
 //! One container of an instance: a root file system, a process and what is around it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::instance::Protocol;
 use crate::resources::Resources;
 use crate::security::Security;
 
@@ -23,6 +24,8 @@ pub struct ContainerSpec {
     pub entrypoint_args: usize,
     /// `NAME=value`: what the request names, then what the image adds.
     pub env: Vec<String>,
+    /// Ports that its program listens on: told to others, opened to nobody.
+    pub exposed_ports: BTreeSet<(u16, Protocol)>,
     /// Working directory inside the container; made when missing.
     pub working_dir: String,
     /// `user`, `uid`, `user:group` or `uid:gid`, looked up in the container; empty is root.

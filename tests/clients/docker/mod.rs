@@ -8,6 +8,7 @@ mod events;
 mod exec;
 mod images;
 mod lifecycle;
+mod links;
 mod listing;
 mod logs;
 mod networks;

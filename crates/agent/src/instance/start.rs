@@ -1,12 +1,14 @@
 //! Starts an instance whose run is due.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
-use model::instance::{Endpoint, Exit, Failure, FailureKind, InstanceStatus, Phase, Run};
+use model::instance::{Endpoint, Exit, Failure, FailureKind, Instance, InstanceStatus, Phase, Run};
 use model::network::Network;
 use model::volume::Volume;
 use store::runner::Next;
 
-use super::{Reconciler, Records, Step, not_found, until};
+use super::{Reconciler, Records, Step, link, not_found, until};
 use crate::ReconcileError;
 use crate::volume::volume_names;
 
@@ -83,9 +85,11 @@ impl Reconciler {
                 })?;
             self.parts.engine.ensure_volume(&volume.value).await?;
         }
+        let linked = link::variables(&self.parts.store, instance)?;
+        let instance = told_of_links(instance, linked);
         self.parts
             .engine
-            .start(instance, run, endpoints, &networks)
+            .start(&instance, run, endpoints, &networks)
             .await
     }
 
@@ -108,6 +112,19 @@ impl Reconciler {
         }
         Ok(networks)
     }
+}
+
+/// The instance with these variables before its own, which win.
+fn told_of_links(instance: &Instance, mut variables: Vec<String>) -> Cow<'_, Instance> {
+    if variables.is_empty() {
+        return Cow::Borrowed(instance);
+    }
+    let mut instance = instance.clone();
+    if let Some(container) = instance.spec.containers.first_mut() {
+        variables.append(&mut container.env);
+        container.env = variables;
+    }
+    Cow::Owned(instance)
 }
 
 /// Notes that a start failed, with the exit code that dockerd gives it. One that never ran stays

@@ -330,21 +330,19 @@ impl Networks {
         .await;
     }
 
-    /// Changes the name under which an instance is looked up; without a sandbox nothing happens.
+    /// Gives a running instance the name of its record, and its links; answers its sandbox, where it
+    /// has one.
     ///
     /// # Errors
     ///
-    /// The record cannot be written.
-    pub async fn rename(&self, instance: Id, name: &str) -> Result<(), NetworkError> {
-        let name = name.to_owned();
+    /// The record cannot be written, or the process is out of descriptors.
+    pub async fn rename(&self, instance: &Instance) -> Result<Option<Sandbox>, NetworkError> {
+        let instance = instance.clone();
         self.run(move |inner| {
-            inner.with_slot(instance, |slot| {
-                let Some(live) = slot else { return Ok(()) };
-                live.record.naming.name = name;
-                for interface in &live.record.interfaces {
-                    inner.enter_names(&live.record, interface);
-                }
-                inner.sandboxes.put(instance, &live.record)
+            inner.with_slot(instance.meta.id, |slot| {
+                let Some(live) = slot else { return Ok(None) };
+                inner.rename(live, &instance)?;
+                inner.describe(live).map(Some)
             })
         })
         .await

@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use model::Id;
-use model::instance::{Endpoint, Instance};
+use model::instance::{Attachment, Endpoint, Instance};
 use model::network::Network;
 
 use super::Inner;
@@ -413,6 +413,21 @@ impl Inner {
         self.sandboxes.put(live.record.instance, &live.record)
     }
 
+    /// Gives a sandbox the name of the instance's record, and its links.
+    pub(super) fn rename(&self, live: &mut Live, instance: &Instance) -> Result<(), NetworkError> {
+        instance.meta.name.clone_into(&mut live.record.naming.name);
+        for interface in &mut live.record.interfaces {
+            interface.links = attachment(instance, &interface.endpoint)
+                .map(|attachment| attachment.links.clone())
+                .unwrap_or_default();
+        }
+        for interface in &live.record.interfaces {
+            self.enter_names(&live.record, interface);
+        }
+        self.start_resolver(live)?;
+        self.sandboxes.put(live.record.instance, &live.record)
+    }
+
     /// Enters the names of an instance on one of its networks.
     pub(super) fn enter_names(&self, record: &Record, interface: &Interface) {
         let mut names = vec![record.naming.name.clone()];
@@ -435,14 +450,19 @@ impl Inner {
     }
 }
 
-fn interface(instance: &Instance, endpoint: &Endpoint, at: usize) -> Interface {
-    let attachment = instance.spec.attachments.iter().find(|attachment| {
+/// What an endpoint was made for.
+fn attachment<'a>(instance: &'a Instance, endpoint: &Endpoint) -> Option<&'a Attachment> {
+    instance.spec.attachments.iter().find(|attachment| {
         if endpoint.port {
             attachment.port == Some(endpoint.id)
         } else {
             attachment.network == endpoint.network && attachment.port.is_none()
         }
-    });
+    })
+}
+
+fn interface(instance: &Instance, endpoint: &Endpoint, at: usize) -> Interface {
+    let attachment = attachment(instance, endpoint);
     Interface {
         endpoint: endpoint.clone(),
         name: format!("eth{at}"),

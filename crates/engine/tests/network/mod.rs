@@ -326,8 +326,14 @@ async fn names_are_answered_on_networks_that_have_them() {
         service.sort();
         assert_eq!(service, vec![one.address(0), two.address(0)]);
     }
-    node.networks().rename(two.id, "deux").await.unwrap();
+    node.change(&two, |instance| "deux".clone_into(&mut instance.meta.name))
+        .await;
     assert_eq!(ask(&web, "deux", false), vec![two.address(0)]);
+    node.change(&web, |instance| {
+        instance.spec.attachments[0].links = vec![("deux".to_owned(), "zwei".to_owned())];
+    })
+    .await;
+    assert_eq!(ask(&web, "zwei", false), vec![two.address(0)]);
     node.networks().detach(one.id).await;
     assert_eq!(ask(&web, "service", false), vec![two.address(0)]);
     node.close().await;

@@ -150,6 +150,13 @@ impl Node {
         })
     }
 
+    /// Tells the networks of a changed record.
+    pub(super) async fn change(&self, of: &Attached, change: impl FnOnce(&mut Instance)) {
+        let mut instance = of.instance.clone();
+        change(&mut instance);
+        self.networks().rename(&instance).await.unwrap().unwrap();
+    }
+
     pub(super) async fn connect(&self, to: &mut Attached, network: &Network) {
         to.sandbox = self
             .networks()

@@ -1,7 +1,7 @@
 //! Paths of containers, and the operations that need few words: start, stop, wait, remove.
 
 use actions::instance::{self, RemoveOptions, WaitFor};
-use actions::stream;
+use actions::{ActionError, ErrorKind, stream};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -13,6 +13,8 @@ use model::instance::StopRequest;
 use serde_json::json;
 
 use super::lookup::{about, find};
+use super::translate::network::link_alias;
+use super::wire::Origin;
 use super::{archive, attach, create, inspect, list, logs, prune, show, signal, stats, update};
 use crate::error::ApiError;
 use crate::front::{At, Path};
@@ -90,6 +92,12 @@ pub(crate) fn routes() -> Vec<Route> {
             "/containers/{name}",
             "ContainerDelete",
             axum::routing::delete(remove),
+        ),
+        // A link is removed by the path that names it: the container, then its name for the other.
+        Route::new(
+            "/containers/{name}/{alias}",
+            "ContainerDelete",
+            axum::routing::delete(remove_link),
         ),
         // The same path has three operations.
         Route::new(
@@ -243,8 +251,8 @@ async fn resize(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError
 
 async fn remove(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError> {
     if at.form.is_true("link") {
-        return Err(ApiError::invalid(
-            "link: legacy links cannot be removed; disconnect the container instead",
+        return Err(ApiError::conflict(
+            "Conflict, cannot remove the default link name of the container",
         ));
     }
     let options = RemoveOptions {
@@ -267,5 +275,46 @@ async fn remove(at: At, Path(name): Path<String>) -> Result<StatusCode, ApiError
     instance::remove(&at.cloud, &at.caller, id, options)
         .await
         .map_err(|error| about(id, error))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /containers/{name}/{alias}?link=1`, as `docker rm --link name/alias` asks.
+async fn remove_link(
+    at: At,
+    Path((name, alias)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    if !at.form.is_true("link") {
+        return Err(ApiError::not_found(format!(
+            "No such container: {name}/{alias}"
+        )));
+    }
+    let view = find(&at, &name)?;
+    let id = view.instance.meta.id;
+    let changed = instance::update(&at.cloud, &at.caller, id, |spec| {
+        let mut found = false;
+        for attachment in &mut spec.attachments {
+            attachment.links.retain(|(_, own)| {
+                found |= *own == alias;
+                *own != alias
+            });
+        }
+        if !found {
+            return Err(ActionError::new(
+                ErrorKind::NotFound,
+                format!("No such container: {name}/{alias}"),
+            ));
+        }
+        let mut origin = Origin::of(spec);
+        origin.host_config.links = origin.host_config.links.map(|links| {
+            links
+                .into_iter()
+                .filter(|link| link_alias(link) != alias)
+                .collect()
+        });
+        spec.origin
+            .insert(Origin::KEY.to_owned(), origin.into_value());
+        Ok(())
+    });
+    changed.await.map_err(|error| about(id, error))?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -103,16 +103,9 @@ pub(crate) fn ports(view: &View) -> PortMap {
     if !view.is_up() {
         return ports;
     }
-    let exposed = origin(&view.instance.spec, "/Config/ExposedPorts").and_then(Value::as_object);
-    for port in exposed.into_iter().flat_map(serde_json::Map::keys) {
-        ports.insert(
-            if port.contains('/') {
-                port.clone()
-            } else {
-                format!("{port}/tcp")
-            },
-            None,
-        );
+    let containers = &view.instance.spec.containers;
+    for (number, protocol) in containers.iter().flat_map(|one| &one.exposed_ports) {
+        ports.insert(format!("{number}/{}", protocol.as_str()), None);
     }
     for bound in &view.status.ports {
         let key = format!("{}/{}", bound.container_port, bound.protocol.as_str());

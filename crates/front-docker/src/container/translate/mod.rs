@@ -421,6 +421,11 @@ pub(crate) fn to_model(
     let container = ContainerSpec {
         image: config.image.clone(),
         env: config.env.clone().unwrap_or_default(),
+        exposed_ports: config
+            .exposed_ports
+            .keys()
+            .map(|text| network::port(text))
+            .collect::<Result<_, _>>()?,
         working_dir: config.working_dir.clone(),
         user: config.user.clone(),
         tty: config.tty,

@@ -251,7 +251,7 @@ pub(crate) fn attachment(
     };
     let mut pairs = Vec::new();
     for link in settings.links.iter().flatten().chain(links) {
-        let (name, alias) = link.split_once(':').unwrap_or((link, link));
+        let (name, alias) = link_parts(link);
         if name.is_empty() || alias.is_empty() || alias.contains(':') {
             return Err(ApiError::invalid(format!(
                 "invalid format for links: {link}"
@@ -264,7 +264,7 @@ pub(crate) fn attachment(
         }
         pairs.push((
             name.trim_start_matches('/').to_owned(),
-            last_part(alias).to_owned(),
+            link_alias(link).to_owned(),
         ));
     }
     Ok(Attachment {
@@ -279,8 +279,14 @@ pub(crate) fn attachment(
     })
 }
 
-/// Clients write an alias as a path: `/web/db`.
-fn last_part(alias: &str) -> &str {
+/// The other's name and the name for it, as `other:alias`; without an alias it is the other's.
+fn link_parts(link: &str) -> (&str, &str) {
+    link.split_once(':').unwrap_or((link, link))
+}
+
+/// The name that a link gives; clients write it as a path, too: `/web/db`.
+pub(crate) fn link_alias(link: &str) -> &str {
+    let (_, alias) = link_parts(link);
     alias.rsplit('/').next().unwrap_or(alias)
 }
 
