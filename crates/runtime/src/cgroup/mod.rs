@@ -5,10 +5,12 @@
 //! path makes it, the engine reads and changes it, the keeper removes it.
 
 mod devices;
+mod entry;
 mod freeze;
 mod host;
 mod oom;
 mod processes;
+mod removal;
 mod settings;
 mod stats;
 mod v1;
@@ -24,6 +26,7 @@ use oci_spec::runtime::LinuxResources;
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+pub(crate) use self::entry::Entry;
 use self::host::Hierarchies;
 use self::settings::Setting;
 pub use self::stats::{BlockIo, Usage};
@@ -99,38 +102,6 @@ pub struct Cgroup {
     /// Relative to the root of each hierarchy.
     path: PathBuf,
     host: &'static Hierarchies,
-}
-
-/// Descriptors by which a process gets into a cgroup of version 1.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    /// `tasks` of each version 1 directory, open for writing, without those of `shares`.
-    tasks: Vec<OwnedFd>,
-    /// `tasks` where processor time is shared out.
-    shares: Option<OwnedFd>,
-}
-
-impl Entry {
-    /// Moves this process in, where it was not born in, but for the container's share of processor
-    /// time. It must have one thread.
-    ///
-    /// By `tasks` and not `cgroup.procs`: a thread that moves itself alone spares the kernel its
-    /// lock over all thread groups, and with it a wait of up to half a millisecond.
-    pub(crate) fn join(&self) -> Result<(), CgroupError> {
-        self.tasks.iter().try_for_each(join)
-    }
-
-    /// Moves this process in where processor time is shared out, too: it is in the whole cgroup
-    /// then. Late, so that a start does not wait for the container's own share.
-    pub(crate) fn join_shares(&self) -> Result<(), CgroupError> {
-        self.shares.iter().try_for_each(join)
-    }
-}
-
-fn join(tasks: &OwnedFd) -> Result<(), CgroupError> {
-    rustix::io::write(tasks, b"0")
-        .map(drop)
-        .map_err(|errno| CgroupError::refused("join cgroup", Path::new("tasks"), errno))
 }
 
 /// Controllers whose version 1 hierarchies every container joins.
@@ -248,59 +219,6 @@ impl Cgroup {
             self.restrict_devices(&devices::rules(rules))?;
         }
         Ok(())
-    }
-
-    /// Removes it with the cgroups below it, and kills what processes are still in it; a missing one
-    /// is no error. Never waits.
-    ///
-    /// `false` when killed processes are not gone yet: try again a little later.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn try_remove(&self) -> Result<bool, CgroupError> {
-        let mut is_busy = false;
-        for directory in self.directories() {
-            match remove_tree(&directory) {
-                Ok(()) => {}
-                Err(Errno::BUSY) => is_busy = true,
-                Err(errno) => return Err(CgroupError::refused("remove cgroup", &directory, errno)),
-            }
-        }
-        if is_busy {
-            self.kill(libc::SIGKILL)?;
-        }
-        Ok(!is_busy)
-    }
-
-    /// As [`Cgroup::try_remove`], but waits for killed processes.
-    ///
-    /// # Errors
-    /// When they do not go away within half a second (`EBUSY`), or the kernel refuses.
-    pub fn remove(&self) -> Result<(), CgroupError> {
-        for attempt in 0..9 {
-            if self.try_remove()? {
-                return Ok(());
-            }
-            std::thread::sleep(std::time::Duration::from_millis(1 << attempt));
-        }
-        Err(CgroupError::refused(
-            "remove cgroup",
-            &self.path,
-            Errno::BUSY,
-        ))
-    }
-
-    /// Removes it where nothing is in it, and leaves it where something is, in each hierarchy: for
-    /// one that others share. A missing one is no error.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn remove_if_empty(&self) -> Result<(), CgroupError> {
-        self.directories()
-            .try_for_each(|directory| match fs::rmdir(&directory) {
-                Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => Ok(()),
-                Err(errno) => Err(CgroupError::refused("remove cgroup", &directory, errno)),
-            })
     }
 
     /// Names of the cgroups right below it, in whichever hierarchy; a missing one has none.
@@ -550,21 +468,6 @@ fn move_in(directory: &Path, process: u32) -> Result<(), CgroupError> {
         // It ended meanwhile.
         Ok(()) | Err(Errno::SRCH) => Ok(()),
         Err(errno) => Err(CgroupError::refused("write", &path, errno)),
-    }
-}
-
-fn remove_tree(directory: &Path) -> Result<(), Errno> {
-    match fs::rmdir(directory) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::BUSY | Errno::NOTEMPTY) => {}
-        Err(errno) => return Err(errno),
-    }
-    for child in children(directory)? {
-        remove_tree(&child)?;
-    }
-    match fs::rmdir(directory) {
-        Err(Errno::NOENT) => Ok(()),
-        answer => answer,
     }
 }
 
