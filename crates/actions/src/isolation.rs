@@ -7,34 +7,13 @@
 use model::container::{ContainerSpec, MountSource};
 use model::id_range::{IDS, IdRanges};
 use model::instance::{InstanceSpec, NamespaceMode, NetworkMode};
-use model::security::{Seccomp, UserNamespace};
+use model::security::{DEFAULT_CAPABILITIES, Seccomp, UserNamespace};
 use model::{Id, ProjectId};
 
 use crate::{ActionError, Cloud, ErrorKind};
 
 /// Where the ranges are kept.
 const RANGES: Id = ProjectId::SYSTEM.0;
-
-/// Capabilities that a tenant's container may have: those that every container has by default.
-/// They hold in its own user namespace only.
-///
-/// Source: moby, `daemon/pkg/oci/caps/defaults.go`.
-const CAPABILITIES: [&str; 14] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-];
 
 /// Most processes in a tenant's container that names no limit.
 const PROCESSES: i64 = 16_384;
@@ -103,7 +82,7 @@ fn check_container(container: &ContainerSpec) -> Result<(), ActionError> {
     if let Some(added) = security
         .capabilities_add
         .iter()
-        .find(|added| !CAPABILITIES.contains(&added.as_str()))
+        .find(|added| !DEFAULT_CAPABILITIES.contains(&added.as_str()))
     {
         return Err(refused(&format!("capabilities_add {added}")));
     }

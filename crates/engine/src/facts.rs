@@ -23,7 +23,8 @@ pub fn cgroup_version() -> u8 {
 pub fn missing_capabilities() -> Vec<String> {
     let own = capability::of_this_host();
     let missing = capability::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|capability| !own.contains(capability));
     missing.map(capability::name).collect()
 }

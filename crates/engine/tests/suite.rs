@@ -94,6 +94,12 @@ impl Subject<'_> {
         instance
     }
 
+    /// What the next run of an instance writes.
+    async fn output(&self, instance: &Instance) -> Output {
+        let attached = self.engine.attach(instance.meta.id, false, true).await;
+        attached.unwrap().0
+    }
+
     async fn kill_and_remove(&self, instance: &Instance) {
         let now = StopRequest {
             timeout_secs: Some(0),
@@ -264,11 +270,7 @@ async fn a_signal_is_handled_by_who_traps_it(subject: &Subject<'_>) {
             ],
         )
         .await;
-    let (mut output, _) = subject
-        .engine
-        .attach(instance.meta.id, false, true)
-        .await
-        .unwrap();
+    let mut output = subject.output(&instance).await;
     subject.start(&instance, 1).await;
     output_until(&mut output, "ready").await;
     let refused = subject
@@ -308,11 +310,7 @@ async fn stop_kills_who_does_not_listen(subject: &Subject<'_>) {
     let mut instance = subject.instance("reaped", &["sh", "-c", "echo ready; exec sleep 1000"]);
     instance.spec.containers[0].init = true;
     subject.engine.create(&instance).await.unwrap();
-    let (mut output, _) = subject
-        .engine
-        .attach(instance.meta.id, false, true)
-        .await
-        .unwrap();
+    let mut output = subject.output(&instance).await;
     subject.start(&instance, 1).await;
     output_until(&mut output, "ready").await;
     subject

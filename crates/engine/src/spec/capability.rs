@@ -1,72 +1,19 @@
 //! Which capabilities a container gets: the default set, what is added and what is dropped.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
-use model::security::Security;
+use model::security::{CAPABILITIES, DEFAULT_CAPABILITIES, Security};
 use oci_spec::runtime::{Capabilities, Capability};
 
-/// Every capability of Linux 6.x, the kernel's numbering.
-pub(crate) const ALL: [Capability; 41] = [
-    Capability::Chown,
-    Capability::DacOverride,
-    Capability::DacReadSearch,
-    Capability::Fowner,
-    Capability::Fsetid,
-    Capability::Kill,
-    Capability::Setgid,
-    Capability::Setuid,
-    Capability::Setpcap,
-    Capability::LinuxImmutable,
-    Capability::NetBindService,
-    Capability::NetBroadcast,
-    Capability::NetAdmin,
-    Capability::NetRaw,
-    Capability::IpcLock,
-    Capability::IpcOwner,
-    Capability::SysModule,
-    Capability::SysRawio,
-    Capability::SysChroot,
-    Capability::SysPtrace,
-    Capability::SysPacct,
-    Capability::SysAdmin,
-    Capability::SysBoot,
-    Capability::SysNice,
-    Capability::SysResource,
-    Capability::SysTime,
-    Capability::SysTtyConfig,
-    Capability::Mknod,
-    Capability::Lease,
-    Capability::AuditWrite,
-    Capability::AuditControl,
-    Capability::Setfcap,
-    Capability::MacOverride,
-    Capability::MacAdmin,
-    Capability::Syslog,
-    Capability::WakeAlarm,
-    Capability::BlockSuspend,
-    Capability::AuditRead,
-    Capability::Perfmon,
-    Capability::Bpf,
-    Capability::CheckpointRestore,
-];
+/// Every capability of Linux, the kernel's numbering.
+pub(crate) static ALL: LazyLock<Vec<Capability>> = LazyLock::new(|| known(&CAPABILITIES));
 
-/// What a container has unless it asks otherwise. Source: moby, `daemon/pkg/oci/caps/defaults.go`.
-const DEFAULT: [Capability; 14] = [
-    Capability::Chown,
-    Capability::DacOverride,
-    Capability::Fsetid,
-    Capability::Fowner,
-    Capability::Mknod,
-    Capability::NetRaw,
-    Capability::Setgid,
-    Capability::Setuid,
-    Capability::Setfcap,
-    Capability::Setpcap,
-    Capability::NetBindService,
-    Capability::SysChroot,
-    Capability::Kill,
-    Capability::AuditWrite,
-];
+/// What a container has unless it asks otherwise.
+static DEFAULT: LazyLock<Vec<Capability>> = LazyLock::new(|| known(&DEFAULT_CAPABILITIES));
+
+fn known(names: &[&str]) -> Vec<Capability> {
+    names.iter().filter_map(|name| parse(name)).collect()
+}
 
 /// A name that is no capability.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +31,8 @@ pub(crate) fn of_this_host() -> &'static Capabilities {
         let mask = mask
             .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
             .unwrap_or(u64::MAX);
-        ALL.into_iter()
+        ALL.iter()
+            .copied()
             .enumerate()
             .filter(|(bit, _)| mask & (1 << bit) != 0)
             .map(|(_, capability)| capability)
@@ -102,19 +50,21 @@ pub(crate) fn granted(security: &Security) -> Result<Capabilities, UnknownCapabi
     let add = Named::parse(&security.capabilities_add)?;
     let drop = Named::parse(&security.capabilities_drop)?;
     if security.privileged {
-        return Ok(ALL.into());
+        return Ok(ALL.iter().copied().collect());
     }
     // As dockerd has it: `ALL` on one side is refined by the names on the other, and a name that is
     // both dropped and added is there.
     let granted = if add.all {
-        ALL.into_iter()
+        ALL.iter()
+            .copied()
             .filter(|capability| !drop.names.contains(capability))
             .collect()
     } else if drop.all {
         add.names
     } else {
         let kept = DEFAULT
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|capability| !drop.names.contains(capability));
         kept.chain(add.names).collect()
     };
@@ -140,16 +90,17 @@ impl Named {
                 named.all = true;
                 continue;
             }
-            let upper = name.to_ascii_uppercase();
-            let capability = upper
-                .strip_prefix("CAP_")
-                .unwrap_or(&upper)
-                .parse()
-                .map_err(|_unknown| UnknownCapability { name: name.clone() })?;
+            let capability = parse(name).ok_or_else(|| UnknownCapability { name: name.clone() })?;
             named.names.insert(capability);
         }
         Ok(named)
     }
+}
+
+/// A capability by its name, whatever the case and with or without `CAP_`.
+fn parse(name: &str) -> Option<Capability> {
+    let upper = name.to_ascii_uppercase();
+    upper.strip_prefix("CAP_").unwrap_or(&upper).parse().ok()
 }
 
 fn is_all(name: &str) -> bool {

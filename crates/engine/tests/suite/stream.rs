@@ -74,11 +74,7 @@ pub(super) async fn a_terminal_merges_the_streams(subject: &Subject<'_>) {
     let mut instance = subject.instance("terminal", &["sh", "-c", "echo out; echo err >&2"]);
     instance.spec.containers[0].tty = true;
     subject.engine.create(&instance).await.unwrap();
-    let (mut output, _) = subject
-        .engine
-        .attach(instance.meta.id, false, true)
-        .await
-        .unwrap();
+    let mut output = subject.output(&instance).await;
     subject.start(&instance, 1).await;
     assert_eq!(
         drained(&mut output).await,
