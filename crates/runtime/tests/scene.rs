@@ -1,7 +1,5 @@
 //! What a test needs: a directory, a root file system, a keeper.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -29,7 +27,7 @@ impl Scene {
     pub(crate) async fn with_program_of_its_own() -> Self {
         Self::make(|directory| {
             let copy = directory.join("longshore");
-            std::fs::copy(program(), &copy).unwrap();
+            install(&program(), &copy);
             copy
         })
         .await
@@ -44,8 +42,7 @@ impl Scene {
                  'umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$0\" \"$@\"' {} \"$@\"\n",
                 program().display()
             );
-            std::fs::write(&keeper, script).unwrap();
-            std::fs::set_permissions(&keeper, Permissions::from_mode(0o755)).unwrap();
+            install_script(&keeper, &script);
             keeper
         })
         .await
@@ -250,12 +247,27 @@ fn no_capabilities() -> LinuxCapabilities {
         .unwrap()
 }
 
+/// Copies a program. Another process writes it: were it this one, a process that another test forks
+/// meanwhile would have it open for writing, and the kernel would not execute it.
+pub(crate) fn install(source: &Path, target: &Path) {
+    let mut command = Command::new("install");
+    let status = command.arg("--mode=755").args([source, target]).status();
+    assert!(status.unwrap().success(), "install {}", source.display());
+}
+
+/// As [`install`], of a script with this text.
+pub(crate) fn install_script(target: &Path, text: &str) {
+    let source = target.with_extension("text");
+    std::fs::write(&source, text).unwrap();
+    install(&source, target);
+}
+
 /// Debian's static busybox, and what a container expects to find.
 fn make_rootfs(rootfs: &Path) {
     for directory in ["bin", "dev", "proc", "sys", "tmp", "etc"] {
         std::fs::create_dir_all(rootfs.join(directory)).unwrap();
     }
-    std::fs::copy("/bin/busybox", rootfs.join("bin/busybox")).expect("busybox-static is installed");
+    install(Path::new("/bin/busybox"), &rootfs.join("bin/busybox"));
     let applets = Command::new("/bin/busybox")
         .arg("--list")
         .output()

@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use oci_spec::runtime::Process;
 use runtime::keeper::{ProcessKey, ensure};
 
 use super::{exit_of, read_all_later, until};
-use crate::scene::{Scene, program};
+use crate::scene::{Scene, install, install_script, program};
 
 /// Makes a process execute the program that is about to execute it, which goes on for ever.
 fn become_keeper(process: &mut Process, directory: &str) {
@@ -50,7 +50,7 @@ fn refusal(file: &File, options: &mut OpenOptions) -> ErrorKind {
 async fn a_container_cannot_write_to_the_keepers_program() {
     let scene = Scene::with_program_of_its_own().await;
     let (old, new) = (scene.path("longshore"), scene.path("newer"));
-    std::fs::copy(&old, &new).unwrap();
+    install(&old, &new);
     copy_libraries(&old, &scene.path("rootfs"));
     let client = &scene.client;
     let mut events = client.events();
@@ -113,8 +113,7 @@ async fn where_nothing_can_be_mounted_the_keeper_is_a_copy_in_memory() {
         "#!/bin/sh\nexec setpriv --bounding-set -sys_admin {} \"$@\"\n",
         scene.path("longshore").display()
     );
-    std::fs::write(&script, text).unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    install_script(&script, &text);
     let client = ensure(&script, &dir).await.unwrap();
     let pid = client.hello().pid;
     let exe = std::fs::read_link(proc(pid, "exe")).unwrap();

@@ -1,14 +1,13 @@
 //! The keeper itself: how it begins, goes on as another program, bears nonsense, and ends.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt as _;
 
 use runtime::keeper::{CallError, KeeperEvent, Refusal};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 use super::{CHATTY, PATIENCE, exit_of, read_all_later, run, until};
-use crate::scene::{Scene, key, program};
+use crate::scene::{Scene, install_script, key, program};
 
 #[tokio::test]
 async fn garbage_hurts_only_its_sender() {
@@ -190,8 +189,7 @@ async fn one_that_comes_second_does_not_wait_for_its_turn() {
         fifo.display(),
         program().display()
     );
-    std::fs::write(&slow, script).unwrap();
-    std::fs::set_permissions(&slow, Permissions::from_mode(0o755)).unwrap();
+    install_script(&slow, &script);
     let second = tokio::spawn({
         let dir = dir.clone();
         async move { runtime::keeper::ensure(&slow, &dir).await.unwrap() }
