@@ -86,90 +86,77 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     }
 }
 
-macro_rules! desired {
-    ($type:ty, $kind:ident) => {
-        impl Record for $type {
-            const KIND: Kind = Kind::$kind;
-            const PART: Part = Part::Desired;
+/// The types of records, each with its noun and part, and with when its name is to be unique. The
+/// table makes both the [`Record`] and the decoder, so that what is written can be read again.
+macro_rules! records {
+    ($($type:ty: $kind:ident, $part:ident $(, named if $is_unique:expr)?;)+) => {
+        $(
+            impl Record for $type {
+                const KIND: Kind = Kind::$kind;
+                const PART: Part = Part::$part;
 
-            fn name(&self) -> Option<(ProjectId, &str)> {
-                Some((self.meta.project, &self.meta.name))
+                $(
+                    fn name(&self) -> Option<(ProjectId, &str)> {
+                        let is_unique: fn(&Self) -> bool = $is_unique;
+                        is_unique(self).then_some((self.meta.project, &self.meta.name))
+                    }
+                )?
             }
-        }
+        )+
+
+        static DECODERS: &[Decoder] = &[$(Decoder::of::<$type>()),+];
     };
 }
 
-macro_rules! derived {
-    ($type:ty, $kind:ident, $part:ident) => {
-        impl Record for $type {
-            const KIND: Kind = Kind::$kind;
-            const PART: Part = Part::$part;
-        }
-    };
+records! {
+    Instance: Instance, Desired, named if |_| true;
+    Network: Network, Desired, named if |network| network.spec.unique_name;
+    Firewall: Firewall, Desired, named if |firewall| firewall.spec.default;
+    Server: Server, Desired;
+    IdRanges: IdRanges, Desired;
+    Port: Port, Desired;
+    Router: Router, Desired;
+    RegisteredImage: RegisteredImage, Desired;
+    ImageTask: ImageTask, Desired;
+    FloatingAddress: FloatingAddress, Desired;
+    Volume: Volume, Desired, named if |_| true;
+    VolumeType: VolumeType, Desired, named if |_| true;
+    VolumeTransfer: VolumeTransfer, Desired;
+    Snapshot: Snapshot, Desired;
+    Node: Node, Desired, named if |_| true;
+    Project: Project, Desired, named if |_| true;
+    User: User, Desired, named if |_| true;
+    Group: Group, Desired, named if |_| true;
+    Role: Role, Desired, named if |_| true;
+    Assignment: Assignment, Desired, named if |_| true;
+    Credential: Credential, Desired, named if |_| true;
+    ApplicationCredential: ApplicationCredential, Desired, named if |_| true;
+    AccessRule: AccessRule, Desired, named if |_| true;
+    Service: Service, Desired, named if |_| true;
+    Endpoint: Endpoint, Desired, named if |_| true;
+    Region: Region, Desired, named if |_| true;
+    KeyRing: KeyRing, Desired, named if |_| true;
+    Revocation: Revocation, Desired, named if |_| true;
+    RegisteredLimit: RegisteredLimit, Desired, named if |_| true;
+    Limit: Limit, Desired, named if |_| true;
+    Flavor: Flavor, Desired, named if |_| true;
+    KeyPair: KeyPair, Desired, named if |_| true;
+    Quota: Quota, Desired, named if |_| true;
+    Aggregate: Aggregate, Desired, named if |_| true;
+    ServerGroup: ServerGroup, Desired;
+    QuotaGate: QuotaGate, Desired;
+    Placement: Instance, Placement;
+    Retry: Instance, Retry;
+    InstanceStatus: Instance, Observed;
+    NetworkStatus: Network, Observed;
+    VolumeStatus: Volume, Observed;
+    SnapshotStatus: Snapshot, Observed;
+    NodeStatus: Node, Observed;
+    UserStatus: User, Observed;
+    Allotment: Port, Placement;
+    RouterStatus: Router, Observed;
+    Usage: Usage, Observed;
 }
-
-/// As above, with a name only where one is to be unique.
-macro_rules! desired_if {
-    ($type:ty, $kind:ident, $is_unique:expr) => {
-        impl Record for $type {
-            const KIND: Kind = Kind::$kind;
-            const PART: Part = Part::Desired;
-
-            fn name(&self) -> Option<(ProjectId, &str)> {
-                let is_unique: fn(&Self) -> bool = $is_unique;
-                is_unique(self).then_some((self.meta.project, &self.meta.name))
-            }
-        }
-    };
-}
-
-desired!(Instance, Instance);
-desired_if!(Network, Network, |network| network.spec.unique_name);
-desired_if!(Firewall, Firewall, |firewall| firewall.spec.default);
-derived!(Server, Server, Desired);
-derived!(IdRanges, IdRanges, Desired);
-derived!(Port, Port, Desired);
-derived!(Router, Router, Desired);
-derived!(RegisteredImage, RegisteredImage, Desired);
-derived!(ImageTask, ImageTask, Desired);
-derived!(FloatingAddress, FloatingAddress, Desired);
-desired!(Volume, Volume);
-desired!(VolumeType, VolumeType);
-derived!(VolumeTransfer, VolumeTransfer, Desired);
-derived!(Snapshot, Snapshot, Desired);
-desired!(Node, Node);
-desired!(Project, Project);
-desired!(User, User);
-desired!(Group, Group);
-desired!(Role, Role);
-desired!(Assignment, Assignment);
-desired!(Credential, Credential);
-desired!(ApplicationCredential, ApplicationCredential);
-desired!(AccessRule, AccessRule);
-desired!(Service, Service);
-desired!(Endpoint, Endpoint);
-desired!(Region, Region);
-desired!(KeyRing, KeyRing);
-desired!(Revocation, Revocation);
-desired!(RegisteredLimit, RegisteredLimit);
-desired!(Limit, Limit);
-desired!(Flavor, Flavor);
-desired!(KeyPair, KeyPair);
-desired!(Quota, Quota);
-derived!(ServerGroup, ServerGroup, Desired);
-derived!(QuotaGate, QuotaGate, Desired);
-desired!(Aggregate, Aggregate);
-derived!(Usage, Usage, Observed);
-derived!(Placement, Instance, Placement);
-derived!(Retry, Instance, Retry);
-derived!(InstanceStatus, Instance, Observed);
-derived!(NetworkStatus, Network, Observed);
-derived!(VolumeStatus, Volume, Observed);
-derived!(SnapshotStatus, Snapshot, Observed);
-derived!(NodeStatus, Node, Observed);
-derived!(UserStatus, User, Observed);
-derived!(Allotment, Port, Placement);
-derived!(RouterStatus, Router, Observed);
 
 /// Reads records that were written as JSON.
 pub(crate) struct Decoder {
@@ -195,57 +182,19 @@ impl Decoder {
     }
 }
 
-/// One for every type of record.
-static DECODERS: &[Decoder] = &[
-    Decoder::of::<Instance>(),
-    Decoder::of::<Placement>(),
-    Decoder::of::<Retry>(),
-    Decoder::of::<InstanceStatus>(),
-    Decoder::of::<Server>(),
-    Decoder::of::<Network>(),
-    Decoder::of::<NetworkStatus>(),
-    Decoder::of::<Volume>(),
-    Decoder::of::<VolumeStatus>(),
-    Decoder::of::<VolumeType>(),
-    Decoder::of::<VolumeTransfer>(),
-    Decoder::of::<Snapshot>(),
-    Decoder::of::<SnapshotStatus>(),
-    Decoder::of::<Node>(),
-    Decoder::of::<NodeStatus>(),
-    Decoder::of::<Project>(),
-    Decoder::of::<User>(),
-    Decoder::of::<Group>(),
-    Decoder::of::<Role>(),
-    Decoder::of::<Assignment>(),
-    Decoder::of::<Credential>(),
-    Decoder::of::<ApplicationCredential>(),
-    Decoder::of::<AccessRule>(),
-    Decoder::of::<Service>(),
-    Decoder::of::<Endpoint>(),
-    Decoder::of::<Region>(),
-    Decoder::of::<KeyRing>(),
-    Decoder::of::<Revocation>(),
-    Decoder::of::<RegisteredLimit>(),
-    Decoder::of::<Limit>(),
-    Decoder::of::<UserStatus>(),
-    Decoder::of::<Port>(),
-    Decoder::of::<Allotment>(),
-    Decoder::of::<Firewall>(),
-    Decoder::of::<Router>(),
-    Decoder::of::<RouterStatus>(),
-    Decoder::of::<FloatingAddress>(),
-    Decoder::of::<Flavor>(),
-    Decoder::of::<KeyPair>(),
-    Decoder::of::<Quota>(),
-    Decoder::of::<ServerGroup>(),
-    Decoder::of::<QuotaGate>(),
-    Decoder::of::<IdRanges>(),
-    Decoder::of::<RegisteredImage>(),
-    Decoder::of::<ImageTask>(),
-    Decoder::of::<Aggregate>(),
-    Decoder::of::<Usage>(),
-];
-
 fn decode<R: Record>(json: String) -> Result<Value, serde_json::Error> {
     serde_json::from_str::<R>(&json).map(|record| Value::new(record, json))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_record_has_a_place_of_its_own() {
+        let places: BTreeSet<_> = DECODERS.iter().map(|it| (it.kind, it.part)).collect();
+        assert_eq!(places.len(), DECODERS.len());
+    }
 }
