@@ -139,7 +139,7 @@ fn what(
     project: ProjectId,
     mount: &Mount,
 ) -> Result<What, RemountError> {
-    let found = super::resolve_one(directories, project, mount)?;
+    let found = super::resolve::resolve_one(directories, project, mount)?;
     Ok(found.what)
 }
 
