@@ -11,6 +11,7 @@ mod cinder;
 #[cfg(test)]
 mod doors;
 mod failure;
+mod fault;
 mod front;
 mod glance;
 mod id;

@@ -1,14 +1,13 @@
-//! Cinder's envelope: `{"itemNotFound": {"code": 404, "message": ...}}`, by the name of the status.
+//! Cinder's refusals, in the envelope of [`fault`].
 //!
-//! Every action error is mapped here, exhaustively.
+//! Where Cinder has no other status for a kind of action error, it is the one that [`failure`] says.
 
 use actions::{ActionError, ErrorKind};
-use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde_json::json;
 
 use crate::json::BodyError;
+use crate::{failure, fault};
 
 /// Why a request was not carried out, in Cinder's words.
 #[derive(Debug, thiserror::Error)]
@@ -38,72 +37,31 @@ impl ApiError {
 }
 
 /// The status for this kind of failure. A state that forbids it is a wrong request to Cinder.
-const fn status(kind: ErrorKind) -> StatusCode {
+const fn by_kind(kind: ErrorKind) -> StatusCode {
     match kind {
-        ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        ErrorKind::AlreadyExists => StatusCode::CONFLICT,
-        ErrorKind::NotModified => StatusCode::NOT_MODIFIED,
-        ErrorKind::Invalid
-        | ErrorKind::Conflict
-        | ErrorKind::CommandNotFound
-        | ErrorKind::CommandNotExecutable => StatusCode::BAD_REQUEST,
-        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
-        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        ErrorKind::Conflict => StatusCode::BAD_REQUEST,
         ErrorKind::QuotaExceeded => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorKind::NoCapacity | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::TimedOut | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-/// What Cinder calls a status.
-///
-/// Source: cinder, `cinder/api/openstack/wsgi.py`, `Fault`.
-const fn name(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::BAD_REQUEST => "badRequest",
-        StatusCode::UNAUTHORIZED => "unauthorized",
-        StatusCode::FORBIDDEN => "forbidden",
-        StatusCode::NOT_FOUND => "itemNotFound",
-        StatusCode::METHOD_NOT_ALLOWED => "badMethod",
-        StatusCode::CONFLICT => "conflictingRequest",
-        StatusCode::PAYLOAD_TOO_LARGE => "overLimit",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "badMediaType",
-        StatusCode::NOT_IMPLEMENTED => "notImplemented",
-        StatusCode::SERVICE_UNAVAILABLE => "serviceUnavailable",
-        _ => "computeFault",
+        kind => failure::status(kind),
     }
 }
 
 impl From<ActionError> for ApiError {
     fn from(error: ActionError) -> Self {
-        let status = status(error.kind);
-        if status.is_server_error() {
-            tracing::error!(error = &error as &dyn std::error::Error, kind = ?error.kind, "a request failed");
-        } else {
-            tracing::debug!(error = &error as &dyn std::error::Error, kind = ?error.kind, "a request is refused");
-        }
+        let status = by_kind(error.kind);
+        failure::log(&error, status);
         Self::new(status, error.message)
     }
 }
 
 impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::Read(edge::body::ReadError::TooLarge { limit }) => Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("The request is larger than {limit} bytes."),
-            ),
-            error => {
-                tracing::debug!(%error, "a body is no JSON");
-                Self::invalid("Malformed request body")
-            }
-        }
+        let (status, message) = fault::of_body(error);
+        Self { status, message }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let fault = json!({ "code": self.status.as_u16(), "message": self.message });
-        (self.status, Json(json!({ name(self.status): fault }))).into_response()
+        fault::answer(self.status, &self.message)
     }
 }

@@ -1,15 +1,13 @@
-//! Nova's envelope: `{"itemNotFound": {"code": 404, "message": ...}}`, by the name of the status.
+//! Nova's refusals, in the envelope of [`fault`].
 //!
 //! Every kind of action error has the status that [`failure`] says.
 
 use actions::ActionError;
-use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde_json::json;
 
-use crate::failure;
 use crate::json::BodyError;
+use crate::{failure, fault};
 
 /// Why a request was not carried out, in Nova's words.
 #[derive(Debug, thiserror::Error)]
@@ -38,25 +36,6 @@ impl ApiError {
     }
 }
 
-/// What Nova calls a status.
-///
-/// Source: nova, `nova/api/openstack/wsgi.py`, `Fault`.
-const fn name(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::BAD_REQUEST => "badRequest",
-        StatusCode::UNAUTHORIZED => "unauthorized",
-        StatusCode::FORBIDDEN => "forbidden",
-        StatusCode::NOT_FOUND => "itemNotFound",
-        StatusCode::METHOD_NOT_ALLOWED => "badMethod",
-        StatusCode::CONFLICT => "conflictingRequest",
-        StatusCode::PAYLOAD_TOO_LARGE => "overLimit",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "badMediaType",
-        StatusCode::NOT_IMPLEMENTED => "notImplemented",
-        StatusCode::SERVICE_UNAVAILABLE => "serviceUnavailable",
-        _ => "computeFault",
-    }
-}
-
 impl From<ActionError> for ApiError {
     fn from(error: ActionError) -> Self {
         let status = failure::status(error.kind);
@@ -67,22 +46,13 @@ impl From<ActionError> for ApiError {
 
 impl From<BodyError> for ApiError {
     fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::Read(edge::body::ReadError::TooLarge { limit }) => Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("The request is larger than {limit} bytes."),
-            ),
-            error => {
-                tracing::debug!(%error, "a body is no JSON");
-                Self::invalid("Malformed request body")
-            }
-        }
+        let (status, message) = fault::of_body(error);
+        Self { status, message }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let fault = json!({ "code": self.status.as_u16(), "message": self.message });
-        (self.status, Json(json!({ name(self.status): fault }))).into_response()
+        fault::answer(self.status, &self.message)
     }
 }
