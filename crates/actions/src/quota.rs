@@ -423,8 +423,7 @@ fn claim_for(
     owner: ProjectId,
     wanted: &[(Resource, u64)],
 ) -> Result<(), ActionError> {
-    // Read before anything is counted: who makes something meanwhile is noticed.
-    let gate = cloud.store.get::<QuotaGate>(owner.0);
+    let gate = Gate::of(cloud, owner);
     let figure = |resource| Figure {
         limit: limit(cloud, project, resource),
         used: used(cloud, owner, resource),
@@ -439,16 +438,48 @@ fn claim_for(
     if !over.is_empty() {
         return Err(ActionError::new(ErrorKind::QuotaExceeded, in_words(&over)));
     }
-    match gate {
-        Some(found) => {
-            let passed = found.value.passed + 1;
-            transaction.update(owner.0, found.revision, QuotaGate { passed });
-        }
-        None => {
-            transaction.insert(owner.0, QuotaGate { passed: 1 });
+    gate.pass(transaction);
+    Ok(())
+}
+
+/// The gate of a project or user, as it was before anything was counted: who makes something
+/// meanwhile is noticed.
+pub(crate) struct Gate {
+    owner: ProjectId,
+    before: Option<Versioned<QuotaGate>>,
+}
+
+impl Gate {
+    /// To be called before anything is counted.
+    pub(crate) fn of(cloud: &Cloud, owner: ProjectId) -> Self {
+        let before = cloud.store.get::<QuotaGate>(owner.0);
+        Self { owner, before }
+    }
+
+    /// Puts the gate into the batch that makes what was counted.
+    pub(crate) fn pass(self, transaction: &mut Transaction) {
+        let id = self.owner.0;
+        match self.before {
+            Some(found) => {
+                let passed = found.value.passed + 1;
+                transaction.update(id, found.revision, QuotaGate { passed });
+            }
+            None => {
+                transaction.insert(id, QuotaGate { passed: 1 });
+            }
         }
     }
-    Ok(())
+}
+
+/// Adds to the batch that removes a project what was said of its quota, and its gate. What the
+/// project has left behind is removed without either.
+pub(crate) fn forget(cloud: &Cloud, transaction: &mut Transaction, project: ProjectId) {
+    if let Some(own) = find(cloud, project, OWN) {
+        transaction.delete::<Quota>(own.value.meta.id, None);
+    }
+    if cloud.store.get::<QuotaGate>(project.0).is_some() {
+        transaction.delete::<QuotaGate>(project.0, None);
+    }
 }
 
 /// Whether a batch was refused because somebody else went through the gate meanwhile.

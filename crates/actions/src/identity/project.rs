@@ -367,6 +367,7 @@ fn forget_project(cloud: &Cloud, transaction: &mut Transaction, id: Id) {
     for limit in cloud.all::<Limit>(|limit| limit.meta.project == ProjectId(id)) {
         transaction.delete::<Limit>(limit.meta.id, None);
     }
+    crate::quota::forget(cloud, transaction, ProjectId(id));
     transaction.delete::<Project>(id, None);
 }
 
