@@ -23,6 +23,7 @@ pub mod key_pair;
 pub mod key_ring;
 pub mod limit;
 pub mod meta;
+pub mod metadata_namespace;
 pub mod network;
 pub mod node;
 pub mod port;

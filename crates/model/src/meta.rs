@@ -181,6 +181,8 @@ pub enum Kind {
     Aggregate,
     /// See [`crate::usage`].
     Usage,
+    /// See [`crate::metadata_namespace`].
+    MetadataNamespace,
 }
 
 impl Kind {
@@ -225,6 +227,7 @@ impl Kind {
             Self::ImageTask => "image_task",
             Self::Aggregate => "aggregate",
             Self::Usage => "usage",
+            Self::MetadataNamespace => "metadata_namespace",
         }
     }
 }

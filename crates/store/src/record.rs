@@ -16,6 +16,7 @@ use model::instance::{Instance, InstanceStatus, Placement, Retry};
 use model::key_pair::KeyPair;
 use model::key_ring::KeyRing;
 use model::limit::{Limit, RegisteredLimit};
+use model::metadata_namespace::MetadataNamespace;
 use model::network::{Network, NetworkStatus};
 use model::node::{Node, NodeStatus};
 use model::port::{Allotment, Port};
@@ -118,6 +119,7 @@ records! {
     Router: Router, Desired;
     RegisteredImage: RegisteredImage, Desired;
     ImageTask: ImageTask, Desired;
+    MetadataNamespace: MetadataNamespace, Desired, named if |_| true;
     FloatingAddress: FloatingAddress, Desired;
     Volume: Volume, Desired, named if |_| true;
     VolumeType: VolumeType, Desired, named if |_| true;

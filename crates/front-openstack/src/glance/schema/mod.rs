@@ -1,4 +1,5 @@
 //! Schemas: what the documents look like.
 
+mod metadef;
 pub(super) mod routes;
 mod translate;

@@ -5,7 +5,10 @@
 use serde_json::{Map, Value, json};
 
 /// Attributes of a noun: name, types, what it is, and whether only we set it.
-type Attributes = &'static [(&'static str, &'static [&'static str], &'static str, bool)];
+pub(super) type Attributes =
+    &'static [(&'static str, &'static [&'static str], &'static str, bool)];
+/// Values of which an attribute has one, by its name.
+pub(super) type Choices = &'static [(&'static str, &'static [&'static str])];
 
 const IMAGE: Attributes = &[
     ("id", &["string"], "An identifier for the image", false),
@@ -231,8 +234,7 @@ const TASK: Attributes = &[
     ("schema", &["string"], "A schema url", true),
 ];
 
-/// Values of which an attribute has one.
-const CHOICES: [(&str, &[&str]); 4] = [
+const CHOICES: Choices = &[
     ("visibility", &["community", "public", "private", "shared"]),
     ("container_format", &["bare", "docker"]),
     ("disk_format", &["raw"]),
@@ -244,15 +246,16 @@ pub(super) fn schema(name: &str) -> Option<Value> {
     Some(match name {
         "image" => image(),
         "images" => list("images", "image", &image()),
-        "member" => one("member", MEMBER),
-        "members" => list("members", "member", &one("member", MEMBER)),
-        "task" => one("task", TASK),
-        "tasks" => list("tasks", "task", &one("task", TASK)),
+        "member" => one("member", MEMBER, CHOICES),
+        "members" => list("members", "member", &one("member", MEMBER, CHOICES)),
+        "task" => one("task", TASK, CHOICES),
+        "tasks" => list("tasks", "task", &one("task", TASK, CHOICES)),
         _ => return None,
     })
 }
 
-fn one(name: &str, attributes: Attributes) -> Value {
+/// A noun of these attributes.
+pub(super) fn one(name: &str, attributes: Attributes, choices: Choices) -> Value {
     let properties: Map<String, Value> = attributes
         .iter()
         .map(|(name, types, about, read_only)| {
@@ -263,13 +266,10 @@ fn one(name: &str, attributes: Attributes) -> Value {
             if *read_only {
                 property["readOnly"] = json!(true);
             }
-            if let Some((_, values)) = CHOICES.iter().find(|(choice, _)| choice == name) {
+            if let Some((_, values)) = choices.iter().find(|(choice, _)| choice == name) {
                 let null = types.contains(&"null").then_some(Value::Null);
                 let values = values.iter().map(|value| json!(value));
                 property["enum"] = null.into_iter().chain(values).collect();
-            }
-            if *name == "tags" {
-                property["items"] = json!({ "type": "string", "maxLength": 255 });
             }
             ((*name).to_owned(), property)
         })
@@ -279,7 +279,8 @@ fn one(name: &str, attributes: Attributes) -> Value {
 
 /// Images have properties beside their attributes, which are texts.
 fn image() -> Value {
-    let mut schema = one("image", IMAGE);
+    let mut schema = one("image", IMAGE, CHOICES);
+    schema["properties"]["tags"]["items"] = json!({ "type": "string", "maxLength": 255 });
     schema["additionalProperties"] = json!({ "type": "string" });
     schema["links"] = json!([
         { "rel": "self", "href": "{self}" },
@@ -289,7 +290,8 @@ fn image() -> Value {
     schema
 }
 
-fn list(name: &str, noun: &str, item: &Value) -> Value {
+/// Nouns in a list.
+pub(super) fn list(name: &str, noun: &str, item: &Value) -> Value {
     json!({
         "name": name,
         "properties": {
