@@ -64,6 +64,7 @@ pub trait Nodes: Send + Sync + 'static {
     async fn changes(&self, id: Id) -> Result<Vec<Change>, Failure>;
     async fn export(&self, id: Id) -> Result<Archive, Failure>;
     async fn layer(&self, id: Id, hold: bool) -> Result<Archive, Failure>;
+    async fn export_volume(&self, volume: &Volume) -> Result<Archive, Failure>;
     async fn volume_size(&self, volume: &Volume) -> Result<u64, Failure>;
     async fn writable_size(&self, id: Id) -> Result<u64, Failure>;
     async fn volume_path(&self, volume: &Volume) -> Result<PathBuf, Failure>;

@@ -108,6 +108,7 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewSnapshot) -> Result<
                 metadata: new.metadata.clone(),
                 user: caller.user,
                 phase: None,
+                progress_percent: None,
             },
         };
         // It must not be removed meanwhile.
@@ -237,6 +238,52 @@ pub async fn update(
     })
     .await?;
     get(cloud, caller, id)
+}
+
+/// Says how far a snapshot is that is being made or removed, as whoever does so for a machine's
+/// disks reports it.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`], [`ErrorKind::Invalid`] for a phase that does not follow from the one
+/// that it is in.
+pub async fn report(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    phase: SnapshotPhase,
+    progress_percent: Option<u8>,
+) -> Result<(), ActionError> {
+    use SnapshotPhase as P;
+    change(
+        cloud,
+        caller,
+        id,
+        policy::Action::ReportSnapshot,
+        |view, snapshot| {
+            let now = view.phase();
+            let next: &[P] = match now {
+                P::Creating => &[P::Creating, P::Available, P::Error],
+                P::Deleting => &[P::Deleting, P::ErrorDeleting],
+                P::Available | P::Error | P::ErrorDeleting => {
+                    return Err(invalid(format!(
+                        "Snapshot status {} not allowed for update_snapshot_status",
+                        now.words()
+                    )));
+                }
+            };
+            if !next.contains(&phase) {
+                return Err(invalid(format!(
+                    "Provided snapshot status {} not allowed for snapshot with status {}.",
+                    phase.words(),
+                    now.words()
+                )));
+            }
+            snapshot.spec.phase = Some(phase);
+            snapshot.spec.progress_percent = progress_percent.or(snapshot.spec.progress_percent);
+            Ok(())
+        },
+    )
+    .await
 }
 
 /// Has a snapshot removed, and answers at once; with `force` whatever its phase is said to be.

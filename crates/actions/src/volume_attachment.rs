@@ -306,7 +306,7 @@ fn insert(
             no_copy: true,
             subpath: String::new(),
         },
-        read_only: volume.spec.read_only,
+        read_only: volume.spec.read_only.unwrap_or(false),
     });
     let known = AttachedVolume {
         id: Id::random(),
@@ -323,7 +323,7 @@ fn insert(
     Ok(Attachment {
         known,
         instance: instance.meta.id,
-        read_only: volume.spec.read_only,
+        read_only: volume.spec.read_only.unwrap_or(false),
     })
 }
 

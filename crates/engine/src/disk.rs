@@ -382,6 +382,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_removed_inside_gives_its_room_back() {
+        let (_data, directories) = directories();
+        let id = Id::random();
+        let path = directories.disk(id);
+        ensure(&directories, id, 64 * MIB, format).unwrap();
+        let root = mounted(&path).unwrap();
+        let taken = || std::fs::metadata(&path).unwrap().blocks() * 512;
+        write(&path, "file", &"x".repeat(16 << 20));
+        fs::syncfs(&root).unwrap();
+        assert!(taken() > 16 * MIB);
+        fs::unlinkat(&root, "file", AtFlags::empty()).unwrap();
+        // The file system gives blocks back behind its journal's writes.
+        while taken() > 16 * MIB {
+            fs::syncfs(&root).unwrap();
+        }
+    }
+
+    #[test]
     fn a_copy_of_a_used_disk_is_of_one_moment() {
         let (_data, directories) = directories();
         let (one, two) = (Id::random(), Id::random());

@@ -481,6 +481,11 @@ impl Engine for Host {
         crate::instance::on_thread(move || host.layer(id, hold)).await
     }
 
+    async fn export_volume(&self, volume: &Volume) -> Result<Archive, Failure> {
+        let root = self.inner.volume_root(volume).await?;
+        crate::archive::export(root, 0)
+    }
+
     async fn volume_size(&self, volume: &Volume) -> Result<u64, Failure> {
         if volume.spec.size_gib.is_some() {
             return self.inner.disk_usage(volume.meta.id);

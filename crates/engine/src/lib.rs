@@ -285,6 +285,9 @@ pub trait Engine: Send + Sync + 'static {
     /// `hold` says so.
     async fn layer(&self, id: Id, hold: bool) -> Result<Archive, Failure>;
 
+    /// A tar archive of what a volume holds.
+    async fn export_volume(&self, volume: &Volume) -> Result<Archive, Failure>;
+
     /// Bytes of the files in a volume.
     async fn volume_size(&self, volume: &Volume) -> Result<u64, Failure>;
 

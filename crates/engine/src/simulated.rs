@@ -81,6 +81,7 @@ pub enum Operation {
     Changes,
     Layer,
     VolumeSize,
+    ExportVolume,
     Export,
     WritableSize,
 }

@@ -115,6 +115,10 @@ impl Nodes for ThisNode {
         self.engine.layer(id, hold).await
     }
 
+    async fn export_volume(&self, volume: &Volume) -> Result<Archive, Failure> {
+        self.engine.export_volume(volume).await
+    }
+
     async fn volume_size(&self, volume: &Volume) -> Result<u64, Failure> {
         self.engine.volume_size(volume).await
     }

@@ -37,6 +37,9 @@ pub struct SnapshotSpec {
     /// What an admin says of it, whatever its node knows.
     #[serde(default)]
     pub phase: Option<SnapshotPhase>,
+    /// How much of it is made, as somebody says.
+    #[serde(default)]
+    pub progress_percent: Option<u8>,
 }
 
 /// What an admin says of a snapshot.

@@ -62,8 +62,8 @@ pub struct VolumeSpec {
     pub image_metadata: BTreeMap<String, String>,
     /// An instance can be made from it.
     pub bootable: bool,
-    /// Whoever attaches it gets it read-only.
-    pub read_only: bool,
+    /// Whoever attaches it gets it read-only, or not; `None` is not, and nobody has said so.
+    pub read_only: Option<bool>,
     /// Several instances may use it at once.
     pub shared: bool,
     /// What is being done with it.

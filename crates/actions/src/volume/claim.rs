@@ -312,17 +312,15 @@ pub async fn force_drop_claims(
     claim: Option<Id>,
 ) -> Result<(), ActionError> {
     may(caller, policy::Action::ForceDetachVolume, cloud, volume)?;
-    drop_claim(cloud, caller, Some(volume), claim)
-        .await
-        .map(drop)
-}
-
-/// Refuses who may not see the service's parts.
-///
-/// # Errors
-/// [`ErrorKind::Forbidden`].
-pub fn may_see_services(caller: &Caller) -> Result<(), ActionError> {
-    caller.may(policy::Action::ListVolumeServices, &policy::Target::SYSTEM)
+    drop_claim(cloud, caller, Some(volume), claim).await?;
+    change(cloud, caller, volume, |_, volume, _| {
+        if volume.spec.claims.is_empty() {
+            volume.spec.phase = VolumePhase::Available;
+        }
+        Ok(())
+    })
+    .await
+    .map(drop)
 }
 
 fn volume_of(cloud: &Cloud, claim: Id) -> Result<Id, ActionError> {

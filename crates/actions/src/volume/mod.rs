@@ -5,6 +5,7 @@
 
 mod claim;
 pub mod sized;
+mod upload;
 mod view;
 
 use std::collections::BTreeMap;
@@ -19,9 +20,9 @@ use model::{Id, Meta, ProjectId};
 
 pub use claim::{
     NewClaim, begin_detaching, claim, claims, complete_claim, drop_claim, find_use,
-    force_drop_claims, mark_attached, may_see_services, reserve, roll_detaching, unreserve,
-    update_claim,
+    force_drop_claims, mark_attached, reserve, roll_detaching, unreserve, update_claim,
 };
+pub use upload::{recover, upload};
 pub(crate) use view::not_found;
 pub use view::{Use, View, list_all, show};
 

@@ -332,7 +332,7 @@ pub async fn update(
             spec.image_metadata.clone_from(metadata);
         }
         spec.bootable = wanted.bootable.unwrap_or(spec.bootable);
-        spec.read_only = wanted.read_only.unwrap_or(spec.read_only);
+        spec.read_only = wanted.read_only.or(spec.read_only);
         spec.volume_type = wanted.volume_type.or(spec.volume_type);
         Ok(())
     })

@@ -19,6 +19,7 @@ use model::stream::{
 use model::volume::Volume;
 use tokio::sync::{broadcast, mpsc, watch};
 
+use super::Tree;
 use super::console::Console;
 use super::log;
 use super::program::{self, Process, SIGKILL};
@@ -467,6 +468,12 @@ impl Engine for Simulated {
         Ok(Box::new(std::io::Cursor::new(
             body.files.layer_over(&body.image),
         )))
+    }
+
+    async fn export_volume(&self, _volume: &Volume) -> Result<Archive, Failure> {
+        self.world.scripted(Operation::ExportVolume)?;
+        // Volumes of the twin hold nothing.
+        Ok(Box::new(std::io::Cursor::new(Tree::default().export())))
     }
 
     async fn volume_size(&self, _volume: &Volume) -> Result<u64, Failure> {

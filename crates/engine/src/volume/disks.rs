@@ -10,7 +10,7 @@ use model::Id;
 use model::instance::{Failure, FailureKind};
 use model::snapshot::Snapshot;
 use model::volume::{Volume, VolumeSource};
-use rooted::RootedError;
+use rooted::{Root, RootedError};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -130,6 +130,17 @@ impl Inner {
         drop(turn);
         self.runs.drop_turn(id);
         Ok(())
+    }
+
+    /// What a volume with a size holds; it is not removed as long as this is open.
+    pub(crate) async fn volume_root(self: &Arc<Self>, volume: &Volume) -> Result<Root, Failure> {
+        let path = self.directories.disk(volume.meta.id);
+        on_thread(move || {
+            let root = disk::mounted(&path);
+            root.map(Root::from_fd)
+                .map_err(|error| failure(error.kind(), &error))
+        })
+        .await
     }
 
     /// Bytes of the host that a disk takes.

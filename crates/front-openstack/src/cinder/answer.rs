@@ -4,7 +4,6 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use edge::paging::Page;
 use jiff::Timestamp;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::error::ApiError;
@@ -16,6 +15,22 @@ use crate::query::Query;
 const MOST_ON_A_PAGE: usize = 1000;
 /// The microversion from which on a list tells how many objects there are.
 const WITH_COUNT: u16 = 45;
+
+/// Attributes by which clients may sort, whatever the objects are.
+const SORTS: [&str; 12] = [
+    "availability_zone",
+    "bootable",
+    "created_at",
+    "description",
+    "host",
+    "id",
+    "name",
+    "project_id",
+    "size",
+    "status",
+    "updated_at",
+    "volume_id",
+];
 
 /// A list of objects, before a client's wishes are looked at.
 pub(super) struct List {
@@ -53,14 +68,22 @@ impl List {
             objects.drain(..offset.min(count));
         }
         let page = page(query)?;
-        let slice = edge::paging::page(objects, &page, |object, marker| object["id"] == marker)
+        let mut slice = edge::paging::page(objects, &page, |object, marker| object["id"] == marker)
             .map_err(|error| ApiError::not_found(format!("marker [{}] not found", error.0)))?;
+        if page.limit.is_none() {
+            // 0 is nothing but the question whether the request is right.
+            slice.items.clear();
+        }
         let next = slice
             .items
             .last()
-            .filter(|_| slice.has_more)
+            // A page that is full has a next one, be it empty.
+            .filter(|_| slice.has_more || is_full(&page, slice.items.len()))
             .and_then(|last| last["id"].as_str())
-            .map(|marker| next_link(here, self.path, marker));
+            .map(|marker| {
+                let path = format!("{}/{}", base(here), self.path);
+                query.address(&path, Some(marker))
+            });
         let items: Vec<Value> = slice.items.into_iter().map(self.shown).collect();
         let mut body = json!({ self.many: items });
         if let Some(href) = next {
@@ -73,6 +96,10 @@ impl List {
     }
 }
 
+fn is_full(page: &Page, items: usize) -> bool {
+    page.limit.is_some_and(|limit| limit.get() == items)
+}
+
 fn page(query: &Query) -> Result<Page, ApiError> {
     let limit = match query.get("limit") {
         None => None,
@@ -82,24 +109,11 @@ fn page(query: &Query) -> Result<Page, ApiError> {
             Err(_) => return Err(ApiError::invalid("limit param must be an integer")),
         },
     };
-    // 0 is nothing but the question whether the request is right.
     let limit = limit.unwrap_or(MOST_ON_A_PAGE).min(MOST_ON_A_PAGE);
     Ok(Page {
         limit: std::num::NonZeroUsize::new(limit),
         marker: query.get("marker").map(str::to_owned),
     })
-}
-
-fn next_link(here: &Here, path: &str, marker: &str) -> String {
-    let kept = here.query.pairs().filter(|(name, _)| *name != "marker");
-    let parameters: Vec<String> = kept
-        .chain([("marker", marker)])
-        .map(|(name, value)| {
-            let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-            format!("{}={}", encode(name), encode(value))
-        })
-        .collect();
-    format!("{}/{path}?{}", base(here), parameters.join("&"))
 }
 
 /// The address of the project's own part of the API.
@@ -171,6 +185,9 @@ fn sort(query: &Query, objects: &mut [Value]) -> Result<(), ApiError> {
             "display_name" => "name",
             key => key,
         };
+        if !SORTS.contains(&key) {
+            return Err(ApiError::invalid(format!("Invalid sort key: {key}")));
+        }
         let is_down = match direction.as_str() {
             "asc" => false,
             "desc" => true,
@@ -228,6 +245,7 @@ mod tests {
         let order: Vec<_> = objects.iter().map(|object| &object["id"]).collect();
         assert_eq!(order, ["3", "2", "1"]);
         assert!(sort(&query("sort=size:up"), &mut objects).is_err());
+        assert!(sort(&query("sort=colour:asc"), &mut objects).is_err());
         assert!(sort(&query("sort=size&sort_key=name"), &mut objects).is_err());
     }
 

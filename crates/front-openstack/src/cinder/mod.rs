@@ -12,6 +12,7 @@ mod discovery;
 mod error;
 mod fields;
 mod here;
+mod host;
 mod quota;
 mod snapshot;
 mod transfer;
@@ -48,6 +49,7 @@ pub(crate) fn routes() -> Vec<Route> {
         transfer::routes::routes(),
         attachment::routes::routes(),
         quota::routes::routes(),
+        host::routes::routes(),
         cloud::routes::routes(),
     ]
     .into_iter()

@@ -1,3 +1,3 @@
-//! What there is of the service itself: limits, zones, services, extensions.
+//! What there is of the service itself: zones, extensions.
 
 pub(super) mod routes;

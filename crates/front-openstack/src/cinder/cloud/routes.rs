@@ -1,16 +1,11 @@
-//! Paths of limits, availability zones, services and extensions.
+//! Paths of availability zones and extensions.
 
-use actions::volume;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::cinder::answer::time;
-use crate::cinder::error::ApiError;
-use crate::cinder::here::Here;
-use crate::cinder::volume::translate::{HOST, ZONE};
+use crate::cinder::volume::translate::ZONE;
 use crate::route::Route;
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -20,7 +15,6 @@ pub(crate) fn routes() -> Vec<Route> {
             "listZones",
             get(zones),
         ),
-        Route::new("/v3/{project}/os-services", "listServices", get(services)),
         Route::new(
             "/v3/{project}/extensions",
             "listExtensions",
@@ -34,40 +28,12 @@ async fn zones() -> Response {
     Json(json!({ "availabilityZoneInfo": [zone] })).into_response()
 }
 
-async fn services(here: Here) -> Result<Response, ApiError> {
-    volume::may_see_services(&here.caller)?;
-    let host = HOST.split('#').next().unwrap_or(HOST);
-    let all = [("cinder-scheduler", "longshore"), ("cinder-volume", host)];
-    let fits = |name: &str, value: &str| here.query.get(name).is_none_or(|wanted| wanted == value);
-    let services: Vec<Value> = all
-        .into_iter()
-        .filter(|(binary, host)| {
-            fits("binary", binary) && (fits("host", host) || is_host(&here, host))
-        })
-        .map(|(binary, host)| {
-            json!({
-                "binary": binary,
-                "host": host,
-                "zone": ZONE,
-                "status": "enabled",
-                "state": "up",
-                "updated_at": time(Timestamp::now()),
-                "disabled_reason": null,
-            })
-        })
-        .collect();
-    Ok(Json(json!({ "services": services })).into_response())
-}
-
-/// A host is also found without its backend.
-fn is_host(here: &Here, host: &str) -> bool {
-    let wanted = here.query.get("host");
-    wanted.is_some_and(|wanted| host.split('@').next() == Some(wanted))
-}
-
 /// The parts of the API that were extensions once, and that are served.
-const EXTENSIONS: [(&str, &str); 8] = [
+const EXTENSIONS: [(&str, &str); 11] = [
     ("AvailabilityZones", "os-availability-zone"),
+    ("Capabilities", "capabilities"),
+    ("Hosts", "os-hosts"),
+    ("SchedulerStats", "scheduler-stats"),
     ("Services", "os-services"),
     ("TypesExtraSpecs", "os-types-extra-specs"),
     ("VolumeActions", "os-volume-actions"),

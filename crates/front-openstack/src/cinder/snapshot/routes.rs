@@ -5,6 +5,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use http::StatusCode;
+use model::snapshot::SnapshotPhase;
 use serde_json::{Value, json};
 
 use super::translate;
@@ -116,21 +117,31 @@ async fn act(here: Here, path: Of, body: Body) -> Result<StatusCode, ApiError> {
     let mut all = Fields::all(body.0, "body")?;
     if all.has("os-force_delete") {
         snapshot::remove(&here.cloud, &here.caller, id, true).await?;
-        return Ok(StatusCode::ACCEPTED);
-    }
-    let names = ["os-reset_status", "os-update_snapshot_status"];
-    let Some(arguments) = names.into_iter().find_map(|name| all.take(name)) else {
+    } else if let Some(arguments) = all.take("os-reset_status") {
+        let mut fields = Fields::all(arguments, "os-reset_status")?;
+        let change = SnapshotChange {
+            phase: Some(phase_in(&mut fields)?),
+            ..SnapshotChange::default()
+        };
+        snapshot::update(&here.cloud, &here.caller, id, change).await?;
+    } else if let Some(arguments) = all.take("os-update_snapshot_status") {
+        let mut fields = Fields::all(arguments, "os-update_snapshot_status")?;
+        let phase = phase_in(&mut fields)?;
+        let percent = fields.text("progress")?.map(|progress| {
+            translate::percent_of(&progress)
+                .ok_or_else(|| wrong("progress", &json!(progress), "is not a percentage"))
+        });
+        snapshot::report(&here.cloud, &here.caller, id, phase, percent.transpose()?).await?;
+    } else {
         return Err(ApiError::invalid("There is no such action."));
-    };
-    let mut fields = Fields::all(arguments, "os-reset_status")?;
+    }
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// The phase that a client names.
+fn phase_in(fields: &mut Fields) -> Result<SnapshotPhase, ApiError> {
     let status = fields.text("status")?;
     let status = status.ok_or_else(|| ApiError::invalid("'status' is a required property"))?;
-    let phase = translate::phase_of(&status)
-        .ok_or_else(|| wrong("status", &json!(status), "is not one of Cinder's"))?;
-    let change = SnapshotChange {
-        phase: Some(phase),
-        ..SnapshotChange::default()
-    };
-    snapshot::update(&here.cloud, &here.caller, id, change).await?;
-    Ok(StatusCode::ACCEPTED)
+    translate::phase_of(&status)
+        .ok_or_else(|| wrong("status", &json!(status), "is not one of Cinder's"))
 }

@@ -23,8 +23,12 @@ pub(super) const FILTERS: [&str; 5] = ["name", "display_name", "status", "volume
 pub(super) fn shown(here: &Here, view: &View) -> Value {
     let mut object = made(here, view);
     let is_there = view.phase() == SnapshotPhase::Available;
-    object["os-extended-snapshot-attributes:progress"] =
-        json!(if is_there { "100%" } else { "0%" });
+    let percent = match view.snapshot.spec.progress_percent {
+        Some(percent) if !is_there => percent,
+        _ if is_there => 100,
+        _ => 0,
+    };
+    object["os-extended-snapshot-attributes:progress"] = json!(format!("{percent}%"));
     object["os-extended-snapshot-attributes:project_id"] =
         json!(id::show(view.snapshot.meta.project.0));
     object
@@ -67,8 +71,12 @@ pub(super) fn brief(mut snapshot: Value) -> Value {
 /// The snapshot to make.
 pub(super) fn new(here: &Here, body: Value) -> Result<NewSnapshot, ApiError> {
     let mut fields = Fields::of(body, "snapshot")?;
-    let volume = fields.id("volume_id")?;
-    let volume = volume.ok_or_else(|| ApiError::invalid("'volume_id' is a required property"))?;
+    let is_said = fields.has("volume_id");
+    let volume = match fields.id("volume_id")? {
+        Some(volume) => volume,
+        None if is_said => return Err(ApiError::not_found("Volume None could not be found.")),
+        None => return Err(ApiError::invalid("'volume_id' is a required property")),
+    };
     let force = fields.switch("force")?;
     if here.minor >= NO_FORCE && force == Some(false) {
         return Err(ApiError::invalid(
@@ -101,6 +109,12 @@ pub(super) fn change(body: Value) -> Result<SnapshotChange, ApiError> {
         description,
         ..SnapshotChange::default()
     })
+}
+
+/// A progress in words: `80%`.
+pub(super) fn percent_of(progress: &str) -> Option<u8> {
+    let percent = progress.strip_suffix('%')?.parse().ok()?;
+    (percent <= 100).then_some(percent)
 }
 
 /// The phase that a status names.

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use model::Id;
+use model::registered_image::{DiskFormat, Wrapping};
 use model::volume::VolumePhase;
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ use crate::cinder::fields::{Fields, wrong};
 use crate::cinder::here::{Here, Of, path_id};
 
 /// The actions, by the name that the body has for each.
-pub(super) const OPERATIONS: [&str; 17] = [
+pub(super) const OPERATIONS: [&str; 18] = [
     "os-reserve",
     "os-unreserve",
     "os-attach",
@@ -33,10 +34,14 @@ pub(super) const OPERATIONS: [&str; 17] = [
     "os-show_image_metadata",
     "os-force_delete",
     "os-retype",
+    "os-volume_upload_image",
     "os-initialize_connection",
 ];
 /// The microversion from which on a volume is extended while it is used.
 const EXTEND_USED: u16 = 42;
+
+/// The microversion from which on whoever uploads says who may have the image.
+pub(super) const IMAGE_VISIBILITY: u16 = 1;
 
 /// Does what the body says.
 pub(super) async fn act(here: Here, path: Of, body: Body) -> Result<Response, ApiError> {
@@ -88,6 +93,7 @@ pub(super) async fn act(here: Here, path: Of, body: Body) -> Result<Response, Ap
             let view = volume::show(cloud, caller, id)?;
             return Ok(image_metadata(&view.volume.spec.image_metadata));
         }
+        "os-volume_upload_image" => return upload(&here, id, fields).await,
         "os-initialize_connection" => {
             return Err(ApiError::new(
                 StatusCode::NOT_IMPLEMENTED,
@@ -229,6 +235,30 @@ async fn retype(here: &Here, id: Id, mut fields: Fields) -> Result<(), ApiError>
     let view = volume::show(&here.cloud, &here.caller, id)?;
     translate::check_retype(&wanted, view.volume.spec.volume_type)?;
     change(here, id, |it| it.volume_type = Some(wanted.meta.id)).await
+}
+
+async fn upload(here: &Here, id: Id, fields: Fields) -> Result<Response, ApiError> {
+    let (image, force) = translate::new_image(here, fields)?;
+    let name = image.spec.name.clone();
+    let visibility = image.spec.visibility;
+    let (view, image) = volume::upload(&here.cloud, &here.caller, id, image, force).await?;
+    let mut made = translate::made(here, &view);
+    let mut shown = json!({
+        "image_id": image.meta.id.to_string(),
+        "image_name": name,
+        "container_format": Wrapping::Bare.as_str(),
+        "disk_format": DiskFormat::Raw.as_str(),
+        "display_description": view.volume.spec.description,
+    });
+    for name in ["id", "size", "status", "updated_at", "volume_type"] {
+        shown[name] = made[name].take();
+    }
+    if here.minor >= IMAGE_VISIBILITY {
+        shown["visibility"] = json!(visibility.as_str());
+        shown["protected"] = json!(image.spec.protected);
+    }
+    let body = json!({ "os-volume_upload_image": shown });
+    Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }
 
 fn image_metadata(metadata: &std::collections::BTreeMap<String, String>) -> Response {

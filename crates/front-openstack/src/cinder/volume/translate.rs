@@ -1,14 +1,17 @@
 //! Between a volume and what clients read and write of it.
 
+use actions::registered_image::NewImage;
 use actions::volume::sized::{NewSized, NewSource, VolumeChange};
 use actions::volume::{Use, View};
+use model::registered_image::{DiskFormat, RegisteredImageSpec, Visibility, Wrapping};
 use model::volume::VolumeSource;
 use model::volume_type::VolumeType;
 use serde_json::{Map, Value, json};
 
+use super::action::IMAGE_VISIBILITY;
 use crate::cinder::answer::{links, time};
 use crate::cinder::error::ApiError;
-use crate::cinder::fields::Fields;
+use crate::cinder::fields::{Fields, wrong};
 use crate::cinder::here::Here;
 use crate::id;
 
@@ -91,8 +94,8 @@ pub(super) fn made(here: &Here, view: &View) -> Value {
         "migration_status": null,
         "links": links(here, &format!("volumes/{}", meta.id)),
     });
-    if spec.read_only {
-        object["metadata"]["readonly"] = json!("True");
+    if let Some(read_only) = spec.read_only {
+        object["metadata"]["readonly"] = json!(if read_only { "True" } else { "False" });
     }
     let more = [
         ("group_id", Value::Null, here.minor >= GROUP),
@@ -185,6 +188,53 @@ pub(super) fn new(body: Value) -> Result<NewSized, ApiError> {
         shared: fields.switch("multiattach")?.unwrap_or(false),
     };
     Ok(new)
+}
+
+/// The image to make of a volume, and whether it is made while the volume is used.
+pub(super) fn new_image(here: &Here, mut fields: Fields) -> Result<(NewImage, bool), ApiError> {
+    let name = fields.text("image_name")?;
+    let name = name.ok_or_else(|| ApiError::invalid("'image_name' is a required property"))?;
+    let force = fields.switch("force")?.unwrap_or(false);
+    let formats = [
+        ("disk_format", DiskFormat::Raw.as_str()),
+        ("container_format", Wrapping::Bare.as_str()),
+    ];
+    for (field, only) in formats {
+        if let Some(format) = fields.text(field)?
+            && format != only
+        {
+            return Err(wrong(
+                field,
+                &json!(format),
+                &format!("is not '{only}': a volume becomes a root file system as tar"),
+            ));
+        }
+    }
+    let mut spec = RegisteredImageSpec {
+        name: Some(name),
+        visibility: Visibility::Private,
+        ..RegisteredImageSpec::default()
+    };
+    if here.minor >= IMAGE_VISIBILITY {
+        if let Some(text) = fields.text("visibility")? {
+            let all = [
+                Visibility::Private,
+                Visibility::Shared,
+                Visibility::Community,
+                Visibility::Public,
+            ];
+            let known = all.into_iter().find(|one| one.as_str() == text);
+            spec.visibility =
+                known.ok_or_else(|| wrong("visibility", &json!(text), "is not one of Glance's"))?;
+        }
+        spec.protected = fields.switch("protected")?.unwrap_or(false);
+    }
+    fields.done()?;
+    let image = NewImage {
+        spec,
+        ..NewImage::default()
+    };
+    Ok((image, force))
 }
 
 /// What to change of a volume.

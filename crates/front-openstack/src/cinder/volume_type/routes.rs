@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use actions::policy::{Action, Target};
 use actions::volume_type::{self, TypeChange};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -55,6 +56,11 @@ pub(crate) fn routes() -> Vec<Route> {
             "/v3/{project}/types/{volume_type}/encryption",
             "showEncryption",
             get(encryption),
+        ),
+        Route::new(
+            "/v3/{project}/types/{volume_type}/encryption",
+            "createEncryption",
+            post(refuse_encryption),
         ),
     ]
 }
@@ -168,7 +174,11 @@ async fn update(here: Here, path: Of, body: Body) -> Result<Response, ApiError> 
         ));
     }
     let one = volume_type::update(&here.cloud, &here.caller, id, change).await?;
-    Ok(Json(json!({ "volume_type": made(&here, &one) })).into_response())
+    let mut shown = made(&here, &one);
+    if let Some(fields) = shown.as_object_mut() {
+        fields.remove("os-volume-type-access:is_public");
+    }
+    Ok(Json(json!({ "volume_type": shown })).into_response())
 }
 
 async fn remove(here: Here, path: Of) -> Result<StatusCode, ApiError> {
@@ -290,4 +300,13 @@ async fn access(here: Here, path: Of) -> Result<Response, ApiError> {
 async fn encryption(here: Here, path: Of) -> Result<Response, ApiError> {
     find(&here, &path.1)?;
     Ok(Json(json!({})).into_response())
+}
+
+async fn refuse_encryption(here: Here, path: Of) -> Result<Response, ApiError> {
+    here.caller
+        .may(Action::EncryptVolumeType, &Target::SYSTEM)?;
+    find(&here, &path.1)?;
+    Err(ApiError::invalid(
+        "encryption: volumes are not encrypted here; encrypt the file system of the node instead",
+    ))
 }
