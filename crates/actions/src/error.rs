@@ -125,7 +125,8 @@ impl From<store::CommitError> for ActionError {
 }
 
 /// The message of an error and of all that led to it: the user has no log to look into.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

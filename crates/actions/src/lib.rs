@@ -7,6 +7,7 @@
 pub mod aggregate;
 mod caller;
 pub mod commit;
+pub mod downloads;
 pub mod error;
 pub mod event;
 pub mod exec;
@@ -19,6 +20,7 @@ pub mod instance;
 mod isolation;
 pub mod key_pair;
 pub mod metadata;
+pub mod metadata_namespace;
 pub mod network;
 pub mod node;
 pub mod nodes;
@@ -58,6 +60,7 @@ pub struct Cloud {
     nodes: Arc<dyn nodes::Nodes>,
     observer: Arc<observer::Observer>,
     identity: Arc<identity::Identity>,
+    downloads: Arc<dyn downloads::Downloads>,
 }
 
 impl Cloud {
@@ -80,7 +83,15 @@ impl Cloud {
             nodes,
             observer,
             identity: Arc::default(),
+            downloads: Arc::new(downloads::NoDownloads),
         }
+    }
+
+    /// Lets data come from other servers; without, none does.
+    #[must_use]
+    pub fn with_downloads(mut self, downloads: impl downloads::Downloads) -> Self {
+        self.downloads = Arc::new(downloads);
+        self
     }
 
     /// Writes what a user wants. The write survives the death of the process when this returns;

@@ -5,6 +5,7 @@
 
 pub mod body;
 mod document;
+pub mod download;
 pub mod health;
 pub mod hijack;
 pub mod metrics;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use actions::downloads::Places;
 use actions::identity;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -103,6 +104,27 @@ struct File {
     external_network: Option<Cidr>,
     network_pool: Option<usize>,
     identity: Identity,
+    images: Images,
+}
+
+/// From where images may be imported; what is left out is as Glance comes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Images {
+    import_hosts: Vec<String>,
+    import_never_hosts: Vec<String>,
+    import_ports: Option<Vec<u16>>,
+}
+
+impl Images {
+    fn places(self) -> Places {
+        let usual = Places::default();
+        Places {
+            allowed_hosts: self.import_hosts,
+            disallowed_hosts: self.import_never_hosts,
+            allowed_ports: self.import_ports.unwrap_or(usual.allowed_ports),
+        }
+    }
 }
 
 /// The rules on tokens and passwords, as `actions` has them; what is left out is as Keystone comes.
@@ -156,6 +178,8 @@ pub(crate) struct Config {
     pub(crate) admin_password: Option<Secret>,
     /// The rules on tokens and passwords.
     pub(crate) identity: identity::Settings,
+    /// From where images may be imported.
+    pub(crate) image_places: Places,
 }
 
 impl Options {
@@ -201,6 +225,7 @@ impl Options {
             network_pool: file.network_pool.unwrap_or(DEFAULT_NETWORK_POOL),
             admin_password: self.admin_password.clone(),
             identity: file.identity.settings(),
+            image_places: file.images.places(),
         };
         config.check()?;
         Ok(config)

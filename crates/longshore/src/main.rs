@@ -6,6 +6,7 @@
 mod config;
 mod doctor;
 mod down;
+mod downloads;
 mod lock;
 mod logging;
 mod metadata;

@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Options};
+use crate::downloads::Http;
 use crate::lock::Lock;
 use crate::nodes::ThisNode;
 
@@ -66,7 +67,8 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     let host = Arc::new(host.await.context("open the engine")?);
     host.renew_keeper().await;
     let cloud = Cloud::new(store.clone(), images, Arc::new(ThisNode::new(host.clone())))
-        .with_identity(config.identity.clone());
+        .with_identity(config.identity.clone())
+        .with_downloads(Http::new(config.image_places.clone()));
     let controllers = controllers::spawn_all(&store, Strategy::default());
     let agent = Agent::start(store, host.clone(), announcement(config)?)
         .await
@@ -81,6 +83,9 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     actions::registered_image::recover(&cloud)
         .await
         .context("look at images that were coming in")?;
+    actions::volume::recover(&cloud)
+        .await
+        .context("look at volumes that were being uploaded")?;
 
     actions::server::resume(&cloud)
         .await

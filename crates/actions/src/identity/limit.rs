@@ -107,6 +107,28 @@ pub fn get_registered(cloud: &Cloud, id: Id) -> Result<Arc<RegisteredLimit>, Act
     Ok(cloud.find::<RegisteredLimit>(id)?.value)
 }
 
+/// How much a project may have of what the services of one kind count; `None` where nobody has said
+/// so, -1 is without limit.
+pub(crate) fn of_project(
+    cloud: &Cloud,
+    project: ProjectId,
+    kind: &str,
+    resource: &str,
+) -> Option<i64> {
+    let services = cloud.all::<Service>(|service| service.spec.kind == kind);
+    let registered = cloud.all::<RegisteredLimit>(|limit| {
+        limit.resource.name == resource
+            && services
+                .iter()
+                .any(|service| service.meta.id == limit.resource.service)
+    });
+    let registered = registered.first()?;
+    let own = cloud.all::<Limit>(|limit| {
+        limit.registered == registered.meta.id && limit.meta.project == project && !limit.is_domain
+    });
+    Some(own.first().map_or(registered.amount, |limit| limit.amount))
+}
+
 fn is_used(cloud: &Cloud, id: Id) -> bool {
     !cloud
         .all::<Limit>(|limit| limit.registered == id)

@@ -306,6 +306,10 @@ actions! {
     ModifyMember "modify_member" Admin | ProjectMember;
     AccessImageTasks "tasks_api_access" Admin;
     ShowStores "stores_info_detail" Admin;
+    GetMetadataNamespaces "get_metadef_namespaces" Admin | ProjectReader;
+    AddMetadataNamespace "add_metadef_namespace" Admin;
+    ModifyMetadataNamespace "modify_metadef_namespace" Admin;
+    DeleteMetadataNamespace "delete_metadef_namespace" Admin;
 
     // The life of volumes with a size.
     UpdateVolume "volume:update" Admin | ProjectMember;
@@ -313,18 +317,25 @@ actions! {
     ResetVolume "volume_extension:volume_admin_actions:reset_status" Admin;
     ExtendVolume "volume:extend" Admin | ProjectMember;
     ForceDetachVolume "volume_extension:volume_admin_actions:force_detach" Admin;
+    UploadVolume "volume_extension:volume_actions:upload_image" Admin | ProjectMember;
     ListVolumeServices "volume_extension:services:index" Admin;
+    UpdateVolumeServices "volume_extension:services:update" Admin;
+    ListVolumeHosts "volume_extension:hosts" Admin;
+    ListVolumePools "scheduler_extension:scheduler_stats:get_pools" Admin;
+    ShowVolumeCapabilities "volume_extension:capabilities" Admin;
     AttachVolume "volume_extension:volume_actions:attach" Admin | ProjectMember;
     GetSnapshot "volume:get_snapshot" Admin | ProjectReader;
     CreateSnapshot "volume:create_snapshot" Admin | ProjectMember;
     UpdateSnapshot "volume:update_snapshot" Admin | ProjectMember;
     DeleteSnapshot "volume:delete_snapshot" Admin | ProjectMember;
     ForceDeleteSnapshot "volume_extension:snapshot_admin_actions:force_delete" Admin;
+    ReportSnapshot "snapshot_extension:snapshot_actions:update_snapshot_status" Admin | ProjectMember;
     ResetSnapshot "volume_extension:snapshot_admin_actions:reset_status" Admin;
     GetVolumeType "volume_extension:type_get" Anyone;
     CreateVolumeType "volume_extension:type_create" Admin;
     UpdateVolumeType "volume_extension:type_update" Admin;
     DeleteVolumeType "volume_extension:type_delete" Admin;
+    EncryptVolumeType "volume_extension:volume_type_encryption:create" Admin;
     GrantVolumeType "volume_extension:volume_type_access" Admin;
     GetTransfer "volume:get_transfer" Admin | ProjectReader;
     CreateTransfer "volume:create_transfer" Admin | ProjectMember;

@@ -9,7 +9,10 @@ use ::image::{ContentError, FileFacts, Held, ImportOptions, KeptFile, ReceiveErr
 use model::Id;
 use model::registered_image::{ImageData, ImageFile, ImageState, RegisteredImage, Wrapping};
 
-use super::{change_record, derived, forbidden, get, no_step, not_found, owned, restore, wrapping};
+use super::quota::{self, Counted};
+use super::{
+    change_counted, derived, forbidden, get, no_step, not_found, owned, restore, wrapping,
+};
 use crate::error::with_causes;
 use crate::nodes::Archive;
 use crate::policy::{Action, Target};
@@ -61,12 +64,13 @@ pub async fn stage(
     to_the_end(async move {
         let staged = async {
             let file = receive(&cloud, data).await?;
-            change_record(&cloud, id, |image| {
+            change_counted(&cloud, id, |image, transaction| {
                 if image.spec.state != ImageState::Uploading {
                     return Err(gone(id));
                 }
                 image.spec.staged = Some(described(&file.facts));
-                Ok(())
+                let (project, bytes) = (image.meta.project, file.facts.size_bytes);
+                quota::claim(&cloud, transaction, project, Counted::StagedBytes, bytes)
             })
             .await
             .map(drop)
@@ -103,14 +107,20 @@ pub(super) async fn step(
     from: ImageState,
     to: ImageState,
 ) -> Result<Arc<RegisteredImage>, ActionError> {
-    change_record(cloud, id, |image| {
+    change_counted(cloud, id, |image, transaction| {
         if image.spec.state != from {
             return Err(no_step(image.spec.state, to));
         }
         wrapping(&image.spec)?;
         image.spec.state = to;
         image.spec.import_failed = false;
-        Ok(())
+        quota::claim(
+            cloud,
+            transaction,
+            image.meta.project,
+            Counted::Uploading,
+            1,
+        )
     })
     .await
 }
@@ -166,10 +176,12 @@ pub(super) async fn activate(
     from: ImageState,
     data: ImageData,
 ) -> Result<(), ActionError> {
-    let image = change_record(cloud, id, |image| {
+    let image = change_counted(cloud, id, |image, transaction| {
         if image.spec.state != from {
             return Err(gone(id));
         }
+        let project = image.meta.project;
+        quota::claim(cloud, transaction, project, Counted::Bytes, data.size_bytes)?;
         image.spec.state = ImageState::Active;
         image.spec.data = Some(data.clone());
         image.spec.staged = None;

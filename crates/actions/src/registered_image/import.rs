@@ -1,4 +1,4 @@
-//! Imports: tasks that fill an image from what was staged.
+//! Imports: tasks that fill an image from what was staged, or from another server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use model::registered_image::{ImageState, RegisteredImageSpec};
 use model::{Id, Meta};
 use serde_json::Value;
 
-use super::data::{facts, fill};
+use super::data::{facts, fill, receive};
 use super::{change_record, conflict, get, owned, restore};
 use crate::policy::{Action, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable};
@@ -19,20 +19,34 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(48);
 /// How long an import may take altogether.
 const ENDS_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// From where an image's data comes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// It was staged.
+    Staged,
+    /// It is at this address.
+    Web(String),
+}
+
 /// Begins to import an image's data: answers the task that does, once it goes on.
 ///
 /// `input` is what the front end shows of the task.
 ///
 /// # Errors
-/// [`ErrorKind::Conflict`] where the image has data, is imported already, has nothing staged, or its
-/// formats are not said.
+/// [`ErrorKind::Conflict`] where the image has data, is imported already, has nothing staged or
+/// something that is not wanted, or its formats are not said; [`ErrorKind::Invalid`] for an address
+/// that may not be asked.
 pub async fn import(
     cloud: &Cloud,
     caller: &Caller,
     id: Id,
+    origin: Origin,
     input: Value,
 ) -> Result<Arc<ImageTask>, ActionError> {
     let image = owned(cloud, caller, id, Action::ModifyImage)?;
+    if let Origin::Web(uri) = &origin {
+        cloud.downloads.check(uri)?;
+    }
     let now = cloud.now();
     let task = ImageTask {
         meta: Meta::new("", caller.project(), now),
@@ -45,14 +59,14 @@ pub async fn import(
         expires_at: None,
     };
     let task_id = task.meta.id;
-    check(&image.spec)?;
+    check(&image.spec, &origin)?;
     let mut transaction = cloud.store.transaction();
     transaction.insert(task_id, task.clone());
     forget_expired(cloud, &mut transaction, now);
     durable(cloud.commit(transaction).await?.durable).await?;
     let mut staged = None;
     let begun = change_record(cloud, id, |image| {
-        check(&image.spec)?;
+        check(&image.spec, &origin)?;
         staged = image.spec.staged.clone();
         image.spec.state = ImageState::Importing;
         image.spec.task = Some(task_id);
@@ -67,9 +81,12 @@ pub async fn import(
     let (cloud, caller) = (cloud.clone(), caller.clone());
     drop(tokio::spawn(async move {
         let filled = async {
-            let file = staged
-                .and_then(|file| cloud.images.kept(&facts(&file)))
-                .ok_or_else(|| conflict("What was staged is gone; stage it again."))?;
+            let file = match origin {
+                Origin::Staged => staged
+                    .and_then(|file| cloud.images.kept(&facts(&file)))
+                    .ok_or_else(|| conflict("What was staged is gone; stage it again."))?,
+                Origin::Web(uri) => receive(&cloud, cloud.downloads.get(&uri).await?).await?,
+            };
             fill(&cloud, &caller, id, ImageState::Importing, file).await
         };
         let filled = tokio::time::timeout(ENDS_WITHIN, filled).await;
@@ -91,14 +108,17 @@ pub async fn import(
 }
 
 /// Refuses to import what is not as it must be.
-fn check(spec: &RegisteredImageSpec) -> Result<(), ActionError> {
+fn check(spec: &RegisteredImageSpec, origin: &Origin) -> Result<(), ActionError> {
     let refusal = match spec.state {
         ImageState::Active | ImageState::Deactivated => {
             Some("Image with status active cannot be target for import")
         }
         ImageState::Importing => Some("Image has active task"),
-        _ if spec.staged.is_none() => {
+        _ if *origin == Origin::Staged && spec.staged.is_none() => {
             Some("Image needs to be staged before 'glance-direct' method can be used")
+        }
+        ImageState::Uploading | ImageState::Saving if *origin != Origin::Staged => {
+            Some("Image needs to be in 'queued' state to use 'web-download' method")
         }
         _ if spec.wrapping.is_none() => Some("'container_format' needs to be set before import"),
         _ if spec.format.is_none() => Some("'disk_format' needs to be set before import"),

@@ -9,6 +9,7 @@ mod derived;
 mod edit;
 pub mod import;
 pub mod member;
+pub mod quota;
 mod run;
 
 use std::sync::Arc;
@@ -22,9 +23,12 @@ pub(crate) use derived::id_of;
 
 pub use data::{Download, download, stage, upload};
 pub use edit::{Edit, deactivate, reactivate, update};
+pub(crate) use run::discard;
 pub use run::{Runnable, runnable, snapshot};
 
+use self::quota::Counted;
 use crate::policy::{Action, Target};
+use crate::quota::is_contended;
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable};
 
 /// Most properties of an image.
@@ -76,12 +80,19 @@ pub async fn create(
     if derived::get(cloud, id).is_some() {
         return Err(taken(id));
     }
-    let mut transaction = cloud.store.transaction();
-    transaction.insert(id, image.clone());
-    match cloud.commit_durably(transaction).await {
-        Ok(()) => Ok(Arc::new(image)),
-        Err(error) if error.kind == ErrorKind::AlreadyExists => Err(taken(id)),
-        Err(error) => Err(error),
+    loop {
+        let mut transaction = cloud.store.transaction();
+        transaction.insert(id, image.clone());
+        quota::claim(cloud, &mut transaction, owner, Counted::Images, 1)?;
+        match cloud.store.commit(transaction).await {
+            Ok(committed) => {
+                durable(committed.durable).await?;
+                return Ok(Arc::new(image));
+            }
+            Err(error) if is_contended(&error) => {}
+            Err(store::CommitError::Exists { .. }) => return Err(taken(id)),
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
@@ -206,6 +217,15 @@ async fn change_record(
     id: Id,
     mut change: impl FnMut(&mut RegisteredImage) -> Result<(), ActionError>,
 ) -> Result<Arc<RegisteredImage>, ActionError> {
+    change_counted(cloud, id, |image, _| change(image)).await
+}
+
+/// As [`change_record`], with what makes it count in the same batch.
+async fn change_counted(
+    cloud: &Cloud,
+    id: Id,
+    mut change: impl FnMut(&mut RegisteredImage, &mut store::Transaction) -> Result<(), ActionError>,
+) -> Result<Arc<RegisteredImage>, ActionError> {
     loop {
         let found = cloud.store.get::<RegisteredImage>(id);
         let current = match &found {
@@ -213,14 +233,14 @@ async fn change_record(
             None => derived::get(cloud, id).ok_or_else(|| not_found(id))?,
         };
         let mut image = RegisteredImage::clone(&current);
-        change(&mut image)?;
+        let mut transaction = cloud.store.transaction();
+        change(&mut image, &mut transaction)?;
         if image == *current {
             return Ok(current);
         }
         image.meta.name = image.spec.name.clone().unwrap_or_default();
         image.meta.generation += 1;
         image.meta.updated_at = Some(cloud.now());
-        let mut transaction = cloud.store.transaction();
         match &found {
             Some(found) => transaction.update(id, found.revision, image.clone()),
             None => transaction.insert(id, image.clone()),

@@ -100,7 +100,7 @@ pub async fn snapshot(
 }
 
 /// Removes an image that never got its data.
-async fn discard(cloud: &Cloud, id: Id) {
+pub(crate) async fn discard(cloud: &Cloud, id: Id) {
     let mut transaction = cloud.store.transaction();
     transaction.delete::<RegisteredImage>(id, None);
     let discarded = match cloud.commit(transaction).await {

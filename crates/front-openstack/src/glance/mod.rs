@@ -1,7 +1,7 @@
 //! Images, version 2: what containers are made of, whose they are and who may have them.
 //!
 //! Spec: <https://docs.openstack.org/api-ref/image/v2/>. There is one store, `local`, which is the
-//! engine's own. Metadata definitions and the cache are not served.
+//! engine's own. The cache is not served.
 
 mod answer;
 mod data;
@@ -10,6 +10,7 @@ mod error;
 mod image;
 mod import;
 mod member;
+mod metadef;
 mod schema;
 mod tag;
 mod task;
@@ -27,7 +28,7 @@ type Body = crate::json::Json<serde_json::Value, ApiError>;
 /// The one store, as clients call it.
 const STORE: &str = "local";
 /// How images can be filled beside by an upload.
-const IMPORT_METHODS: [&str; 1] = ["glance-direct"];
+const IMPORT_METHODS: [&str; 2] = ["glance-direct", "web-download"];
 
 pub(crate) fn routes() -> Vec<Route> {
     let routes = [
@@ -39,6 +40,7 @@ pub(crate) fn routes() -> Vec<Route> {
         tag::routes::routes(),
         task::routes::routes(),
         schema::routes::routes(),
+        metadef::routes(),
     ];
     let with_negotiation = |route: Route| Route {
         handler: route.handler.layer(from_fn(error::negotiate)),

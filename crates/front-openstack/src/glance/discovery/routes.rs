@@ -1,11 +1,12 @@
 //! Paths of version discovery, of stores and of ways to import.
 
 use actions::policy::{Action, Target};
+use actions::registered_image::quota;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::front::{At, Open};
 use crate::glance::error::ApiError;
@@ -25,6 +26,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::open("/v2/", "listVersionsDefault", get(choices)),
         Route::open("/versions", "listVersions", get(versions)),
         Route::new("/v2/info/import", "showImportInfo", get(import)),
+        Route::new("/v2/info/usage", "showUsage", get(usage)),
         Route::new("/v2/info/stores", "showStores", get(stores)),
         Route::new(
             "/v2/info/stores/detail",
@@ -66,6 +68,18 @@ async fn import(_: At) -> Response {
         "value": IMPORT_METHODS,
     });
     Json(json!({ "import-methods": methods })).into_response()
+}
+
+async fn usage(at: At) -> Result<Response, ApiError> {
+    let figures = quota::usage(&at.cloud, &at.caller)?;
+    let usage: Map<String, Value> = figures
+        .into_iter()
+        .map(|figure| {
+            let shown = json!({ "usage": figure.used, "limit": figure.limit });
+            (figure.counted.name().to_owned(), shown)
+        })
+        .collect();
+    Ok(Json(json!({ "usage": usage })).into_response())
 }
 
 fn store() -> Value {

@@ -1,6 +1,6 @@
 //! Path of imports.
 
-use actions::registered_image::import;
+use actions::registered_image::import::{self, Origin};
 use axum::extract::Path;
 use axum::routing::post;
 use http::StatusCode;
@@ -23,15 +23,15 @@ pub(crate) fn routes() -> Vec<Route> {
 async fn begin(at: At, Path(id): Path<String>, body: Body) -> Result<StatusCode, ApiError> {
     let image = path_id("image", &id)?;
     let request = body.0;
-    check_method(&request)?;
+    let origin = origin(&request)?;
     check_stores(&request)?;
     let input = json!({ "image_id": id, "import_req": request, "backend": [STORE] });
-    import::import(&at.cloud, &at.caller, image, input).await?;
+    import::import(&at.cloud, &at.caller, image, origin, input).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
-/// Refuses methods that are not served.
-fn check_method(request: &Value) -> Result<(), ApiError> {
+/// From where the method takes the data; refuses methods that are not served.
+fn origin(request: &Value) -> Result<Origin, ApiError> {
     let method = request
         .get("method")
         .ok_or_else(|| ApiError::invalid("Import request requires a 'method' field."))?;
@@ -39,7 +39,11 @@ fn check_method(request: &Value) -> Result<(), ApiError> {
         .get("name")
         .ok_or_else(|| ApiError::invalid("Import request requires a 'name' field."))?;
     match name.as_str() {
-        Some("glance-direct") => Ok(()),
+        Some("glance-direct") => Ok(Origin::Staged),
+        Some("web-download") => match method.get("uri").and_then(Value::as_str) {
+            Some(uri) => Ok(Origin::Web(uri.to_owned())),
+            None => Err(ApiError::invalid("URI is required for web-download")),
+        },
         _ => Err(ApiError::invalid(format!(
             "Unknown import method name {name}: use one of {}.",
             IMPORT_METHODS.join(", ")
@@ -82,14 +86,17 @@ mod tests {
     #[test]
     fn a_request_names_a_method_and_our_store() {
         let direct = json!({ "method": { "name": "glance-direct" }, "stores": [STORE] });
-        assert!(check_method(&direct).is_ok());
+        assert_eq!(origin(&direct).unwrap(), Origin::Staged);
+        let web = json!({ "method": { "name": "web-download", "uri": "http://x/y" } });
+        assert_eq!(origin(&web).unwrap(), Origin::Web("http://x/y".to_owned()));
         assert!(check_stores(&direct).is_ok());
         for wrong in [
             json!({}),
             json!({ "method": "x" }),
             json!({ "method": { "name": "copy-image" } }),
+            json!({ "method": { "name": "web-download" } }),
         ] {
-            assert!(check_method(&wrong).is_err(), "{wrong}");
+            assert!(origin(&wrong).is_err(), "{wrong}");
         }
         for wrong in [
             json!({ "stores": ["tape"] }),

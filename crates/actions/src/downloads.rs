@@ -1,0 +1,160 @@
+//! How data comes from other machines' servers: for imports by address.
+//!
+//! The binary implements this over HTTP; the caller is [`crate::registered_image::import`] only.
+
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+
+use crate::ActionError;
+use crate::error::invalid;
+use crate::nodes::Archive;
+
+/// What comes from other servers.
+#[async_trait]
+pub trait Downloads: Send + Sync + 'static {
+    /// Refuses an address that may not be asked, before anything is asked.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`].
+    fn check(&self, uri: &str) -> Result<(), ActionError>;
+
+    /// The file at an address.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] where it may not be asked, and why it does not come.
+    async fn get(&self, uri: &str) -> Result<Archive, ActionError>;
+}
+
+/// Nothing comes from anywhere.
+pub(crate) struct NoDownloads;
+
+#[async_trait]
+impl Downloads for NoDownloads {
+    fn check(&self, uri: &str) -> Result<(), ActionError> {
+        Err(refused(uri))
+    }
+
+    async fn get(&self, uri: &str) -> Result<Archive, ActionError> {
+        Err(refused(uri))
+    }
+}
+
+/// That an address may not be asked, in Glance's words.
+#[must_use]
+pub fn refused(uri: &str) -> ActionError {
+    invalid(format!(
+        "URI for web-download does not pass filtering: {uri}"
+    ))
+}
+
+/// From where data may come.
+///
+/// Source: glance, the options of `import_filtering_opts`; that no address of this machine, its links
+/// or its metadata service is asked unless its host is named, is ours.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Places {
+    /// The only hosts, by name or address; empty is every host that is not disallowed.
+    pub allowed_hosts: Vec<String>,
+    /// Hosts that are not asked.
+    pub disallowed_hosts: Vec<String>,
+    /// The only ports; empty is every port.
+    pub allowed_ports: Vec<u16>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            allowed_hosts: Vec::new(),
+            disallowed_hosts: Vec::new(),
+            allowed_ports: vec![80, 443],
+        }
+    }
+}
+
+impl Places {
+    /// Whether a host, by what it is called in the address, is asked at all.
+    #[must_use]
+    pub fn allow(&self, host: &str, port: u16) -> bool {
+        let names = |hosts: &[String]| hosts.iter().any(|known| known.eq_ignore_ascii_case(host));
+        let has_host = if self.allowed_hosts.is_empty() {
+            !names(&self.disallowed_hosts)
+        } else {
+            names(&self.allowed_hosts)
+        };
+        has_host && (self.allowed_ports.is_empty() || self.allowed_ports.contains(&port))
+    }
+
+    /// Whether a host is asked at this address of it.
+    #[must_use]
+    pub fn allow_at(&self, host: &str, port: u16, address: IpAddr) -> bool {
+        let text = address.to_string();
+        let is_named = !self.allowed_hosts.is_empty();
+        self.allow(host, port)
+            && (is_named || is_elsewhere(address) && !self.disallowed_hosts.contains(&text))
+    }
+}
+
+/// Whether an address is another machine's, beyond this one's links.
+fn is_elsewhere(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let is_here = v4.octets()[0] == 0 || v4.is_loopback() || v4.is_link_local();
+            !is_here && !v4.is_multicast() && !v4.is_broadcast()
+        }
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => is_elsewhere(IpAddr::V4(v4)),
+            None => {
+                let is_here = v6.is_unspecified() || v6.is_loopback() || v6.is_unicast_link_local();
+                !is_here && !v6.is_multicast()
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks(places: &Places, host: &str, port: u16, address: &str) -> bool {
+        places.allow_at(host, port, address.parse().unwrap())
+    }
+
+    #[test]
+    fn this_machine_and_its_links_are_not_asked() {
+        let places = Places::default();
+        assert!(asks(&places, "example.org", 80, "192.0.2.1"));
+        assert!(!asks(&places, "example.org", 8080, "192.0.2.1"));
+        for address in [
+            "127.0.0.1",
+            "127.1.2.3",
+            "0.0.0.0",
+            "169.254.169.254",
+            "224.0.0.1",
+            "::1",
+            "::",
+            "::ffff:127.0.0.1",
+            "fe80::1",
+        ] {
+            assert!(!asks(&places, "example.org", 80, address), "{address}");
+        }
+    }
+
+    #[test]
+    fn the_operator_says_which_hosts_are_asked() {
+        let places = Places {
+            allowed_hosts: vec!["mirror".to_owned()],
+            disallowed_hosts: vec!["mirror".to_owned()],
+            allowed_ports: Vec::new(),
+        };
+        assert!(asks(&places, "Mirror", 8080, "127.0.0.1"));
+        assert!(!asks(&places, "example.org", 80, "192.0.2.1"));
+        let places = Places {
+            disallowed_hosts: vec!["bad".to_owned(), "192.0.2.9".to_owned()],
+            ..Places::default()
+        };
+        assert!(!asks(&places, "bad", 80, "192.0.2.1"));
+        assert!(!asks(&places, "example.org", 80, "192.0.2.9"));
+        assert!(asks(&places, "example.org", 80, "192.0.2.1"));
+    }
+}
