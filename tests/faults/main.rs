@@ -4,3 +4,4 @@ mod crash;
 mod disk_full;
 mod down;
 mod keeper;
+mod volume;

@@ -12,3 +12,4 @@ mod isolation;
 #[path = "../../longshore/src/nodes.rs"]
 mod nodes;
 mod projects;
+mod volumes;

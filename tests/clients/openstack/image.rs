@@ -173,3 +173,54 @@ fn what_is_no_archive_is_refused_and_shared_images_are_accepted() {
     admin.run(&["user", "delete", "comber"]).ok();
     admin.run(&["project", "delete", "beach"]).ok();
 }
+
+#[test]
+fn what_words_about_images_mean_is_defined_and_looked_up() {
+    if !is_ours() {
+        return;
+    }
+    let daemon = crate::daemon();
+    let openstack = daemon.openstack();
+    let metadef = |args: &[&str]| openstack.run(&[&["image", "metadef"], args].concat());
+    metadef(&["namespace", "create", "--public", "Harbour::Crane"]).ok();
+    let again = metadef(&["namespace", "create", "Harbour::Crane"]);
+    assert!(
+        again.fails(1).contains("already exists"),
+        "{}",
+        again.stderr
+    );
+    let schema = r#"{"enum": ["light", "heavy"]}"#;
+    let property = [
+        "property",
+        "create",
+        "--name",
+        "load",
+        "--title",
+        "Load",
+        "--type",
+        "string",
+        "--schema",
+        schema,
+        "Harbour::Crane",
+    ];
+    metadef(&property).ok();
+    metadef(&["object", "create", "--namespace", "Harbour::Crane", "hook"]).ok();
+    let about = ["resource", "type", "association", "create"];
+    metadef(&[&about[..], &["Harbour::Crane", "OS::Glance::Image"]].concat()).ok();
+    let shown = openstack.json(&[
+        "image",
+        "metadef",
+        "property",
+        "show",
+        "Harbour::Crane",
+        "load",
+    ]);
+    assert_eq!(shown["enum"], json!(["light", "heavy"]), "{shown}");
+    let types = openstack.json(&["image", "metadef", "resource", "type", "list"]);
+    let types = types.as_array().unwrap();
+    assert!(types.iter().any(|one| one["Name"] == "OS::Glance::Image"));
+    metadef(&["property", "delete", "Harbour::Crane", "load"]).ok();
+    metadef(&["namespace", "delete", "Harbour::Crane"]).ok();
+    let gone = metadef(&["namespace", "show", "Harbour::Crane"]);
+    assert!(gone.fails(1).contains("not found"), "{}", gone.stderr);
+}

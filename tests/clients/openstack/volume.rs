@@ -202,3 +202,48 @@ fn types_quotas_and_bad_words_are_answered_as_cinder_does() {
     while listed().contains("typed") {}
     admin.run(&["volume", "type", "delete", "barge"]).ok();
 }
+
+#[test]
+fn an_image_of_a_volume_holds_what_is_in_it() {
+    if !is_ours() {
+        return;
+    }
+    let daemon = crate::daemon();
+    let (openstack, docker) = (daemon.openstack(), daemon.docker());
+    openstack
+        .run(&["volume", "create", "--size", "1", "crate"])
+        .ok();
+    wait_for(&openstack, &["volume"], "crate", "available");
+    inside(&docker, "crate", "echo cargo > /data/file");
+    openstack
+        .run(&["image", "create", "--volume", "crate", "lading"])
+        .ok();
+    loop {
+        let shown = openstack.json(&["image", "show", "lading"]);
+        match shown["status"].as_str().unwrap() {
+            "active" => break,
+            "queued" | "saving" => {}
+            other => panic!("{other}"),
+        }
+    }
+    let file = daemon.scratch().join("lading.tar");
+    openstack
+        .run(&["image", "save", "--file", file.to_str().unwrap(), "lading"])
+        .ok();
+    let listed = std::process::Command::new("tar")
+        .arg("-xOf")
+        .arg(&file)
+        .arg("file")
+        .output()
+        .unwrap();
+    assert_eq!(listed.stdout, b"cargo\n");
+    openstack
+        .run(&[
+            "volume", "create", "--image", "lading", "--size", "1", "again",
+        ])
+        .ok();
+    wait_for(&openstack, &["volume"], "again", "available");
+    assert_eq!(inside(&docker, "again", "cat /data/file"), "cargo");
+    openstack.run(&["volume", "delete", "crate", "again"]).ok();
+    openstack.run(&["image", "delete", "lading"]).ok();
+}
