@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::meta::NODE_FINALIZER;
 use model::quota::Resource;
 use model::snapshot::{Snapshot, SnapshotPhase, SnapshotSpec, SnapshotStatus};
-use model::volume::{Volume, VolumePhase};
+use model::volume::Volume;
 use model::{Id, Meta};
 
 use crate::policy::{self, Target};
@@ -80,14 +80,12 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewSnapshot) -> Result<
         let of = volume::show(cloud, caller, new.volume)?;
         let project = of.volume.meta.project;
         caller.may(policy::Action::CreateSnapshot, &Target::project(project))?;
-        let phase = of.phase();
-        let fits = phase == VolumePhase::Available || phase == VolumePhase::InUse && new.while_used;
-        if !fits {
+        if !of.is_at_rest(new.while_used) {
             return Err(invalid(format!(
                 "Invalid volume: Volume {} status must be available{}, but current status is: {}.",
                 new.volume,
                 if new.while_used { " or in-use" } else { "" },
-                phase.words()
+                of.phase().words()
             )));
         }
         let Some(size_gib) = of.volume.spec.size_gib else {

@@ -13,6 +13,7 @@ mod network;
 mod port;
 mod registration;
 mod router;
+mod seen;
 mod sightings;
 mod snapshot;
 mod volume;

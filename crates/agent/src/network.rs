@@ -11,7 +11,7 @@ use model::{Id, Kind};
 use store::runner::Next;
 use store::{Change, CommitError, Part, Store};
 
-use crate::ReconcileError;
+use crate::{ReconcileError, seen};
 
 /// Networks that are known to be there, and in which generation, so that a start need not ask.
 #[derive(Default)]
@@ -63,13 +63,7 @@ impl Reconciler {
         let status = NetworkStatus {
             error: error.cloned(),
         };
-        let known = self.store.get::<NetworkStatus>(id);
-        if known.is_some_and(|known| *known.value == status) {
-            return Ok(());
-        }
-        let mut batch = self.store.transaction();
-        batch.put(id, status);
-        self.store.commit(batch).await.map(drop)
+        seen::note(&self.store, id, status).await
     }
 }
 

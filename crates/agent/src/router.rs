@@ -12,9 +12,9 @@ use model::port::{Allotment, Port, owner};
 use model::router::{FloatingAddress, Router, RouterStatus};
 use model::{Id, Kind};
 use store::runner::Next;
-use store::{Change, CommitError, Part, Store};
+use store::{Change, Part, Store};
 
-use crate::ReconcileError;
+use crate::{ReconcileError, seen};
 
 /// Makes routers and removes them.
 pub(crate) struct Reconciler {
@@ -79,16 +79,6 @@ impl Reconciler {
                 .map(|(_, outside, inside)| (*outside, *inside))
                 .collect(),
         }
-    }
-
-    async fn note(&self, id: Id, status: RouterStatus) -> Result<(), CommitError> {
-        let known = self.store.get::<RouterStatus>(id);
-        if known.is_some_and(|known| *known.value == status) {
-            return Ok(());
-        }
-        let mut batch = self.store.transaction();
-        batch.put(id, status);
-        self.store.commit(batch).await.map(drop)
     }
 
     /// Routers that a change of something else than themselves concerns.
@@ -177,7 +167,7 @@ impl store::runner::Reconciler for Reconciler {
                 .collect(),
             error: failure,
         };
-        self.note(id, status).await?;
+        seen::note(&self.store, id, status).await?;
         made.map_err(ReconcileError::engine("make a router on this node"))?;
         Ok(Next::Change)
     }

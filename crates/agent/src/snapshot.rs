@@ -9,7 +9,7 @@ use model::{Id, Kind};
 use store::runner::Next;
 use store::{Change, CommitError, Part, Store};
 
-use crate::ReconcileError;
+use crate::{ReconcileError, seen};
 
 /// Makes snapshots and removes them.
 pub(crate) struct Reconciler {
@@ -27,13 +27,7 @@ impl Reconciler {
         let status = SnapshotStatus {
             error: error.cloned(),
         };
-        let known = self.store.get::<SnapshotStatus>(id);
-        if known.is_some_and(|known| *known.value == status) {
-            return Ok(());
-        }
-        let mut batch = self.store.transaction();
-        batch.put(id, status);
-        self.store.commit(batch).await.map(drop)
+        seen::note(&self.store, id, status).await
     }
 }
 

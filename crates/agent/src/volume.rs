@@ -11,7 +11,7 @@ use model::{Id, Kind};
 use store::runner::Next;
 use store::{Change, CommitError, Part, Store};
 
-use crate::ReconcileError;
+use crate::{ReconcileError, seen};
 
 /// Makes volumes and removes them.
 pub(crate) struct Reconciler {
@@ -44,12 +44,7 @@ impl Reconciler {
             },
             generation: volume.meta.generation,
         };
-        if known.is_some_and(|known| *known.value == status) {
-            return Ok(());
-        }
-        let mut batch = self.store.transaction();
-        batch.put(id, status);
-        self.store.commit(batch).await.map(drop)
+        seen::note(&self.store, id, status).await
     }
 }
 

@@ -355,13 +355,11 @@ pub async fn extend(
     let waiter = cloud.observer.waiter(id);
     let before = super::show(cloud, caller, id)?.volume.spec.size_gib;
     let generation = commit_change(cloud, caller, id, |view, volume, transaction| {
-        let phase = view.phase();
-        let fits = phase == VolumePhase::Available || phase == VolumePhase::InUse && while_used;
-        if !fits {
+        if !view.is_at_rest(while_used) {
             return Err(conflict(format!(
                 "Invalid volume: Volume {id} status must be '{}' to extend, currently {}.",
                 if while_used { "('available', 'in-use')" } else { "available" },
-                phase.words(),
+                view.phase().words(),
             )));
         }
         match volume.spec.size_gib {

@@ -34,13 +34,11 @@ pub async fn upload(
                 "Volume {id} is a directory without a size, and cannot be uploaded"
             )));
         }
-        let phase = view.phase();
-        let fits = phase == VolumePhase::Available || phase == VolumePhase::InUse && while_used;
-        if !fits {
+        if !view.is_at_rest(while_used) {
             return Err(conflict(format!(
                 "Invalid volume: Volume {id} status must be available{}, but current status is: {}.",
                 if while_used { " or in-use" } else { "" },
-                phase.words()
+                view.phase().words()
             )));
         }
         volume.spec.phase = VolumePhase::Uploading;

@@ -88,6 +88,16 @@ impl View {
         }
     }
 
+    /// Nothing is being done with it; with `while_used`, it may be used.
+    #[must_use]
+    pub fn is_at_rest(&self, while_used: bool) -> bool {
+        match self.phase() {
+            VolumePhase::Available => true,
+            VolumePhase::InUse => while_used,
+            _ => false,
+        }
+    }
+
     /// An instance of this cloud mounts it, or will at its next start.
     #[must_use]
     pub fn is_mounted(&self) -> bool {

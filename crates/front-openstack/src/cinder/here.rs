@@ -9,6 +9,7 @@ use http::request::Parts;
 use model::{Id, ProjectId};
 
 use super::error::ApiError;
+use super::fields::switch_of;
 use crate::front::{At, Front};
 use crate::id;
 
@@ -21,6 +22,14 @@ impl Deref for Here {
 
     fn deref(&self) -> &At {
         &self.0
+    }
+}
+
+impl Here {
+    /// Whether a parameter of the request is true.
+    pub(super) fn wants(&self, name: &str) -> bool {
+        let said = self.query.get(name);
+        said.is_some_and(|text| switch_of(text) == Some(true))
     }
 }
 

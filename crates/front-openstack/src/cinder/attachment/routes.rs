@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cinder::Body;
 use crate::cinder::answer::{List, time};
 use crate::cinder::error::ApiError;
-use crate::cinder::fields::{Fields, switch_of};
+use crate::cinder::fields::Fields;
 use crate::cinder::here::{Here, Of, path_id};
 use crate::route::Route;
 
@@ -105,10 +105,7 @@ fn list_as(
     show: fn(Value) -> Value,
 ) -> Result<Response, ApiError> {
     check_version(here, ATTACHMENTS)?;
-    let everybodys = here
-        .query
-        .get("all_tenants")
-        .is_some_and(|text| switch_of(text) == Some(true));
+    let everybodys = here.wants("all_tenants");
     let claims = volume::claims(&here.cloud, &here.caller, everybodys)?;
     List {
         many: "attachments",

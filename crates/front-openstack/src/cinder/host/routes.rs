@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::translate;
 use crate::cinder::Body;
 use crate::cinder::error::ApiError;
-use crate::cinder::fields::{Fields, switch_of};
+use crate::cinder::fields::Fields;
 use crate::cinder::here::{Here, Of};
 use crate::cinder::volume::translate::HOST;
 use crate::route::Route;
@@ -115,7 +115,7 @@ fn check_host(name: &str) -> Result<(), ApiError> {
 async fn pools(here: Here) -> Result<Response, ApiError> {
     here.caller.may(Action::ListVolumePools, &Target::SYSTEM)?;
     let mut pool = json!({ "name": HOST });
-    if here.query.get("detail").and_then(switch_of) == Some(true) {
+    if here.wants("detail") {
         pool["capabilities"] = translate::pool();
     }
     Ok(Json(json!({ "pools": [pool] })).into_response())

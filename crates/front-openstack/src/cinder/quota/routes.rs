@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cinder::Body;
 use crate::cinder::error::ApiError;
-use crate::cinder::fields::{Fields, switch_of, wrong};
+use crate::cinder::fields::{Fields, wrong};
 use crate::cinder::here::{Here, Of};
 use crate::id;
 use crate::route::Route;
@@ -65,7 +65,7 @@ fn limits_of(figures: &BTreeMap<Resource, Figure>) -> Map<String, Value> {
 async fn show(here: Here, path: Of) -> Result<Response, ApiError> {
     let project = owner(&path.1)?;
     let figures = quota::figures(&here.cloud, &here.caller, Service::Volume, project)?;
-    let with_usage = here.query.get("usage").and_then(switch_of) == Some(true);
+    let with_usage = here.wants("usage");
     let mut shown = if with_usage {
         let figure =
             |limit: i64, used: u64| json!({ "limit": limit, "in_use": used, "reserved": 0 });

@@ -12,7 +12,7 @@ use super::translate;
 use crate::cinder::Body;
 use crate::cinder::answer::List;
 use crate::cinder::error::ApiError;
-use crate::cinder::fields::{Fields, switch_of, wrong};
+use crate::cinder::fields::{Fields, wrong};
 use crate::cinder::here::{Here, Of, path_id};
 use crate::route::Route;
 
@@ -68,10 +68,7 @@ fn list_as(
     path: &'static str,
     shown: fn(Value) -> Value,
 ) -> Result<Response, ApiError> {
-    let everybodys = here
-        .query
-        .get("all_tenants")
-        .is_some_and(|text| switch_of(text) == Some(true));
+    let everybodys = here.wants("all_tenants");
     let views = snapshot::list(&here.cloud, &here.caller, everybodys)?;
     List {
         many: "snapshots",

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cinder::Body;
 use crate::cinder::answer::{List, links, time};
 use crate::cinder::error::ApiError;
-use crate::cinder::fields::{Fields, switch_of};
+use crate::cinder::fields::Fields;
 use crate::cinder::here::{Here, Of, path_id};
 use crate::route::Route;
 
@@ -119,10 +119,7 @@ fn list_as(
     path: &'static str,
     show: fn(Value) -> Value,
 ) -> Result<Response, ApiError> {
-    let everybodys = here
-        .query
-        .get("all_tenants")
-        .is_some_and(|text| switch_of(text) == Some(true));
+    let everybodys = here.wants("all_tenants");
     let transfers = volume_transfer::list(&here.cloud, &here.caller, everybodys)?;
     List {
         many: "transfers",

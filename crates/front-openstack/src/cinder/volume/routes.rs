@@ -11,7 +11,6 @@ use super::{action, translate};
 use crate::cinder::Body;
 use crate::cinder::answer::List;
 use crate::cinder::error::ApiError;
-use crate::cinder::fields::switch_of;
 use crate::cinder::here::{Here, Of, path_id};
 use crate::route::Route;
 
@@ -54,10 +53,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// The volumes that a client sees, of everybody where an admin asks for it.
 fn views(here: &Here) -> Result<Vec<View>, ApiError> {
-    let everybodys = here
-        .query
-        .get("all_tenants")
-        .is_some_and(|text| switch_of(text) == Some(true));
+    let everybodys = here.wants("all_tenants");
     let mut views = volume::list_all(&here.cloud, &here.caller, everybodys)?;
     if let Some(project) = here.query.get("project_id").filter(|_| everybodys) {
         views.retain(|view| crate::id::show(view.volume.meta.project.0) == project);
@@ -120,14 +116,10 @@ async fn update(here: Here, path: Of, body: Body) -> Result<Response, ApiError> 
 
 async fn remove(here: Here, path: Of) -> Result<StatusCode, ApiError> {
     let id = path_id("Volume", &path.1)?;
-    let wants = |name: &str| {
-        let said = here.query.get(name);
-        said.is_some_and(|text| switch_of(text) == Some(true))
-    };
-    if here.minor >= FORCE && wants("force") {
+    if here.minor >= FORCE && here.wants("force") {
         sized::force_remove(&here.cloud, &here.caller, id).await?;
     } else {
-        sized::remove(&here.cloud, &here.caller, id, wants("cascade")).await?;
+        sized::remove(&here.cloud, &here.caller, id, here.wants("cascade")).await?;
     }
     Ok(StatusCode::ACCEPTED)
 }
