@@ -10,6 +10,9 @@ use crate::ActionError;
 use crate::error::invalid;
 use crate::nodes::Archive;
 
+/// Whether an address is in one of the cloud's own networks.
+pub type IsInside = dyn Fn(IpAddr) -> bool + Send + Sync;
+
 /// What comes from other servers.
 #[async_trait]
 pub trait Downloads: Send + Sync + 'static {
@@ -19,11 +22,12 @@ pub trait Downloads: Send + Sync + 'static {
     /// [`crate::ErrorKind::Invalid`].
     fn check(&self, uri: &str) -> Result<(), ActionError>;
 
-    /// The file at an address.
+    /// The file at an address. `is_inside` says of an address whether it is in one of the cloud's own
+    /// networks.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] where it may not be asked, and why it does not come.
-    async fn get(&self, uri: &str) -> Result<Archive, ActionError>;
+    async fn get(&self, uri: &str, is_inside: &IsInside) -> Result<Archive, ActionError>;
 }
 
 /// Nothing comes from anywhere.
@@ -35,7 +39,7 @@ impl Downloads for NoDownloads {
         Err(refused(uri))
     }
 
-    async fn get(&self, uri: &str) -> Result<Archive, ActionError> {
+    async fn get(&self, uri: &str, _: &IsInside) -> Result<Archive, ActionError> {
         Err(refused(uri))
     }
 }
@@ -50,8 +54,8 @@ pub fn refused(uri: &str) -> ActionError {
 
 /// From where data may come.
 ///
-/// Source: glance, the options of `import_filtering_opts`; that no address of this machine, its links
-/// or its metadata service is asked unless its host is named, is ours.
+/// Source: glance, the options of `import_filtering_opts`; that nothing of this machine, on its links
+/// and in the cloud's networks is asked unless its host is named, is ours.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Places {
     /// The only hosts, by name or address; empty is every host that is not disallowed.
@@ -85,13 +89,17 @@ impl Places {
         has_host && (self.allowed_ports.is_empty() || self.allowed_ports.contains(&port))
     }
 
-    /// Whether a host is asked at this address of it.
+    /// Whether a host is asked at this address of it, which is one of the node's or of the cloud's
+    /// networks where it `is_ours`.
     #[must_use]
-    pub fn allow_at(&self, host: &str, port: u16, address: IpAddr) -> bool {
-        let text = address.to_string();
+    pub fn allow_at(&self, host: &str, port: u16, address: IpAddr, is_ours: bool) -> bool {
         let is_named = !self.allowed_hosts.is_empty();
-        self.allow(host, port)
-            && (is_named || is_elsewhere(address) && !self.disallowed_hosts.contains(&text))
+        let is_other = || {
+            is_elsewhere(address)
+                && !is_ours
+                && !self.disallowed_hosts.contains(&address.to_string())
+        };
+        self.allow(host, port) && (is_named || is_other())
     }
 }
 
@@ -117,7 +125,7 @@ mod tests {
     use super::*;
 
     fn asks(places: &Places, host: &str, port: u16, address: &str) -> bool {
-        places.allow_at(host, port, address.parse().unwrap())
+        places.allow_at(host, port, address.parse().unwrap(), false)
     }
 
     #[test]
@@ -138,6 +146,8 @@ mod tests {
         ] {
             assert!(!asks(&places, "example.org", 80, address), "{address}");
         }
+        let ours = "192.0.2.1".parse().unwrap();
+        assert!(!places.allow_at("example.org", 80, ours, true));
     }
 
     #[test]

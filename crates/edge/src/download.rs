@@ -1,7 +1,7 @@
 //! Downloads by plain HTTP, from places that the caller allows: every address is asked about before
 //! anything is sent to it, also those that another server points to.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -83,6 +83,19 @@ pub enum DownloadError {
     },
 }
 
+/// A server, before anything is sent to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Server<'a> {
+    /// What it is called in the address of the file, in lower case.
+    pub host: &'a str,
+    /// The port.
+    pub port: u16,
+    /// An address that the name has.
+    pub address: IpAddr,
+    /// It is this machine.
+    pub is_own: bool,
+}
+
 /// The server and the port that an address is about.
 ///
 /// # Errors
@@ -103,14 +116,13 @@ pub fn place(uri: &str) -> Result<(String, u16), DownloadError> {
     }
 }
 
-/// The file at an address. `may` says of each server, by its name, port and address, whether it may
-/// be asked.
+/// The file at an address. `may` says of each server whether it may be asked.
 ///
 /// # Errors
 /// Whatever keeps the file from coming; what breaks off later is an error of the reader.
 pub async fn get(
     uri: &str,
-    may: impl Fn(&str, u16, IpAddr) -> bool,
+    may: impl Fn(Server<'_>) -> bool,
 ) -> Result<impl AsyncRead + Send + Unpin + 'static, DownloadError> {
     let mut uri = uri.to_owned();
     for _ in 0..=MOST_REDIRECTS {
@@ -147,7 +159,7 @@ fn joined(uri: &str, location: &str) -> String {
 
 async fn ask(
     uri: &str,
-    may: &impl Fn(&str, u16, IpAddr) -> bool,
+    may: &impl Fn(Server<'_>) -> bool,
 ) -> Result<http::Response<hyper::body::Incoming>, DownloadError> {
     let (host, port) = place(uri)?;
     let found = lookup_host((host.as_str(), port)).await;
@@ -159,7 +171,14 @@ async fn ask(
     // then.
     let address = found
         .into_iter()
-        .find(|address| may(&host, port, address.ip()))
+        .find(|address| {
+            may(Server {
+                host: &host,
+                port,
+                address: address.ip(),
+                is_own: is_own(*address),
+            })
+        })
         .ok_or_else(|| DownloadError::NotAllowed {
             uri: uri.to_owned(),
         })?;
@@ -175,6 +194,19 @@ async fn ask(
     // It ends with the answer's body.
     drop(tokio::spawn(connection));
     sender.send_request(request(uri)?).await.map_err(failed)
+}
+
+/// Whether an address is this machine's: whoever asks it is seen to come from there. Nothing is sent.
+fn is_own(address: SocketAddr) -> bool {
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let from = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect(address)?;
+        socket.local_addr()
+    });
+    from.is_ok_and(|from| from.ip() == address.ip())
 }
 
 fn request(uri: &str) -> Result<Request<Body>, DownloadError> {
@@ -215,10 +247,7 @@ mod tests {
         address
     }
 
-    async fn text(
-        uri: &str,
-        may: impl Fn(&str, u16, IpAddr) -> bool,
-    ) -> Result<String, DownloadError> {
+    async fn text(uri: &str, may: impl Fn(Server<'_>) -> bool) -> Result<String, DownloadError> {
         let mut text = String::new();
         get(uri, may)
             .await?
@@ -237,8 +266,8 @@ mod tests {
             format!("HTTP/1.1 302 Found\r\nlocation: http://{last}/x\r\ncontent-length: 0\r\n\r\n");
         let first = server(vec![moved.to_owned(), away.clone(), away]).await;
         let uri = format!("http://{first}/here");
-        assert_eq!(text(&uri, |_, _, _| true).await.unwrap(), "file");
-        let refused = text(&uri, |_, port, _| port == first.port()).await;
+        assert_eq!(text(&uri, |_| true).await.unwrap(), "file");
+        let refused = text(&uri, |server| server.port == first.port()).await;
         assert!(matches!(refused, Err(DownloadError::NotAllowed { .. })));
     }
 
@@ -246,7 +275,7 @@ mod tests {
     async fn what_is_no_file_is_refused() {
         let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned();
         let address = server(vec![answer]).await;
-        let missing = text(&format!("http://{address}/"), |_, _, _| true).await;
+        let missing = text(&format!("http://{address}/"), |_| true).await;
         assert!(matches!(missing, Err(DownloadError::Status { .. })));
         for uri in [
             "https://example.org/",
@@ -254,12 +283,19 @@ mod tests {
             "/x",
             "http://",
         ] {
-            let refused = text(uri, |_, _, _| true).await;
+            let refused = text(uri, |_| true).await;
             assert!(
                 matches!(refused, Err(DownloadError::Address { .. })),
                 "{uri}"
             );
         }
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_addresses() {
+        assert!(is_own("127.0.0.1:80".parse().unwrap()));
+        assert!(is_own("[::1]:80".parse().unwrap()));
+        assert!(!is_own("192.0.2.1:80".parse().unwrap()));
     }
 
     #[test]

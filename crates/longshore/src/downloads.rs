@@ -1,10 +1,10 @@
 //! Leads imports by address to other machines' servers, as far as the configuration allows.
 
-use actions::downloads::{Downloads, Places, refused};
+use actions::downloads::{Downloads, IsInside, Places, refused};
 use actions::nodes::Archive;
 use actions::{ActionError, ErrorKind};
 use async_trait::async_trait;
-use edge::download::{self, DownloadError};
+use edge::download::{self, DownloadError, Server};
 
 /// Downloads by HTTP.
 pub(crate) struct Http {
@@ -26,8 +26,12 @@ impl Downloads for Http {
         }
     }
 
-    async fn get(&self, uri: &str) -> Result<Archive, ActionError> {
-        let may = |host: &str, port, address| self.places.allow_at(host, port, address);
+    async fn get(&self, uri: &str, is_inside: &IsInside) -> Result<Archive, ActionError> {
+        let may = |server: Server<'_>| {
+            let is_ours = server.is_own || is_inside(server.address);
+            self.places
+                .allow_at(server.host, server.port, server.address, is_ours)
+        };
         match download::get(uri, may).await {
             Ok(file) => Ok(Box::new(file)),
             Err(DownloadError::NotAllowed { uri } | DownloadError::Address { uri }) => {

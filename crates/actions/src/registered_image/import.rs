@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use model::image_task::{ImageTask, TaskState};
+use model::network::{Cidr, Network};
 use model::registered_image::{ImageState, RegisteredImageSpec};
 use model::{Id, Meta};
 use serde_json::Value;
 
 use super::data::{facts, fill, receive};
-use super::{change_record, conflict, get, owned, restore};
+use super::quota::{self, Counted};
+use super::{change_counted, change_record, conflict, get, owned, restore};
+use crate::nodes::Archive;
 use crate::policy::{Action, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable};
 
@@ -65,7 +68,11 @@ pub async fn import(
     forget_expired(cloud, &mut transaction, now);
     durable(cloud.commit(transaction).await?.durable).await?;
     let mut staged = None;
-    let begun = change_record(cloud, id, |image| {
+    let begun = change_counted(cloud, id, |image, transaction| {
+        if image.spec.state == ImageState::Queued {
+            let project = image.meta.project;
+            quota::claim(cloud, transaction, project, Counted::Uploading, 1)?;
+        }
         check(&image.spec, &origin)?;
         staged = image.spec.staged.clone();
         image.spec.state = ImageState::Importing;
@@ -85,7 +92,7 @@ pub async fn import(
                 Origin::Staged => staged
                     .and_then(|file| cloud.images.kept(&facts(&file)))
                     .ok_or_else(|| conflict("What was staged is gone; stage it again."))?,
-                Origin::Web(uri) => receive(&cloud, cloud.downloads.get(&uri).await?).await?,
+                Origin::Web(uri) => receive(&cloud, download(&cloud, &uri).await?).await?,
             };
             fill(&cloud, &caller, id, ImageState::Importing, file).await
         };
@@ -105,6 +112,19 @@ pub async fn import(
         }
     }));
     Ok(Arc::new(task))
+}
+
+/// What is at an address, of another machine beyond the cloud's own networks: the node reaches
+/// containers there that the caller may not.
+async fn download(cloud: &Cloud, uri: &str) -> Result<Archive, ActionError> {
+    let networks = cloud.store.list::<Network>();
+    let ranges: Vec<Cidr> = networks
+        .iter()
+        .flat_map(|(_, found)| &found.value.spec.subnets)
+        .map(|subnet| subnet.cidr)
+        .collect();
+    let is_inside = move |address| ranges.iter().any(|range| range.contains(address));
+    cloud.downloads.get(uri, &is_inside).await
 }
 
 /// Refuses to import what is not as it must be.
