@@ -7,12 +7,11 @@ use actions::{ActionError, Caller, Cloud, ErrorKind, Scope, image, instance, net
 use agent::{Agent, Announcement};
 use controllers::{Controllers, Strategy};
 use engine::simulated::Simulated;
+use local::ThisNode;
 use model::container::ContainerSpec;
 use model::instance::InstanceSpec;
 use model::node::NodeSpec;
 use model::{Id, ProjectId};
-
-use crate::nodes::ThisNode;
 
 /// The image that every house has.
 pub(crate) const IMAGE: &str = "demo:1";

@@ -8,8 +8,5 @@
 
 mod house;
 mod isolation;
-/// The binary's own way from streams to an engine.
-#[path = "../../longshore/src/nodes.rs"]
-mod nodes;
 mod projects;
 mod volumes;

@@ -12,14 +12,13 @@ use engine::simulated::Simulated;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
+use local::ThisNode;
 use model::Id;
 use model::node::NodeSpec;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
-
-use crate::nodes::ThisNode;
 
 /// The image that every house has, imported through the API.
 pub(crate) const IMAGE: &str = "demo:1";

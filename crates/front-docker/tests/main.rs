@@ -12,8 +12,5 @@ mod exec;
 mod house;
 mod image;
 mod network;
-/// The binary's own way from streams to an engine.
-#[path = "../../longshore/src/nodes.rs"]
-mod nodes;
 mod system;
 mod volume;

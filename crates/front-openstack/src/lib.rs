@@ -20,10 +20,6 @@ mod keystone;
 pub mod metadata;
 mod microversion;
 mod neutron;
-/// The binary's own way from streams to an engine.
-#[cfg(test)]
-#[path = "../../longshore/src/nodes.rs"]
-mod nodes;
 mod nova;
 mod query;
 mod route;

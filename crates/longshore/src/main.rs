@@ -11,7 +11,6 @@ mod lock;
 mod logging;
 mod metadata;
 mod metrics;
-mod nodes;
 mod operator;
 mod status;
 mod up;

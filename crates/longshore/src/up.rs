@@ -11,6 +11,7 @@ use controllers::Strategy;
 use edge::metrics::Metrics;
 use edge::server::{Listener, serve};
 use engine::host::{Host, HostConfig};
+use local::ThisNode;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Options};
 use crate::downloads::Http;
 use crate::lock::Lock;
-use crate::nodes::ThisNode;
 
 /// The Docker socket's permissions: its group may use it.
 const DOCKER_SOCKET_MODE: u32 = 0o660;

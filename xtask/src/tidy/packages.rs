@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("actions", &["model", "store", "image"]),
     ("controllers", &["model", "store", "scheduler"]),
     ("agent", &["model", "store", "engine", "image", "edge"]),
+    ("local", &["model", "engine", "actions"]),
     ("front-docker", &["model", "actions", "edge"]),
     ("front-openstack", &["model", "actions", "edge"]),
 ];

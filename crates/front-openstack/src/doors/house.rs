@@ -12,6 +12,7 @@ use engine::simulated::Simulated;
 use http::{Method, Request, StatusCode, header};
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
+use local::ThisNode;
 use model::Id;
 use model::node::NodeSpec;
 use serde_json::{Value, json};
@@ -19,7 +20,6 @@ use serde_json::{Value, json};
 use super::examples::THINGS;
 use crate::Settings;
 use crate::front::Front;
-use crate::nodes::ThisNode;
 
 /// The password of everybody.
 const PASSWORD: &str = "rope";

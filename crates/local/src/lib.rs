@@ -1,4 +1,6 @@
 //! Leads the streams of the public APIs to the engine of this machine, the only node there is.
+//!
+//! The binary puts it under `actions`, and so do tests that have a whole cloud in one process.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,12 +21,13 @@ use tokio::sync::broadcast;
 const EXECS_KEPT: usize = 1024;
 
 /// The node that this process is.
-pub(crate) struct ThisNode {
+pub struct ThisNode {
     engine: Arc<dyn Engine>,
 }
 
 impl ThisNode {
-    pub(crate) fn new(engine: Arc<dyn Engine>) -> Self {
+    /// For this machine's engine.
+    pub fn new(engine: Arc<dyn Engine>) -> Self {
         Self { engine }
     }
 }
