@@ -3,6 +3,7 @@
 mod flavor;
 mod identity;
 mod image;
+mod isolation;
 mod key_pair;
 mod network;
 mod operator;
