@@ -11,7 +11,7 @@ use store::Transaction;
 
 use crate::policy::{self, Target};
 use crate::refusal::Refusal;
-use crate::{ActionError, Caller, Cloud, ErrorKind, durable, is_seen, port, quota};
+use crate::{ActionError, Caller, Cloud, ErrorKind, durable, is_seen, quota};
 
 /// Name of the firewall that holds for ports that name none.
 pub const DEFAULT_NAME: &str = "default";
@@ -23,8 +23,6 @@ pub struct NewFirewall {
     pub name: String,
     /// For people.
     pub description: String,
-    /// Answers do not pass by themselves.
-    pub stateless: bool,
     /// For selection.
     pub tags: BTreeSet<String>,
 }
@@ -35,7 +33,6 @@ pub struct NewFirewall {
 pub struct FirewallChange {
     pub name: Option<String>,
     pub description: Option<String>,
-    pub stateless: Option<bool>,
     pub tags: Option<BTreeSet<String>>,
 }
 
@@ -75,7 +72,6 @@ pub async fn create(
         meta: Meta::new(new.name, caller.project(), now),
         spec: FirewallSpec {
             description: new.description,
-            stateful: !new.stateless,
             default: false,
             shared: false,
             rules: everything_out(now),
@@ -127,7 +123,6 @@ pub async fn default(cloud: &Cloud, caller: &Caller) -> Result<Arc<Firewall>, Ac
             meta,
             spec: FirewallSpec {
                 description: "Default security group".to_owned(),
-                stateful: true,
                 default: true,
                 shared: false,
                 rules,
@@ -196,8 +191,7 @@ pub fn rule(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(Arc<Firewall>, Ru
 /// Changes a firewall's words.
 ///
 /// # Errors
-/// [`ErrorKind::Conflict`] for the name of the default one, and for a firewall in use that is to
-/// be stateless or stateful.
+/// [`ErrorKind::Conflict`] for the name of the default one.
 pub async fn update(
     cloud: &Cloud,
     caller: &Caller,
@@ -220,14 +214,6 @@ pub async fn update(
         }
         if let Some(description) = &change.description {
             firewall.spec.description.clone_from(description);
-        }
-        if let Some(stateless) = change.stateless
-            && firewall.spec.stateful == stateless
-        {
-            if port::uses_firewall(cloud, firewall) {
-                return Err(Refusal::FirewallInUse { firewall: id }.into());
-            }
-            firewall.spec.stateful = !stateless;
         }
         if let Some(tags) = &change.tags {
             firewall.spec.tags.clone_from(tags);

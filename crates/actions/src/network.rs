@@ -8,8 +8,9 @@ use std::time::Duration;
 use model::event::Action;
 use model::meta::PORTS_FINALIZER;
 use model::network::{Driver, Network, NetworkSpec, NetworkStatus, Routing};
-use model::port::owner;
+use model::port::{Port, owner};
 use model::quota::Resource;
+use model::router::FloatingAddress;
 use model::{Id, Meta, ProjectId};
 use store::{Transaction, Versioned};
 
@@ -193,9 +194,13 @@ pub async fn update(
             }
         }
         if change.external == Some(true) && network.spec.routing == Routing::Routers {
-            return Err(invalid(format!(
-                "network {id} cannot become external: make it so when it is made"
-            )));
+            // Others may have the addresses, which the node then would route to two networks.
+            if !network.spec.subnets.is_empty() {
+                return Err(invalid(format!(
+                    "network {id} cannot become external while it has subnets: remove them first"
+                )));
+            }
+            network.spec.routing = Routing::Node;
         }
         if change.shared == Some(false) && network.spec.shared {
             let is_used = port::on_network(cloud, id).iter().any(|port| {
@@ -400,8 +405,37 @@ pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
             ),
         ));
     }
-    refuse_with_ports(cloud, id)?;
+    release_floating(cloud, id).await?;
     delete(cloud, id).await
+}
+
+/// Takes the floating addresses that lead nowhere from an external network that is about to go, as
+/// long as nothing else is on it.
+async fn release_floating(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
+    let on_it = |found: &Versioned<FloatingAddress>| {
+        found.value.spec.network == id && found.value.spec.target.is_none()
+    };
+    loop {
+        let mut loose = cloud.store.list::<FloatingAddress>();
+        loose.retain(|(_, found)| on_it(found));
+        let held: Vec<Id> = loose.iter().map(|(_, one)| one.value.spec.port).collect();
+        let mut others = port::on_network(cloud, id);
+        others.retain(|port| !held.contains(&port.meta.id));
+        refuse_for(id, &others)?;
+        if loose.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = cloud.store.transaction();
+        for (floating, found) in loose {
+            transaction.delete::<FloatingAddress>(floating, Some(found.revision));
+            port::remove_in(cloud, &mut transaction, found.value.spec.port);
+        }
+        match cloud.commit_durably(transaction).await {
+            // One was led somewhere, or taken away, meanwhile.
+            Err(error) if matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound) => {}
+            done => return done,
+        }
+    }
 }
 
 /// Has a network removed by its node, and waits until it is gone; a missing one is no error.
@@ -452,7 +486,10 @@ async fn unmark(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
 
 /// Refuses what cannot be done to a network with ports.
 fn refuse_with_ports(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
-    let ports = port::on_network(cloud, id);
+    refuse_for(id, &port::on_network(cloud, id))
+}
+
+fn refuse_for(id: Id, ports: &[Arc<Port>]) -> Result<(), ActionError> {
     if ports.is_empty() {
         return Ok(());
     }

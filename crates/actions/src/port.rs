@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use model::firewall::Firewall;
 use model::instance::InstanceStatus;
 use model::meta::Owner;
 use model::network::Network;
@@ -567,12 +566,4 @@ pub(crate) fn on_network(cloud: &Cloud, network: Id) -> Vec<Arc<Port>> {
         .map(|(_, found)| found.value)
         .filter(|port| port.spec.network == network)
         .collect()
-}
-
-/// Whether a port uses a firewall.
-pub(crate) fn uses_firewall(cloud: &Cloud, firewall: &Firewall) -> bool {
-    let ports = cloud.store.list::<Port>();
-    ports
-        .iter()
-        .any(|(_, found)| found.value.spec.firewalls.contains(&firewall.meta.id))
 }

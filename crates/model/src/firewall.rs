@@ -25,8 +25,6 @@ pub struct FirewallSpec {
     /// For people.
     #[serde(default)]
     pub description: String,
-    /// Answers to what passed pass, too.
-    pub stateful: bool,
     /// It holds for the project's ports that name none.
     #[serde(default)]
     pub default: bool,

@@ -135,6 +135,7 @@ impl Bridge {
         alias: &str,
     ) -> Result<Self, NetworkError> {
         let name = name(network, prefix)?;
+        let mut was_there = true;
         let (link, ours) = match host.link(&name)? {
             Some(link) if !link.is_bridge => return Err(NetworkError::NotABridge { name }),
             Some(link) => {
@@ -142,6 +143,7 @@ impl Bridge {
                 (link, ours)
             }
             None => {
+                was_there = false;
                 let mut batch = Batch::default();
                 batch.add_bridge(&name, mac(network), network.spec.mtu);
                 host.run(batch)?;
@@ -159,6 +161,11 @@ impl Bridge {
         if network.spec.routing == Routing::Node {
             // Lets programs of the node reach ports published on 127.0.0.1; the firewall guards the rest.
             set_parameter(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
+            if was_there {
+                // Routers may have led to it before.
+                set_parameter(&format!("ipv4/conf/{name}/arp_ignore"), "0")?;
+                set_parameter(&format!("ipv6/conf/{name}/disable_ipv6"), "0")?;
+            }
         }
         set_parameter(&format!("ipv6/conf/{name}/accept_ra"), "0")?;
         if network.spec.routing == Routing::Routers {

@@ -174,9 +174,7 @@ impl Guards {
         let mut state = self.state();
         let id = firewall.meta.id;
         let known = state.firewalls.get(&id);
-        if known.is_some_and(|known| {
-            known.spec.rules == firewall.spec.rules && known.spec.stateful == firewall.spec.stateful
-        }) {
+        if known.is_some_and(|known| known.spec.rules == firewall.spec.rules) {
             return Ok(());
         }
         let before = state.firewalls.insert(id, firewall.clone());

@@ -38,7 +38,6 @@ pub(super) fn firewall(rules: Vec<Rule>) -> Firewall {
         meta: Meta::new("firewall", ProjectId::ADMIN, Timestamp::now()),
         spec: FirewallSpec {
             description: String::new(),
-            stateful: true,
             default: false,
             shared: false,
             rules: all,

@@ -1,10 +1,11 @@
 //! Networks, version 2.0: what containers and other tenants' machines are plugged into.
 //!
 //! Spec: <https://docs.openstack.org/api-ref/network/v2/>. Every network that the Docker API made is
-//! here too, as they are the same records. Agents, address scopes and quality of service are not:
-//! their paths are none of ours, and their extensions are not listed.
+//! here too, as they are the same records. Address scopes and quality of service are not: their paths are none of ours, and their extensions are not listed.
 
+mod agent;
 mod answer;
+mod bulk;
 mod cloud;
 mod discovery;
 mod error;
@@ -41,6 +42,7 @@ pub(crate) fn routes() -> Vec<Route> {
         tag::routes::routes(),
         quota::routes::routes(),
         cloud::routes::routes(),
+        agent::routes::routes(),
     ]
     .into_iter()
     .flatten()

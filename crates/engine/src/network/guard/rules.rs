@@ -332,7 +332,6 @@ mod tests {
         );
         let spec = FirewallSpec {
             description: String::new(),
-            stateful: true,
             default: true,
             shared: false,
             rules: vec![rule],

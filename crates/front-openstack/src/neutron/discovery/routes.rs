@@ -12,6 +12,7 @@ use crate::route::Route;
 
 /// The extensions that we have, by alias and name.
 const EXTENSIONS: [(&str, &str); 24] = [
+    ("agent", "agent"),
     ("allowed-address-pairs", "Allowed Address Pairs"),
     ("availability_zone", "Availability Zone"),
     ("binding", "Port Binding"),
@@ -41,7 +42,6 @@ const EXTENSIONS: [(&str, &str); 24] = [
         "Tag support for resources with standard attribute",
     ),
     ("standard-attr-timestamp", "Resource timestamps"),
-    ("stateful-security-group", "Stateful security group"),
 ];
 
 pub(crate) fn routes() -> Vec<Route> {

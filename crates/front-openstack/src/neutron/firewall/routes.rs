@@ -19,7 +19,7 @@ pub(crate) const NOUN: Noun = Noun {
     many: "security_groups",
     path: "security-groups",
     kind: "SecurityGroup",
-    attributes: &["stateful", "shared"],
+    attributes: &["shared"],
 };
 
 pub(crate) fn routes() -> Vec<Route> {

@@ -25,7 +25,6 @@ pub(super) fn shown(firewall: &Firewall) -> Object {
         [
             ("security_group_rules", json!(rules)),
             ("shared", json!(spec.shared)),
-            ("stateful", json!(spec.stateful)),
         ],
     )
 }
@@ -34,10 +33,10 @@ pub(super) fn shown(firewall: &Firewall) -> Object {
 pub(super) fn new(at: &At, body: Value) -> Result<(Caller, NewFirewall), ApiError> {
     let mut fields = Fields::of(body, NOUN.one)?;
     let caller = fields.caller(at)?;
+    fields.only("stateful", &[json!(true)])?;
     let new = NewFirewall {
         name: fields.text("name")?.unwrap_or_default(),
         description: fields.text("description")?.unwrap_or_default(),
-        stateless: fields.switch("stateful")? == Some(false),
         tags: fields.tags()?.unwrap_or_default(),
     };
     fields.done()?;
@@ -47,10 +46,10 @@ pub(super) fn new(at: &At, body: Value) -> Result<(Caller, NewFirewall), ApiErro
 /// What to change of a security group.
 pub(super) fn change(body: Value) -> Result<FirewallChange, ApiError> {
     let mut fields = Fields::of(body, NOUN.one)?;
+    fields.only("stateful", &[json!(true)])?;
     let change = FirewallChange {
         name: fields.text("name")?,
         description: fields.text("description")?,
-        stateless: fields.switch("stateful")?.map(|stateful| !stateful),
         tags: None,
     };
     fields.done().map(|()| change)

@@ -1,22 +1,17 @@
 //! Paths of networks.
 
-use std::sync::Arc;
-
-use actions::network::{self, NewNetwork};
-use actions::{ActionError, Caller};
+use actions::network;
 use axum::extract::Path;
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use http::StatusCode;
-use model::network::Network;
-use serde_json::Value;
 
 use super::translate;
 use crate::front::At;
-use crate::neutron::Body;
 use crate::neutron::answer::{self, Noun};
 use crate::neutron::error::ApiError;
-use crate::neutron::fields::{Bodies, path_id};
+use crate::neutron::fields::path_id;
+use crate::neutron::{Body, bulk};
 use crate::route::Route;
 
 pub(crate) const NOUN: Noun = Noun {
@@ -55,41 +50,19 @@ async fn list(at: At) -> Result<Response, ApiError> {
 }
 
 async fn create(at: At, body: Body) -> Result<Response, ApiError> {
-    match Bodies::of(body.0, &NOUN)? {
-        Bodies::One(body) => {
-            let made = create_one(&at, translate::new(&at, body)?).await?;
-            Ok(answer::made(&NOUN, translate::shown(&made)))
-        }
-        Bodies::Many(bodies) => create_many(&at, bodies).await,
-    }
-}
-
-async fn create_one(
-    at: &At,
-    (caller, new): (Caller, NewNetwork),
-) -> Result<Arc<Network>, ActionError> {
-    let id = network::create(&at.cloud, &caller, new).await?;
-    network::get(&at.cloud, &caller, id)
-}
-
-/// Makes all of them, or none.
-async fn create_many(at: &At, bodies: Vec<Value>) -> Result<Response, ApiError> {
-    let all = bodies.into_iter().map(|body| translate::new(at, body));
-    let all = all.collect::<Result<Vec<_>, _>>()?;
-    let mut made: Vec<Arc<Network>> = Vec::new();
-    for new in all {
-        match create_one(at, new).await {
-            Ok(network) => made.push(network),
-            Err(error) => {
-                for network in made {
-                    network::remove(&at.cloud, &at.caller, network.meta.id).await?;
-                }
-                return Err(error.into());
-            }
-        }
-    }
-    let shown = made.iter().map(|network| translate::shown(network));
-    Ok(answer::made_many(&NOUN, shown.collect()))
+    let (at, cloud) = (&at, &at.cloud);
+    bulk::create(
+        &NOUN,
+        body.0,
+        |body| translate::new(at, body),
+        |(caller, new)| async move {
+            let id = network::create(cloud, &caller, new).await?;
+            network::get(cloud, &caller, id)
+        },
+        |network| network::remove(cloud, &at.caller, network.meta.id),
+        |network| translate::shown(network),
+    )
+    .await
 }
 
 async fn show(at: At, Path(id): Path<String>) -> Result<Response, ApiError> {

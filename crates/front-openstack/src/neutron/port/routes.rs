@@ -1,18 +1,17 @@
 //! Paths of ports.
 
-use actions::port::{self, View};
+use actions::port;
 use axum::extract::Path;
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use http::StatusCode;
-use serde_json::Value;
 
 use super::translate;
 use crate::front::At;
-use crate::neutron::Body;
 use crate::neutron::answer::{self, Noun};
 use crate::neutron::error::ApiError;
-use crate::neutron::fields::{Bodies, path_id};
+use crate::neutron::fields::path_id;
+use crate::neutron::{Body, bulk};
 use crate::route::Route;
 
 pub(crate) const NOUN: Noun = Noun {
@@ -54,34 +53,16 @@ async fn list(at: At) -> Result<Response, ApiError> {
 }
 
 async fn create(at: At, body: Body) -> Result<Response, ApiError> {
-    match Bodies::of(body.0, &NOUN)? {
-        Bodies::One(body) => {
-            let (caller, new) = translate::new(&at, body)?;
-            let made = port::create(&at.cloud, &caller, new).await?;
-            Ok(answer::made(&NOUN, translate::shown(&made)))
-        }
-        Bodies::Many(bodies) => create_many(&at, bodies).await,
-    }
-}
-
-/// Makes all of them, or none.
-async fn create_many(at: &At, bodies: Vec<Value>) -> Result<Response, ApiError> {
-    let all = bodies.into_iter().map(|body| translate::new(at, body));
-    let all = all.collect::<Result<Vec<_>, _>>()?;
-    let mut made: Vec<View> = Vec::new();
-    for (caller, new) in all {
-        match port::create(&at.cloud, &caller, new).await {
-            Ok(view) => made.push(view),
-            Err(error) => {
-                for view in made {
-                    port::remove(&at.cloud, &at.caller, view.port.meta.id).await?;
-                }
-                return Err(error.into());
-            }
-        }
-    }
-    let shown = made.iter().map(translate::shown);
-    Ok(answer::made_many(&NOUN, shown.collect()))
+    let (at, cloud) = (&at, &at.cloud);
+    bulk::create(
+        &NOUN,
+        body.0,
+        |body| translate::new(at, body),
+        |(caller, new)| async move { port::create(cloud, &caller, new).await },
+        |view| port::remove(cloud, &at.caller, view.port.meta.id),
+        translate::shown,
+    )
+    .await
 }
 
 async fn show(at: At, Path(id): Path<String>) -> Result<Response, ApiError> {

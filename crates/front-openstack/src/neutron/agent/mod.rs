@@ -1,0 +1,4 @@
+//! Agents: what does the network's work on each node.
+
+pub(super) mod routes;
+mod translate;
