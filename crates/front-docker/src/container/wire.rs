@@ -377,7 +377,8 @@ impl Origin {
     /// Under which name instances carry it.
     pub(crate) const KEY: &'static str = "docker";
 
-    /// The origin document of an instance; an empty one where another front end made it.
+    /// The origin document of an instance; where another front end made it, what the model says of
+    /// limits and terminal.
     pub(crate) fn of(spec: &InstanceSpec) -> Self {
         let part = |name| {
             spec.origin
@@ -386,10 +387,18 @@ impl Origin {
                 .cloned()
                 .unwrap_or_default()
         };
-        Self {
+        let mut origin = Self {
             config: stored(part("Config")),
             host_config: stored_host_config(part("HostConfig")),
+        };
+        if !spec.origin.contains_key(Self::KEY)
+            && let Some(container) = spec.containers.first()
+        {
+            origin.config.tty = container.tty;
+            origin.config.open_stdin = container.open_stdin;
+            origin.host_config.resources = (&container.resources).into();
         }
+        origin
     }
 
     /// As it is kept.

@@ -301,6 +301,25 @@ fn is_device_rule(rule: &str) -> bool {
         && access.bytes().all(|letter| b"rwm".contains(&letter))
 }
 
+/// The limits of an instance that another front end made.
+impl From<&Resources> for wire::Resources {
+    fn from(limits: &Resources) -> Self {
+        let signed =
+            |value: Option<u64>| i64::try_from(value.unwrap_or_default()).unwrap_or(i64::MAX);
+        Self {
+            memory: signed(limits.memory_bytes),
+            memory_reservation: signed(limits.memory_reservation_bytes),
+            memory_swap: limits.memory_swap_bytes.unwrap_or_default(),
+            cpu_shares: signed(limits.cpu_shares),
+            nano_cpus: signed(limits.nano_cpus),
+            cpu_period: signed(limits.cpu_period_us),
+            cpu_quota: limits.cpu_quota_us.unwrap_or_default(),
+            pids_limit: limits.pids_limit,
+            ..Self::default()
+        }
+    }
+}
+
 /// Limits as the model has them; zero is no limit.
 pub(crate) fn to_model(resources: &wire::Resources) -> Resources {
     let positive = |value: i64| u64::try_from(value).ok().filter(|value| *value > 0);
