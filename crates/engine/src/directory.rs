@@ -168,6 +168,12 @@ impl InstanceDirectory {
         self.root.join(format!("{}-json.log", self.name))
     }
 
+    /// Its configuration drive, where it has one.
+    #[must_use]
+    pub fn drive(&self) -> PathBuf {
+        self.root.join("drive")
+    }
+
     /// Its `/dev/shm`, where other instances may share it.
     #[must_use]
     pub fn shared_memory(&self) -> PathBuf {

@@ -26,6 +26,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::directory::Directories;
+use crate::drive::{self, Drives};
 use crate::exec::Execs;
 use crate::failure::{failure, internal};
 use crate::health::Probes;
@@ -103,6 +104,7 @@ pub(crate) struct Inner {
     pub(crate) runs: Runs,
     pub(crate) execs: Execs,
     pub(crate) probes: Probes,
+    pub(crate) drives: Drives,
     pub(crate) filters: Filters,
     pub(crate) logs: Logs,
     pub(crate) metrics: Metrics,
@@ -170,6 +172,7 @@ impl Host {
             runs: Runs::default(),
             execs: Execs::default(),
             probes: Probes::default(),
+            drives: Drives::default(),
             filters: Filters::default(),
             logs: Logs::default(),
             metrics: Metrics::default(),
@@ -206,6 +209,13 @@ impl Host {
     #[must_use]
     pub fn networks(&self) -> &Arc<Networks> {
         &self.inner.networks
+    }
+
+    /// Instances whose configuration drives are to be written, for whoever can say what is on them;
+    /// `None` the second time.
+    #[must_use]
+    pub fn drives(&self) -> Option<mpsc::Receiver<drive::Asked>> {
+        self.inner.drives.questions()
     }
 
     /// Makes a keeper of another build go on as [ours](HostConfig::keeper_program), in place. One

@@ -10,6 +10,7 @@ mod attachment;
 mod changes;
 pub mod directory;
 mod disk;
+pub mod drive;
 mod exec;
 pub mod facts;
 mod failure;

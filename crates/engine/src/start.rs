@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use model::Id;
-use model::container::ContainerSpec;
+use model::container::{ContainerSpec, Propagation};
 use model::instance::{Endpoint, Failure, FailureKind, Instance, NamespaceMode, NetworkMode, Run};
 use model::network::Network;
 use runtime::cgroup::Cgroup;
@@ -80,6 +80,11 @@ impl Inner {
         let directory = self.directories.instance(instance.meta.id);
         if instance.spec.renewals > 0 {
             self.renew(instance, container).await?;
+        }
+        if has_drive(instance) {
+            let path = directory.drive();
+            let made = self.drives.make(instance.meta.id, &path);
+            made.await.map_err(|error| internal(&error))?;
         }
         let prepared = self.prepare(instance, container, run, &directory)?;
         // Volumes may have come and gone while it did not run; what changes from now on is told apart
@@ -206,6 +211,9 @@ impl Inner {
         let mut mounts =
             crate::volume::resolve(&self.directories, instance.meta.project, &container.mounts)
                 .map_err(|error| error.into_failure())?;
+        if has_drive(instance) {
+            mounts.push(drive(directory));
+        }
         let disks = open_disks(&mut mounts).map_err(|error| internal(&error))?;
         let mut joined = self.joined(instance)?;
         let cgroups_path = self.cgroups_path(instance.meta.id, &instance.spec.cgroup_parent)?;
@@ -333,6 +341,26 @@ impl Inner {
         let sandbox = sandbox.map_err(|error| failure(error.kind(), &error))?;
         write_identity(directory, instance, &sandbox.resolv_conf, &sandbox.hosts)?;
         Ok(Some(sandbox))
+    }
+}
+
+/// Whether an instance finds what it is told on a drive, too.
+fn has_drive(instance: &Instance) -> bool {
+    let guest = instance.spec.guest.as_ref();
+    guest.is_some_and(|guest| guest.config_drive)
+}
+
+/// The mount of an instance's configuration drive.
+fn drive(directory: &InstanceDirectory) -> mount::Wanted {
+    mount::Wanted {
+        target: crate::drive::TARGET.to_owned(),
+        what: mount::What::Path {
+            path: directory.drive(),
+            propagation: Propagation::Rprivate,
+            non_recursive: false,
+            read_only_non_recursive: false,
+        },
+        read_only: true,
     }
 }
 

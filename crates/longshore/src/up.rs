@@ -115,6 +115,12 @@ async fn serve_until_told(config: &Config) -> Result<()> {
             shutdown.clone(),
         )));
     }
+    if let Some(questions) = host.drives() {
+        drop(tokio::spawn(crate::metadata::fill_drives(
+            questions,
+            cloud.clone(),
+        )));
+    }
     let http = edge::health::router(health(&host))
         .merge(metrics.router())
         .merge(front_openstack::router(cloud.clone(), openstack));

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use actions::metadata::Facts;
+use serde_json::{Map, Value};
 
 use super::{Found, openstack, user_data};
 
@@ -98,6 +99,35 @@ fn meta_data(facts: &Facts, path: &[&str]) -> Option<String> {
         ["security-groups"] => Some(facts.firewalls.join("\n")),
         _ => None,
     }
+}
+
+/// The whole tree as one document, as configuration drives have it.
+pub(super) fn document(facts: &Facts) -> Value {
+    let names = meta_data(facts, &[]).unwrap_or_default();
+    names
+        .lines()
+        .map(|name| branch(facts, &[], name))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// A name of the tree with what is at it: a value, or what is below a name that ends in `/`.
+fn branch(facts: &Facts, above: &[&str], name: &str) -> (String, Value) {
+    // Keys are listed as `0=NAME`.
+    let (name, is_key) = match name.split_once('=') {
+        Some((number, _)) => (number, true),
+        None => (name, false),
+    };
+    let plain = name.trim_end_matches('/');
+    let path = [above, &[plain]].concat();
+    let text = meta_data(facts, &path).unwrap_or_default();
+    let value = if is_key || name.ends_with('/') {
+        let below = text.lines().map(|name| branch(facts, &path, name));
+        below.collect::<Map<_, _>>().into()
+    } else {
+        Value::from(text)
+    };
+    (plain.to_owned(), value)
 }
 
 fn text(address: Option<IpAddr>) -> String {

@@ -1,11 +1,14 @@
 //! The metadata service: what an instance reads at `http://169.254.169.254`.
 //!
+//! [`drive`] is the same as files, for instances that have them without asking.
+//!
 //! Not a service of the catalogue: it has no token and no project in its paths, because whoever
 //! asks is known by where they ask. The binary serves [`router`] on the connections that the engine
 //! hands on, one instance each. [`openstack`] and [`ec2`] are the two trees.
 //!
 //! Source: Nova, "Metadata service" in the user guide, and `nova/api/metadata`.
 
+pub mod drive;
 mod ec2;
 mod openstack;
 

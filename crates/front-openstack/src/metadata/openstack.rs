@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::{Found, user_data};
 
 /// Every version that Nova has.
-const VERSIONS: [&str; 10] = [
+pub(super) const VERSIONS: [&str; 10] = [
     "2012-08-10",
     "2013-04-04",
     "2013-10-17",

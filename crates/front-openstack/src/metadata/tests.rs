@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     let now = Timestamp::UNIX_EPOCH;
     let mut subnet = Subnet::new(
         "10.0.0.0/24".parse().unwrap(),
