@@ -5,6 +5,7 @@
 //! it writes lies there, and keeps it; it has addresses from a start until it is over. One object
 //! at a time, so that no address is given twice.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +19,7 @@ use model::node::{Node, NodeStatus};
 use model::port::{Allotment, AllotmentRefusal, Port};
 use model::{Id, Kind};
 use scheduler::snapshot::Resources;
-use scheduler::{Candidate, Request, Snapshot, Strategy};
+use scheduler::{Candidate, Neighbours, Request, Snapshot, Strategy};
 use store::runner::{Next, Reconciler};
 use store::{Change, CommitError, Part, Store};
 
@@ -102,7 +103,10 @@ impl Controller {
             .is_some_and(|reason| reason.kind == FailureKind::NoCapacity);
         if is_new_start || had_no_room || placement.node.is_none() {
             let mut request = Request::of(&instance.spec);
-            request.node = placement.node.or(request.node);
+            match placement.node {
+                Some(node) => request.node = Some(node),
+                None => request.companions = self.companions(id, instance),
+            }
             match scheduler::place(&index.nodes, &request, self.strategy) {
                 Ok(node) => placement.node = Some(node),
                 // What nobody wants to run yet can wait for a node.
@@ -143,6 +147,23 @@ impl Controller {
         }
         index.look_at_placement(id, instance, Some(&placement), occupies);
         Some(placement)
+    }
+
+    /// Where the others of an instance's group are.
+    fn companions(&self, id: Id, instance: &Instance) -> Option<Neighbours> {
+        let rule = instance.spec.companions.clone()?;
+        let mut per_node = BTreeMap::new();
+        for (other, found) in self.store.list::<Instance>() {
+            let companions = found.value.spec.companions.as_ref();
+            if other == id || companions.is_none_or(|its| its.group != rule.group) {
+                continue;
+            }
+            let placement = self.store.get::<Placement>(other);
+            if let Some(node) = placement.and_then(|found| found.value.node) {
+                *per_node.entry(node).or_default() += 1;
+            }
+        }
+        Some(Neighbours { rule, per_node })
     }
 
     /// An endpoint for each attachment: the one it has, or a new one.

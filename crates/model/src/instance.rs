@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::container::ContainerSpec;
 use crate::guest::Guest;
 use crate::meta::{Id, Meta};
+use crate::server_group::GroupPolicy;
 
 /// What a user asked for. Written by `actions` only.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -60,6 +61,8 @@ pub struct InstanceSpec {
     pub guest: Option<Guest>,
     /// Counts how often it was made anew: its next start then begins with what its image has.
     pub renewals: u64,
+    /// The group that it is kept together with, or apart from.
+    pub companions: Option<Companions>,
     /// Volumes that were attached to it; each is a mount of its first container, too.
     pub attached_volumes: Vec<AttachedVolume>,
     /// What one protocol alone knows of it, by protocol. Read by that front end only.
@@ -74,6 +77,17 @@ pub struct Site {
     pub zone: Option<String>,
     /// On this node, even where no new instances are placed.
     pub node: Option<Id>,
+}
+
+/// A group of instances, and how it is spread over nodes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Companions {
+    /// Names the group: each of its instances says the same.
+    pub group: Id,
+    /// Together, or apart.
+    pub policy: GroupPolicy,
+    /// At most so many on one node, where they are to be apart.
+    pub most_per_node: u32,
 }
 
 /// Whether an instance should run.

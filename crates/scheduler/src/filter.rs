@@ -1,5 +1,6 @@
 //! Whether an instance may run on a node: a file a rule.
 
+mod companions;
 mod cordoned;
 mod node;
 mod ready;
@@ -35,6 +36,12 @@ pub enum Refusal {
     /// The kernel cannot number more processes.
     #[error("full: {0} instances run there")]
     Full(u64),
+    /// As many of the group that it is to be apart from run there as may.
+    #[error("with {0} of a group that is to be apart")]
+    NotApart(u32),
+    /// The group that it is to be with is elsewhere.
+    #[error("without the group that it is to be with")]
+    NotTogether,
     /// One instance may use more processors than there are.
     #[error("with {has} thousandths of a processor, less than its limit of {wanted}")]
     Processors {
@@ -49,13 +56,14 @@ pub enum Refusal {
 type Filter = fn(&Request, &Candidate) -> Result<(), Refusal>;
 
 /// All rules, those that refuse most first.
-const FILTERS: [Filter; 6] = [
+const FILTERS: [Filter; 7] = [
     node::check,
     ready::check,
     cordoned::check,
     zone::check,
     room::check,
     size::check,
+    companions::check,
 ];
 
 /// Whether every rule admits the node; the first refusal otherwise.

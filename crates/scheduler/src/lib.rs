@@ -15,7 +15,7 @@ use std::fmt;
 use model::Id;
 
 pub use filter::Refusal;
-pub use request::Request;
+pub use request::{Neighbours, Request};
 pub use score::Strategy;
 pub use snapshot::{Candidate, Snapshot};
 

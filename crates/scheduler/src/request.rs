@@ -1,7 +1,9 @@
 //! What an instance asks of a node.
 
+use std::collections::BTreeMap;
+
 use model::Id;
-use model::instance::InstanceSpec;
+use model::instance::{Companions, InstanceSpec};
 
 use crate::snapshot::Resources;
 
@@ -19,6 +21,24 @@ pub struct Request {
     pub memory_limit_bytes: u64,
     /// The most processor time it may use, in thousandths of one processor; 0 without a limit.
     pub cpu_limit_milli: u64,
+    /// The others that it is to be with, or apart from.
+    pub companions: Option<Neighbours>,
+}
+
+/// Where the others of a group are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbours {
+    /// How the group is spread.
+    pub rule: Companions,
+    /// How many of it are on each node that has any.
+    pub per_node: BTreeMap<Id, u32>,
+}
+
+impl Neighbours {
+    /// How many of the group are on a node.
+    pub(crate) fn on(&self, node: Id) -> u32 {
+        self.per_node.get(&node).copied().unwrap_or_default()
+    }
 }
 
 impl Request {

@@ -1,5 +1,6 @@
 //! How well an instance fits a node: a file a rule, the highest score wins.
 
+mod companions;
 mod pack;
 mod spread;
 
@@ -18,10 +19,11 @@ pub enum Strategy {
 impl Strategy {
     /// How well the instance fits.
     pub(crate) fn score(self, request: &Request, candidate: &Candidate) -> f64 {
-        match self {
+        let load = match self {
             Self::Spread => spread::score(request, candidate),
             Self::Pack => pack::score(request, candidate),
-        }
+        };
+        load + companions::score(request, candidate)
     }
 }
 
