@@ -1,7 +1,10 @@
 //! The daemon and its keeper killed, stopped and taken down: what must survive, and what must not be left.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod crash;
 mod disk_full;
 mod down;
 mod keeper;
+mod server;
 mod volume;

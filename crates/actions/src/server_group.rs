@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use model::instance::Companions;
 use model::quota::Resource;
 use model::server::Server;
 use model::server_group::{GroupPolicy, ServerGroup};
-use model::{Id, Meta};
+use model::{Id, Meta, ProjectId};
 
 use crate::policy::{Action, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable, is_seen, quota};
@@ -99,19 +100,56 @@ fn find(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Arc<ServerGroup>, Acti
 
 /// The servers that were made in a group and are still there, by identity.
 #[must_use]
-pub fn members(cloud: &Cloud, group: &ServerGroup) -> Vec<Id> {
-    let id = group.meta.id.to_string();
+pub fn members(cloud: &Cloud, group: Id) -> Vec<Id> {
     let all = cloud.store.list::<Server>().into_iter();
     let is_in = |server: &Server| {
-        server
-            .spec
-            .hints
-            .get("group")
-            .is_some_and(|hint| *hint == id)
+        let its = server.spec.group.as_ref();
+        its.is_some_and(|its| its.group == group)
     };
     all.filter(|(_, found)| is_in(&found.value))
         .map(|(id, _)| id)
         .collect()
+}
+
+/// The group that a server was made in, while that is there.
+#[must_use]
+pub fn of(cloud: &Cloud, server: &Server) -> Option<Id> {
+    let group = server.spec.group.as_ref()?.group;
+    cloud.store.get::<ServerGroup>(group).map(|_| group)
+}
+
+/// The rule for servers that are to be made in a group.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] where the caller sees no such group.
+pub(crate) fn rule(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Companions, ActionError> {
+    let found = find(cloud, caller, id).map_err(|mut error| {
+        error.kind = ErrorKind::Invalid;
+        error
+    })?;
+    Ok(Companions {
+        group: id,
+        policy: found.policy,
+        most_per_node: found.most_per_node.unwrap_or(1),
+    })
+}
+
+/// Refuses so many more servers than a group of a project may have.
+pub(crate) fn check_room(
+    cloud: &Cloud,
+    project: ProjectId,
+    group: Id,
+    more: u64,
+) -> Result<(), ActionError> {
+    let most = quota::limit(cloud, project, Resource::ServerGroupMembers);
+    let wanted = members(cloud, group).len() as u64 + more;
+    if u64::try_from(most).is_ok_and(|most| wanted > most) {
+        return Err(ActionError::new(
+            ErrorKind::QuotaExceeded,
+            "Quota exceeded, too many servers in group",
+        ));
+    }
+    Ok(())
 }
 
 /// Removes a group; its servers stay.

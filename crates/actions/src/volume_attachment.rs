@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use model::Id;
 use model::container::{Mount, MountSource};
 use model::instance::{AttachedVolume, Instance, Phase};
+use model::meta::VOLUMES_FINALIZER;
 use model::volume::{Volume, VolumePhase};
+use model::{Id, Meta};
 use store::Transaction;
 
 use crate::instance::{self, newest, within};
@@ -149,6 +150,12 @@ pub fn list(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Vec<Attachment>, A
     let instance = &view.instance;
     let project = Target::project(instance.meta.project);
     caller.may(policy::Action::ListServerVolumes, &project)?;
+    Ok(of(cloud, instance))
+}
+
+/// The volumes of an instance that the caller sees.
+#[must_use]
+pub fn of(cloud: &Cloud, instance: &Instance) -> Vec<Attachment> {
     let attachments = mounts(instance).filter_map(|mount| {
         let MountSource::Volume { name, .. } = &mount.source else {
             return None;
@@ -175,11 +182,11 @@ pub fn list(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Vec<Attachment>, A
         };
         Some(Attachment {
             known,
-            instance: id,
+            instance: instance.meta.id,
             read_only: mount.read_only,
         })
     });
-    Ok(attachments.collect())
+    attachments.collect()
 }
 
 /// Says whether a volume goes when the instance does.
@@ -201,34 +208,12 @@ pub async fn update(
         let known = all.iter_mut().find(|known| known.volume == volume);
         let known = known.ok_or_else(|| not_attached(volume))?;
         known.delete_with_instance = delete_with_instance;
+        if delete_with_instance {
+            await_volumes(&mut instance.meta);
+        }
         Ok(())
     })
     .await
-}
-
-/// Removes the volumes that were to go with an instance, which is gone.
-///
-/// # Errors
-/// What the store says.
-pub(crate) async fn remove_marked(
-    cloud: &Cloud,
-    caller: &Caller,
-    instance: &Instance,
-) -> Result<(), ActionError> {
-    let all = instance.spec.attached_volumes.iter();
-    for known in all.filter(|known| known.delete_with_instance) {
-        match volume::sized::remove(cloud, caller, known.volume, false).await {
-            Ok(()) => {}
-            // Somebody else uses it, or removed it meanwhile.
-            Err(error)
-                if matches!(
-                    error.kind,
-                    ErrorKind::Conflict | ErrorKind::NotFound | ErrorKind::Forbidden
-                ) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 fn view(cloud: &Cloud, caller: &Caller, id: Id) -> Result<instance::View, ActionError> {
@@ -320,11 +305,21 @@ fn insert(
         detached_by: None,
     };
     spec.attached_volumes.push(known.clone());
+    if new.delete_with_instance {
+        await_volumes(&mut instance.meta);
+    }
     Ok(Attachment {
         known,
         instance: instance.meta.id,
         read_only: volume.spec.read_only.unwrap_or(false),
     })
+}
+
+/// Has the garbage controller look at an instance's volumes before its record goes.
+fn await_volumes(meta: &mut Meta) {
+    if !meta.finalizers.iter().any(|has| has == VOLUMES_FINALIZER) {
+        meta.finalizers.push(VOLUMES_FINALIZER.to_owned());
+    }
 }
 
 /// The first device after the root's that no volume has.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actions::instance::NewInstance;
+use actions::registered_image::{self, NewImage};
 use actions::{ActionError, Caller, Cloud, ErrorKind, Scope, image, instance, network};
 use agent::{Agent, Announcement};
 use controllers::{Controllers, Strategy};
@@ -11,6 +12,7 @@ use local::ThisNode;
 use model::container::ContainerSpec;
 use model::instance::InstanceSpec;
 use model::node::NodeSpec;
+use model::registered_image::{DiskFormat, RegisteredImageSpec, Visibility, Wrapping};
 use model::{Id, ProjectId};
 
 /// The image that every house has.
@@ -19,6 +21,8 @@ pub(crate) const IMAGE: &str = "demo:1";
 /// A cloud without a host.
 pub(crate) struct House {
     pub(crate) cloud: Cloud,
+    /// An image that is there for every project.
+    pub(crate) public_image: Id,
     _directory: tempfile::TempDir,
     _agent: Agent,
     _controllers: Controllers,
@@ -58,8 +62,10 @@ impl House {
         image::import(&cloud, &operator, archive, new)
             .await
             .unwrap();
+        let public_image = publish(&cloud, &admin()).await;
         Self {
             cloud,
+            public_image,
             _directory: directory,
             _agent: agent,
             _controllers: controllers,
@@ -78,8 +84,11 @@ impl House {
         name: &str,
         change: impl FnOnce(&mut InstanceSpec),
     ) -> Result<Id, ActionError> {
+        let operator = Caller::operator(String::new());
+        let image = registered_image::runnable(&self.cloud, &operator, self.public_image)?;
         let container = ContainerSpec {
             image: IMAGE.to_owned(),
+            image_id: image.content,
             ..ContainerSpec::default()
         };
         let mut spec = InstanceSpec {
@@ -99,6 +108,36 @@ impl House {
     }
 }
 
+/// Registers an image of a root file system with one directory for everybody.
+async fn publish(cloud: &Cloud, admin: &Caller) -> Id {
+    let spec = RegisteredImageSpec {
+        visibility: Visibility::Public,
+        wrapping: Some(Wrapping::Bare),
+        format: Some(DiskFormat::Raw),
+        properties: [("os_command_line".to_owned(), "sleep 1000".to_owned())].into(),
+        ..RegisteredImageSpec::default()
+    };
+    let new = NewImage {
+        spec,
+        ..NewImage::default()
+    };
+    let image = registered_image::create(cloud, admin, new).await.unwrap();
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_size(0);
+    header.set_mode(0o755);
+    archive
+        .append_data(&mut header, "etc", std::io::empty())
+        .unwrap();
+    let archive = Box::new(std::io::Cursor::new(archive.into_inner().unwrap()));
+    let id = image.meta.id;
+    registered_image::upload(cloud, admin, id, archive)
+        .await
+        .unwrap();
+    id
+}
+
 /// Somebody with roles in a project.
 pub(crate) fn someone(project: ProjectId, roles: &[&str]) -> Caller {
     Caller {
@@ -110,6 +149,11 @@ pub(crate) fn someone(project: ProjectId, roles: &[&str]) -> Caller {
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         ..Caller::operator(String::new())
     }
+}
+
+/// Whoever runs the cloud.
+pub(crate) fn admin() -> Caller {
+    someone(ProjectId::ADMIN, &["admin", "member", "reader"])
 }
 
 pub(crate) fn member(project: ProjectId) -> Caller {

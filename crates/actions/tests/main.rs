@@ -9,4 +9,5 @@
 mod house;
 mod isolation;
 mod projects;
+mod servers;
 mod volumes;

@@ -10,16 +10,17 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use model::container::MountSource;
 use model::instance::{Instance, InstanceStatus, Phase, Placement, Retry};
-use model::meta::{Meta, NODE_FINALIZER, PORTS_FINALIZER};
+use model::meta::{Meta, NODE_FINALIZER, Owner, PORTS_FINALIZER, VOLUMES_FINALIZER};
 use model::network::Network;
 use model::port::{Allotment, Port, owner};
 use model::router::FloatingAddress;
 use model::server::Server;
+use model::snapshot::Snapshot;
 use model::usage::Usage;
 use model::volume::Volume;
 use model::{Id, Kind};
 use store::runner::{Next, Reconciler};
-use store::{Change, CommitError, Part, Store, Versioned};
+use store::{Change, CommitError, Part, Store, Transaction, Versioned};
 
 use crate::restart::will_run_again;
 
@@ -46,6 +47,9 @@ impl Controller {
                 return Ok(());
             }
             let mut batch = self.store.transaction();
+            let attached = instance.spec.attached_volumes.iter();
+            let going = attached.filter(|known| known.delete_with_instance);
+            self.mark_volumes(&mut batch, id, going.map(|known| known.volume));
             batch
                 .delete::<Instance>(id, Some(found.revision))
                 .delete::<Placement>(id, None)
@@ -109,6 +113,12 @@ impl Controller {
         self.free_ports(id).await?;
         if let Some(found) = server {
             let mut batch = self.store.transaction();
+            // One that never ran may have volumes that were made for it and not attached yet.
+            let wanted = found.value.spec.volumes.iter();
+            let going = wanted.filter(|wanted| wanted.made.is_some() && wanted.delete_with_server);
+            if found.value.launched_at.is_none() {
+                self.mark_volumes(&mut batch, id, going.map(|wanted| wanted.volume));
+            }
             batch.delete::<Server>(id, Some(found.revision));
             if let Some(usage) = usage(&found.value) {
                 batch.put(id, usage);
@@ -130,6 +140,38 @@ impl Controller {
         let mut batch = self.store.transaction();
         batch.delete::<Usage>(id, None);
         self.store.commit(batch).await.map(|_| Next::Change)
+    }
+
+    /// Marks volumes that go with an instance for removal: those that no other uses and that have no
+    /// snapshots, as whoever removed them by hand would have to find them.
+    fn mark_volumes(&self, batch: &mut Transaction, id: Id, going: impl Iterator<Item = Id>) {
+        let now = jiff::Timestamp::now();
+        for volume in going {
+            let Some(found) = self.store.get::<Volume>(volume) else {
+                continue;
+            };
+            let meta = &found.value.meta;
+            let snapshots = self.store.list::<Snapshot>();
+            let has_snapshots = snapshots
+                .iter()
+                .any(|(_, snapshot)| snapshot.value.spec.volume == volume);
+            if meta.deleted_at.is_some() || has_snapshots || self.is_used_by_others(id, meta) {
+                continue;
+            }
+            let mut marked = Volume::clone(&found.value);
+            marked.meta.deleted_at = Some(now);
+            batch.update(volume, found.revision, marked);
+        }
+    }
+
+    /// Whether an instance other than this one mounts a volume.
+    fn is_used_by_others(&self, id: Id, volume: &Meta) -> bool {
+        let others = self.store.list::<Instance>();
+        others.iter().any(|(other, found)| {
+            *other != id
+                && found.value.meta.project == volume.project
+                && volume_names(&found.value).any(|name| *name == volume.name)
+        })
     }
 
     async fn free_ports(&self, id: Id) -> Result<(), CommitError> {
@@ -192,29 +234,17 @@ impl Controller {
 
     /// The anonymous volumes that were made for an instance and that no other uses.
     fn own_volumes(&self, id: Id, instance: &Instance) -> Vec<Versioned<Volume>> {
-        let mut volumes: Vec<Versioned<Volume>> = volume_names(instance)
+        volume_names(instance)
             .filter_map(|name| self.store.by_name::<Volume>(instance.meta.project, name))
             .filter(|volume| {
-                let owners = &volume.value.meta.owners;
-                volume.value.spec.anonymous
-                    && volume.value.meta.deleted_at.is_none()
-                    && owners
-                        .iter()
-                        .any(|owner| owner.kind == Kind::Instance && owner.id == id)
-            })
-            .collect();
-        if !volumes.is_empty() {
-            let others = self.store.list::<Instance>();
-            volumes.retain(|volume| {
                 let meta = &volume.value.meta;
-                !others.iter().any(|(other, found)| {
-                    *other != id
-                        && found.value.meta.project == meta.project
-                        && volume_names(&found.value).any(|name| *name == meta.name)
-                })
-            });
-        }
-        volumes
+                let is_own = |owner: &Owner| owner.kind == Kind::Instance && owner.id == id;
+                volume.value.spec.anonymous
+                    && meta.deleted_at.is_none()
+                    && meta.owners.iter().any(is_own)
+                    && !self.is_used_by_others(id, meta)
+            })
+            .collect()
     }
 }
 
@@ -295,11 +325,13 @@ fn usage(server: &Server) -> Option<Usage> {
     })
 }
 
-/// Whether somebody has still to clean up. A node does so only for what is on it.
+/// Whether somebody else has still to clean up. A node does so only for what is on it.
 fn is_awaited(meta: &Meta, is_on_a_node: bool) -> bool {
-    meta.finalizers
+    let mut others = meta
+        .finalizers
         .iter()
-        .any(|finalizer| is_on_a_node || finalizer != NODE_FINALIZER)
+        .filter(|has| *has != VOLUMES_FINALIZER);
+    others.any(|finalizer| is_on_a_node || finalizer != NODE_FINALIZER)
 }
 
 /// The names of the volumes that an instance mounts.

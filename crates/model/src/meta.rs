@@ -283,6 +283,9 @@ pub struct Meta {
 /// The finalizer of the node's agent: something on a node is to be removed first.
 pub const NODE_FINALIZER: &str = "node";
 
+/// The finalizer of volumes that go with an instance: they are marked in the transaction that removes it.
+pub const VOLUMES_FINALIZER: &str = "volumes";
+
 /// The finalizer of a network's ports: it is not certain yet that there are none.
 pub const PORTS_FINALIZER: &str = "ports";
 

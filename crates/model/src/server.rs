@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::instance::Site;
+use crate::instance::{Companions, Site};
 use crate::meta::{Id, Meta};
 
 /// What a user asked for, and how far it is. Written by `actions` only; removed by the garbage
@@ -80,6 +80,9 @@ pub struct ServerSpec {
     /// What the scheduler was told, by name.
     #[serde(default)]
     pub hints: BTreeMap<String, Value>,
+    /// The group that it was made in, as that was.
+    #[serde(default)]
+    pub group: Option<Companions>,
     /// Names the request that it was made by, with others perhaps.
     pub reservation: String,
     /// Which of that request's it is, from 0.
@@ -180,6 +183,9 @@ pub struct WantedNetwork {
 pub struct WantedVolume {
     /// The volume.
     pub volume: Id,
+    /// The volume is made with the server; `None` is there already.
+    #[serde(default)]
+    pub made: Option<MadeVolume>,
     /// The device that its user has in mind.
     #[serde(default)]
     pub device: Option<String>,
@@ -189,6 +195,31 @@ pub struct WantedVolume {
     /// A word for programs inside.
     #[serde(default)]
     pub tag: Option<String>,
+}
+
+/// A volume that is made with a server.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MadeVolume {
+    /// Its size; `None` is that of what it holds.
+    #[serde(default)]
+    pub size_gib: Option<u32>,
+    /// What it holds at first.
+    pub content: Content,
+    /// Its type, by identity or name; `None` is the default one.
+    #[serde(default)]
+    pub volume_type: Option<String>,
+}
+
+/// What a volume that is made with a server holds at first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// Nothing.
+    Blank,
+    /// The root file system of an image.
+    Image(Id),
+    /// What a snapshot holds.
+    Snapshot(Id),
 }
 
 /// Addresses that a server's user says it is reached by.
@@ -222,8 +253,6 @@ pub enum Standing {
     Suspended,
     /// It has a new size that is to be confirmed.
     Resized,
-    /// It is put away, and still on its node.
-    Shelved,
     /// It is put away.
     Offloaded,
     /// It could not be made, or is not what it was to be.
@@ -245,7 +274,6 @@ pub enum Task {
     Suspending,
     Resuming,
     Shelving,
-    Offloading,
     Unshelving,
     Rebuilding,
     Resizing,

@@ -8,6 +8,7 @@ mod key_pair;
 mod network;
 mod operator;
 mod quota;
+mod server;
 mod volume;
 
 use tests::daemon::Kind;

@@ -188,7 +188,6 @@ pub async fn remove(
     let (gone, flushed) = tokio::join!(within(NODE_ANSWERS_WITHIN, gone), durable(ticket));
     gone.and_then(|answer| answer)?;
     flushed?;
-    crate::volume_attachment::remove_marked(cloud, caller, &view.instance).await?;
     if options.volumes {
         remove_anonymous_volumes(cloud, &view).await?;
     }

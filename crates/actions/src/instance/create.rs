@@ -18,7 +18,9 @@ use super::defaults;
 use crate::error::invalid;
 use crate::observer::{instance_event, volume_event};
 use crate::policy::{self, Target};
-use crate::{ActionError, Caller, Cloud, ErrorKind, isolation, network, volume};
+use crate::{
+    ActionError, Caller, Cloud, ErrorKind, image, isolation, network, registered_image, volume,
+};
 use model::event::Action;
 use model::meta::NODE_FINALIZER;
 
@@ -98,8 +100,9 @@ pub async fn create(
         ));
     };
     let image = if container.image_id.is_empty() {
-        cloud.images.get(&container.image)?
+        image::get(cloud, caller, &container.image)?
     } else {
+        registered_image::check_content(cloud, caller, &container.image_id)?;
         cloud.images.by_id(&container.image_id)?
     };
     container.image_id.clone_from(&image.id);

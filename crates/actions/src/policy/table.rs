@@ -172,6 +172,8 @@ actions! {
     ChangeServerFirewalls "os_compute_api:os-security-groups:add" Admin | ProjectMember;
     OpenConsole "os_compute_api:os-remote-consoles:grant" Admin | ProjectMember;
     GetServerDiagnostics "os_compute_api:os-server-diagnostics" Admin;
+    GetServerPassword "os_compute_api:os-server-password:show" Admin | ProjectReader;
+    ClearServerPassword "os_compute_api:os-server-password:clear" Admin | ProjectMember;
     ShowConsoleToken "os_compute_api:os-console-auth-tokens" Admin;
 
     // Flavors and key pairs.

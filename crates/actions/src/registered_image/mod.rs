@@ -23,8 +23,8 @@ pub(crate) use derived::id_of;
 
 pub use data::{Download, download, stage, upload};
 pub use edit::{Edit, deactivate, reactivate, update};
-pub(crate) use run::discard;
 pub use run::{Runnable, runnable, snapshot};
+pub(crate) use run::{check_content, discard};
 
 use self::quota::Counted;
 use crate::policy::{Action, Target};

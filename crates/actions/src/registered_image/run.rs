@@ -7,9 +7,9 @@ use model::Id;
 use model::registered_image::{DiskFormat, ImageData, ImageState, RegisteredImage, Wrapping};
 
 use super::data::{activate, or_restore, step};
-use super::{NewImage, conflict, create, get, invalid};
+use super::{NewImage, conflict, create, get, invalid, list};
 use crate::commit::{NewCommit, commit_held};
-use crate::{ActionError, Caller, Cloud, durable};
+use crate::{ActionError, Caller, Cloud, ErrorKind, durable};
 
 /// What is to be known of an image to run it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,24 @@ pub fn runnable(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Runnable, Acti
         min_ram_mib: spec.min_ram_mib,
         size_bytes: data.size_bytes,
     })
+}
+
+/// Refuses content that is of no image which is there for the caller.
+pub(crate) fn check_content(
+    cloud: &Cloud,
+    caller: &Caller,
+    content: &str,
+) -> Result<(), ActionError> {
+    let is_seen = list(cloud, caller)?
+        .iter()
+        .any(|image| image.spec.content() == Some(content));
+    if is_seen {
+        return Ok(());
+    }
+    Err(ActionError::new(
+        ErrorKind::NotFound,
+        format!("No image of yours holds {content}: it was removed, or was never yours"),
+    ))
 }
 
 /// Registers an image, and then makes it of an instance: answers at once with the image, which is

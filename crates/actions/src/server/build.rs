@@ -14,7 +14,7 @@ use model::{Id, Kind, Meta};
 use store::Versioned;
 
 use super::task::{Outcome, change_record, end};
-use super::{lower, missing, steward};
+use super::{greet, lower, missing, steward, volumes};
 use crate::instance::{NewInstance, ServerRecord};
 use crate::port::{NewAddress, NewPort};
 use crate::{ActionError, Caller, Cloud, ErrorKind, instance, network, port};
@@ -52,11 +52,14 @@ pub(super) fn begin(cloud: &Cloud, id: Id) {
 
 async fn build(cloud: &Cloud, id: Id) -> Result<Outcome, ActionError> {
     make_instance(cloud, id).await?;
-    let caller = steward(&current(cloud, id)?.value, "");
+    let server = current(cloud, id)?.value;
+    let caller = steward(&server, "");
+    volumes::attach(cloud, &caller, &server).await?;
     match instance::start(cloud, &caller, id).await {
         Err(error) if error.kind != ErrorKind::NotModified => return Err(error),
         _ => {}
     }
+    greet::greet(cloud, &caller, &server).await;
     Ok(Outcome::Stands(Standing::Made))
 }
 

@@ -18,12 +18,12 @@ use model::{Id, Meta, ProjectId};
 use serde_json::Value;
 
 use super::task::note;
-use super::{build, conflict, invalid, lower};
+use super::{build, conflict, invalid, lower, volumes};
 use crate::policy::{Action, Target};
 use crate::registered_image::runnable;
 use crate::{
     ActionError, Caller, Cloud, ErrorKind, Scope, durable, firewall, flavor, key_pair, network,
-    port, quota, zone,
+    port, quota, server_group, zone,
 };
 
 /// A server to make, or several alike.
@@ -55,6 +55,8 @@ pub struct NewServer {
     pub zone: Option<String>,
     /// What the scheduler is told.
     pub hints: BTreeMap<String, Value>,
+    /// The group that it is to be in.
+    pub group: Option<Id>,
     /// Which networks it is to be on.
     pub networks: NewNetworks,
     /// Firewalls of the ports that are made for it, by name or identity; none is the default one.
@@ -125,6 +127,11 @@ pub async fn create(
         Some(text) => zone::chosen(cloud, caller, text)?,
         None => Site::default(),
     };
+    let group = match new.group {
+        Some(id) => Some(server_group::rule(cloud, caller, id)?),
+        None => None,
+    };
+    volumes::check(cloud, caller, &new)?;
     let creator = Creator {
         user: caller.user,
         user_domain: caller.user_domain,
@@ -144,6 +151,7 @@ pub async fn create(
         zone: site.zone.clone(),
         site,
         hints: new.hints,
+        group: group.clone(),
         reservation: format!("r-{}", &Id::random().simple()[..8]),
         launch_index: 0,
         networks,
@@ -164,6 +172,11 @@ pub async fn create(
         let id = meta.id;
         let mut spec = spec.clone();
         spec.launch_index = index;
+        for volume in &mut spec.volumes {
+            if volume.made.is_some() {
+                volume.volume = Id::random();
+            }
+        }
         spec.hostname = match &new.hostname {
             Some(hostname) => numbered(hostname),
             None => lower::hostname(&meta.name, id),
@@ -187,12 +200,21 @@ pub async fn create(
         (Resource::Cores, count * u64::from(flavor.spec.vcpus)),
         (Resource::RamMib, count * u64::from(flavor.spec.ram_mib)),
     ];
-    let committed = quota::commit(cloud, caller.project(), &wanted, |transaction| {
+    let committed = loop {
+        let mut transaction = cloud.store.transaction();
+        quota::claim(cloud, &mut transaction, caller.project(), &wanted)?;
+        // Counted behind the project's gate, too.
+        if let Some(rule) = &group {
+            server_group::check_room(cloud, caller.project(), rule.group, count)?;
+        }
         for server in &servers {
             transaction.insert(server.meta.id, Server::clone(server));
         }
-    })
-    .await?;
+        match cloud.store.commit(transaction).await {
+            Err(error) if quota::is_contended(&error) => {}
+            done => break done?,
+        }
+    };
     durable(committed.durable).await?;
     for server in &servers {
         build::begin(cloud, server.meta.id);

@@ -93,6 +93,7 @@ pub(super) fn lowered(server: &Server, attachments: Vec<Attachment>, image: &Def
             attachments,
             containers: vec![container],
             guest: Some(guest(server)),
+            companions: spec.group.clone(),
             ..InstanceSpec::default()
         },
         entrypoint,

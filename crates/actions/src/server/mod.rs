@@ -9,13 +9,16 @@ mod change;
 pub mod console;
 mod create;
 mod diagnostics;
+mod greet;
 pub mod interface;
 mod lower;
+mod password;
 mod power;
 mod rebuild;
 mod size;
 mod snapshot;
 mod task;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -33,6 +36,7 @@ pub use build::resume;
 pub use change::{ServerChange, lock, remove, reset, set_metadata, set_tags, unlock, update};
 pub use create::{NewNetworks, NewPlace, NewServer, create};
 pub use diagnostics::diagnostics;
+pub use password::{clear_password, get_password};
 pub use power::{
     Reboot, offload, pause, reboot, resume_suspended, shelve, start, stop, suspend, unpause,
     unshelve,
@@ -65,7 +69,6 @@ pub enum State {
     Suspended,
     Stopped,
     Resized,
-    Shelved,
     Offloaded,
     Broken,
 }
@@ -81,7 +84,6 @@ impl State {
             Self::Suspended => "suspended",
             Self::Stopped => "stopped",
             Self::Resized => "resized",
-            Self::Shelved => "shelved",
             Self::Offloaded => "shelved_offloaded",
             Self::Broken => "error",
         }
@@ -96,7 +98,6 @@ impl View {
             (Standing::Building, _) => State::Building,
             (Standing::Broken, _) => State::Broken,
             (Standing::Resized, _) => State::Resized,
-            (Standing::Shelved, _) => State::Shelved,
             (Standing::Offloaded, _) => State::Offloaded,
             (Standing::Suspended, Phase::Paused) => State::Suspended,
             (Standing::Made, Phase::Paused) => State::Paused,
@@ -310,6 +311,7 @@ fn adopted(instance: &Instance) -> Server {
             zone: None,
             site: Site::default(),
             hints: BTreeMap::new(),
+            group: None,
             reservation: String::new(),
             launch_index: 0,
             networks: Vec::new(),

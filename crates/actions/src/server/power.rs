@@ -279,27 +279,25 @@ pub async fn shelve(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
                 at_once()
             };
             halt(&cloud, &acting, id, how).await?;
-            Ok(Outcome::Stands(Standing::Shelved))
+            Ok(Outcome::Stands(Standing::Offloaded))
         },
     )
     .await
 }
 
-/// Puts a shelved server further away.
+/// Puts a shelved server further away: none is, for [`shelve`] goes all the way, as Nova's does where
+/// nothing else is configured.
 ///
 /// # Errors
-/// As [`start`].
+/// [`ErrorKind::Conflict`], whatever state it is in.
 pub async fn offload(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
     let offloading = Doing {
         action: Action::OffloadServer,
         name: "shelveOffload",
-        task: Some(Task::Offloading),
-        states: &[State::Shelved],
+        task: None,
+        states: &[],
     };
-    doing(cloud, caller, id, &offloading, async move |_, _, _| {
-        Ok(Outcome::Stands(Standing::Offloaded))
-    })
-    .await
+    begin(cloud, caller, id, &offloading).await.map(drop)
 }
 
 /// Takes a server out again, and starts it.
@@ -311,7 +309,7 @@ pub async fn unshelve(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Acti
         action: Action::UnshelveServer,
         name: "unshelve",
         task: Some(Task::Unshelving),
-        states: &[State::Shelved, State::Offloaded],
+        states: &[State::Offloaded],
     };
     doing(
         cloud,

@@ -9,7 +9,7 @@ use model::server::{Server, Standing, Task};
 
 use super::create::{check_metadata, chosen_image, chosen_key};
 use super::task::{Doing, Outcome, begin, carry_out, change_record, check};
-use super::{State, View, build, conflict, lower, missing, steward};
+use super::{State, View, build, conflict, greet, lower, missing, steward};
 use crate::policy::Action;
 use crate::{ActionError, Caller, Cloud, ErrorKind, flavor, instance};
 
@@ -24,6 +24,7 @@ pub struct Rebuild {
     pub key_name: Option<Option<String>>,
     pub user_data: Option<Option<String>>,
     pub hostname: Option<String>,
+    pub auto_disk: Option<bool>,
 }
 
 /// Makes a server anew.
@@ -76,6 +77,7 @@ pub async fn rebuild(
         renew(&behind, &acting, id).await?;
         if was_running {
             instance::start(&behind, &acting, id).await?;
+            greet::greet(&behind, &acting, &server).await;
         }
         Ok(Outcome::Stands(Standing::Made))
     });
@@ -92,6 +94,7 @@ fn say(server: &mut Server, wanted: &Rebuild) {
         key_name: _,
         user_data,
         hostname,
+        auto_disk,
     } = wanted.clone();
     let spec = &mut server.spec;
     if let Some(name) = name {
@@ -100,6 +103,7 @@ fn say(server: &mut Server, wanted: &Rebuild) {
     spec.description = description.unwrap_or_else(|| spec.description.take());
     spec.metadata = metadata.unwrap_or_else(|| std::mem::take(&mut spec.metadata));
     spec.user_data = user_data.unwrap_or_else(|| spec.user_data.take());
+    spec.auto_disk = auto_disk.unwrap_or(spec.auto_disk);
     spec.hostname = hostname.unwrap_or_else(|| std::mem::take(&mut spec.hostname));
 }
 

@@ -1,15 +1,17 @@
 //! Gives servers another size while they run, and takes it back or keeps it.
 
-use model::Id;
+use model::quota::Resource;
 use model::server::{Resize, ServerFlavor, Standing, Task};
+use model::{Id, ProjectId};
 
 use super::create::chosen_flavor;
 use super::task::{Doing, Outcome, begin, carry_out, change_record, check};
 use super::{State, View, invalid, lower, steward};
 use crate::policy::Action;
-use crate::{ActionError, Caller, Cloud, ErrorKind, flavor, instance};
+use crate::{ActionError, Caller, Cloud, ErrorKind, flavor, instance, quota};
 
-/// Gives a server another size, which is to be confirmed.
+/// Gives a server another size, which is to be confirmed; `auto_disk` says whether its disk grows by
+/// itself from now on.
 ///
 /// # Errors
 /// [`ErrorKind::Conflict`] in a state in which it cannot be, [`ErrorKind::Invalid`] without the
@@ -19,6 +21,7 @@ pub async fn resize(
     caller: &Caller,
     id: Id,
     wanted: &str,
+    auto_disk: Option<bool>,
 ) -> Result<(), ActionError> {
     let resizing = Doing {
         action: Action::ResizeServer,
@@ -42,6 +45,7 @@ pub async fn resize(
             "Resize error: Resize to zero disk flavor is not allowed.",
         ));
     }
+    check_quota(cloud, view.server.meta.project, &old, &new).await?;
     let view = begin(cloud, caller, id, &resizing).await?;
     let acting = steward(&view.server, &caller.request_id);
     let was_running = view.state() == State::Active;
@@ -50,6 +54,7 @@ pub async fn resize(
         limit(&behind, &acting, id, &new).await?;
         change_record(&behind, id, |server| {
             server.spec.flavor.clone_from(&new);
+            server.spec.auto_disk = auto_disk.unwrap_or(server.spec.auto_disk);
             server.resized_from = Some(Resize {
                 flavor: old.clone(),
                 was_running,
@@ -60,6 +65,25 @@ pub async fn resize(
         Ok(Outcome::Stands(Standing::Resized))
     });
     Ok(())
+}
+
+/// Refuses a size with which the project would have more than it may.
+async fn check_quota(
+    cloud: &Cloud,
+    project: ProjectId,
+    old: &ServerFlavor,
+    new: &ServerFlavor,
+) -> Result<(), ActionError> {
+    let wanted: Vec<(Resource, u64)> = [
+        (Resource::Cores, new.vcpus, old.vcpus),
+        (Resource::RamMib, new.ram_mib, old.ram_mib),
+    ]
+    .into_iter()
+    .filter(|(_, new, old)| new > old)
+    .map(|(resource, new, old)| (resource, u64::from(new - old)))
+    .collect();
+    let looked = quota::commit(cloud, project, &wanted, |_| {}).await;
+    looked.map(drop).map_err(ActionError::from)
 }
 
 /// Sets the limits of an instance.

@@ -42,7 +42,6 @@ pub async fn snapshot(
             State::Stopped,
             State::Paused,
             State::Suspended,
-            State::Shelved,
         ],
     };
     let view = begin(cloud, caller, id, &imaging).await?;

@@ -32,7 +32,6 @@ pub(super) const ANY_STATE: &[State] = &[
     State::Suspended,
     State::Stopped,
     State::Resized,
-    State::Shelved,
     State::Offloaded,
     State::Broken,
 ];
@@ -51,7 +50,6 @@ pub(super) const fn task_name(task: Task) -> &'static str {
         Task::Suspending => "suspending",
         Task::Resuming => "resuming",
         Task::Shelving => "shelving",
-        Task::Offloading => "shelving_offloading",
         Task::Unshelving => "unshelving",
         Task::Rebuilding => "rebuilding",
         Task::Resizing => "resize_prep",

@@ -34,6 +34,8 @@ const REMOVABLE: [VolumePhase; 3] = [
 /// What to make.
 #[derive(Clone, Debug, Default)]
 pub struct NewSized {
+    /// Its identity, where that was promised before it is made.
+    pub id: Option<Id>,
     /// What its user calls it; need not be unique.
     pub title: String,
     /// For people.
@@ -116,6 +118,7 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewSized) -> Result<Vie
             .unwrap_or(model::volume_type::VolumeType::DEFAULT),
     };
     let mut meta = Meta::new("", project, cloud.now());
+    meta.id = new.id.unwrap_or(meta.id);
     meta.finalizers.push(NODE_FINALIZER.to_owned());
     meta.name = free_name(cloud, project, &new.title, meta.id);
     let mut volume = Volume {
@@ -404,6 +407,29 @@ pub async fn extend(
         .await?;
     }
     extended
+}
+
+/// Waits until a volume that is being made can be attached.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`], what the node says, and [`ErrorKind::TimedOut`].
+pub(crate) async fn made(cloud: &Cloud, id: Id) -> Result<(), ActionError> {
+    let waiter = cloud.observer.waiter(id);
+    let done = waiter.until(|| {
+        if cloud.store.get::<Volume>(id).is_none() {
+            return Some(Err(super::not_found(id)));
+        }
+        let status = cloud.store.get::<VolumeStatus>(id)?.value;
+        Some(
+            status
+                .error
+                .clone()
+                .map_or(Ok(()), |failure| Err(failure.into())),
+        )
+    });
+    crate::instance::within(super::NODE_ANSWERS_WITHIN, done)
+        .await
+        .and_then(|answer| answer)
 }
 
 /// Removes a volume with its contents, and with `cascade` its snapshots.

@@ -26,6 +26,7 @@ mod server_diagnostics;
 mod server_group;
 mod server_interface;
 mod server_metadata;
+mod server_password;
 mod server_tag;
 mod service;
 mod usage;
@@ -36,7 +37,6 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use self::error::ApiError;
-use crate::front::At;
 use crate::microversion::Microversions;
 use crate::route::Route;
 
@@ -62,6 +62,7 @@ pub(crate) fn routes() -> Vec<Route> {
         server_diagnostics::routes::routes(),
         server_interface::routes::routes(),
         server_metadata::routes::routes(),
+        server_password::routes::routes(),
         server_tag::routes::routes(),
         instance_action::routes::routes(),
         flavor::routes::routes(),
@@ -81,14 +82,6 @@ pub(crate) fn routes() -> Vec<Route> {
     .into_iter()
     .flatten()
     .collect()
-}
-
-/// Refuses clients that ask for a shape of the API in which a path was not there yet.
-fn since(at: &At, minor: u16) -> Result<(), ApiError> {
-    if at.minor >= minor {
-        return Ok(());
-    }
-    Err(ApiError::not_found("The resource could not be found."))
 }
 
 /// The answer to a path that is none of ours.

@@ -179,6 +179,7 @@ pub(super) fn new(body: Value) -> Result<NewSized, ApiError> {
             .flatten(),
     );
     let new = NewSized {
+        id: None,
         title: title.unwrap_or_default().trim().to_owned(),
         description,
         size_gib: fields.size("size")?,

@@ -9,11 +9,13 @@ use std::net::IpAddr;
 use actions::server::{NewNetworks, NewPlace, NewServer, ServerChange};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use model::Id;
 use model::server::AccessAddresses;
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 use serde_json::{Value, json};
 
+use super::block_device;
 use crate::front::At;
 use crate::nova::error::ApiError;
 use crate::nova::fields::{Fields, not_of, wrong};
@@ -40,7 +42,7 @@ pub(super) struct Wanted {
 pub(super) fn wanted(at: &At, body: Value) -> Result<Wanted, ApiError> {
     let mut document = Fields::document(body)?;
     let mut fields = document.required_object("server")?;
-    let hints = hints(&mut document)?;
+    let (hints, group) = hints(&mut document)?;
     document.done()?;
 
     let name = fields.name("name")?;
@@ -63,12 +65,7 @@ pub(super) fn wanted(at: &At, body: Value) -> Result<Wanted, ApiError> {
         return Err(ApiError::invalid("min_count must be <= max_count"));
     }
     let (firewalls, security_groups) = groups(&mut fields)?;
-    check_devices(&mut fields)?;
-    if fields.switch("config_drive")? == Some(true) {
-        return Err(ApiError::invalid(
-            "config_drive: no drive is made yet; what it would hold is at http://169.254.169.254/",
-        ));
-    }
+    let volumes = block_device::wanted(at, &mut fields)?;
     let password = fields.text("adminPass", 0..=usize::MAX)?;
     let new = NewServer {
         name,
@@ -81,12 +78,13 @@ pub(super) fn wanted(at: &At, body: Value) -> Result<Wanted, ApiError> {
         description: description(at, &mut fields)?.flatten(),
         hostname: hostname(at, &mut fields)?,
         user_data: user_data(&mut fields)?.flatten(),
-        config_drive: false,
+        config_drive: fields.switch("config_drive")?.unwrap_or_default(),
         zone: fields.name("availability_zone")?,
         hints,
+        group,
         networks: networks(at, &mut fields)?,
         firewalls,
-        volumes: Vec::new(),
+        volumes,
         auto_disk: disk_config(&mut fields)?.unwrap_or_default(),
         access: AccessAddresses {
             ipv4: access(&mut fields, "accessIPv4", IpAddr::is_ipv4)?.flatten(),
@@ -147,7 +145,7 @@ pub(in crate::nova) fn flavor(fields: &mut Fields) -> Result<String, ApiError> {
     }
 }
 
-fn image(fields: &mut Fields) -> Result<Option<model::Id>, ApiError> {
+fn image(fields: &mut Fields) -> Result<Option<Id>, ApiError> {
     match fields.take("imageRef") {
         None => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Ok(None),
@@ -156,7 +154,7 @@ fn image(fields: &mut Fields) -> Result<Option<model::Id>, ApiError> {
 }
 
 /// The image that a reference means.
-pub(in crate::nova) fn image_id(value: &Value) -> Result<model::Id, ApiError> {
+pub(in crate::nova) fn image_id(value: &Value) -> Result<Id, ApiError> {
     let text = value
         .as_str()
         .ok_or_else(|| not_of("imageRef", value, &["string"]))?;
@@ -237,14 +235,24 @@ fn access(
         .ok_or_else(message)
 }
 
-fn hints(document: &mut Fields) -> Result<BTreeMap<String, Value>, ApiError> {
+/// What the scheduler is told, and the group that is named in it.
+fn hints(document: &mut Fields) -> Result<(BTreeMap<String, Value>, Option<Id>), ApiError> {
     let new = document.take("os:scheduler_hints");
     let old = document.take("OS-SCH-HNT:scheduler_hints");
-    match new.or(old) {
-        None => Ok(BTreeMap::new()),
-        Some(Value::Object(hints)) => Ok(hints.into_iter().collect()),
-        Some(other) => Err(not_of("os:scheduler_hints", &other, &["object"])),
-    }
+    let hints: BTreeMap<String, Value> = match new.or(old) {
+        None => BTreeMap::new(),
+        Some(Value::Object(hints)) => hints.into_iter().collect(),
+        Some(other) => return Err(not_of("os:scheduler_hints", &other, &["object"])),
+    };
+    let group = match hints.get("group") {
+        None => None,
+        Some(Value::String(text)) => {
+            let message = |_| wrong("group", &json!(text), format!("'{text}' is not a 'uuid'"));
+            Some(text.parse().map_err(message)?)
+        }
+        Some(other) => return Err(not_of("group", other, &["string"])),
+    };
+    Ok((hints, group))
 }
 
 /// The groups' names, and how the answer shows them.
@@ -312,41 +320,6 @@ fn place(at: &At, mut fields: Fields) -> Result<NewPlace, ApiError> {
         ));
     }
     fields.done().map(|()| place)
-}
-
-/// Refuses devices that a container cannot have; the disk that its image is on, it has anyhow.
-fn check_devices(fields: &mut Fields) -> Result<(), ApiError> {
-    if fields.take("block_device_mapping").is_some() {
-        return Err(ApiError::invalid(
-            "block_device_mapping: say it by block_device_mapping_v2",
-        ));
-    }
-    let devices = fields.list("block_device_mapping_v2")?.unwrap_or_default();
-    for (position, device) in devices.into_iter().enumerate() {
-        let mut device = Fields::object_of(device, &position.to_string())?;
-        let sources = ["volume", "image", "snapshot", "blank"];
-        let source = device.one_of("source_type", &sources)?;
-        let place = device.one_of("destination_type", &["local", "volume"])?;
-        device.id("uuid")?;
-        device.text("device_name", 1..=255)?;
-        device.switch("delete_on_termination")?;
-        for ignored in ["guest_format", "device_type", "disk_bus", "volume_size"] {
-            device.take(ignored);
-        }
-        let boot_index = device.take("boot_index");
-        let is_boot = matches!(&boot_index, Some(index) if index == 0 || index == "0");
-        device.done()?;
-        match (source.as_deref(), place.as_deref().unwrap_or("volume")) {
-            (Some("image"), "local") if is_boot => {}
-            (source, place) => {
-                return Err(ApiError::invalid(format!(
-                    "Block Device Mapping is Invalid: a container starts from an image on its node, not from {} as {place}",
-                    source.unwrap_or("nothing"),
-                )));
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use actions::server::{Place, State, View};
-use actions::{firewall, floating};
+use actions::volume_attachment::{self, Attachment};
+use actions::{firewall, floating, server_group};
 use model::instance::Phase;
 use model::server::{Server, Task};
 use model::{Id, ProjectId};
@@ -61,7 +62,6 @@ pub(in crate::nova) const fn status(state: State, task: Option<Task>) -> &'stati
         (State::Suspended, _) => "SUSPENDED",
         (State::Stopped, _) => "SHUTOFF",
         (State::Resized, _) => "VERIFY_RESIZE",
-        (State::Shelved, _) => "SHELVED",
         (State::Offloaded, _) => "SHELVED_OFFLOADED",
         (State::Broken, _) => "ERROR",
     }
@@ -158,7 +158,9 @@ impl<'a> Showing<'a> {
             add("locked_reason", json!(reason));
         }
         if at.minor >= 71 && whole != Whole::InList {
-            add("server_groups", json!([]));
+            let group = server_group::of(&at.cloud, server);
+            let groups: Vec<String> = group.iter().map(Id::to_string).collect();
+            add("server_groups", json!(groups));
         }
         if at.minor >= 90 {
             add("OS-EXT-SRV-ATTR:hostname", json!(spec.hostname));
@@ -204,7 +206,7 @@ impl<'a> Showing<'a> {
         add("OS-EXT-STS:vm_state", json!(view.state().as_str()));
         add("OS-EXT-STS:task_state", json!(view.task_name()));
         add("OS-EXT-STS:power_state", json!(power_state(view)));
-        add("os-extended-volumes:volumes_attached", json!([]));
+        add("os-extended-volumes:volumes_attached", volumes(at, view));
         if at.minor >= 96 {
             add("pinned_availability_zone", json!(spec.zone));
         }
@@ -300,6 +302,22 @@ impl<'a> Showing<'a> {
             }],
         })
     }
+}
+
+/// The volumes of a server, as a client reads them.
+fn volumes(at: &At, view: &View) -> Value {
+    let Some(instance) = &view.instance else {
+        return json!([]);
+    };
+    let attached = volume_attachment::of(&at.cloud, &instance.instance);
+    let one = |attachment: &Attachment| {
+        let mut one = json!({ "id": attachment.known.volume.to_string() });
+        if at.minor >= 3 {
+            one["delete_on_termination"] = json!(attachment.known.delete_with_instance);
+        }
+        one
+    };
+    attached.iter().map(one).collect()
 }
 
 /// Names a node to a project, without telling which it is; empty for none.

@@ -53,9 +53,9 @@ pub(super) async fn remove(at: At, id: Id) -> Outcome {
 pub(super) async fn resize(at: At, id: Id, body: Value) -> Outcome {
     let mut fields = Fields::object_of(body, "resize")?;
     let wanted = flavor(&mut fields)?;
-    disk_config(&mut fields)?;
+    let auto_disk = disk_config(&mut fields)?;
     fields.done()?;
-    server::resize(&at.cloud, &at.caller, id, &wanted).await?;
+    server::resize(&at.cloud, &at.caller, id, &wanted, auto_disk).await?;
     accepted()
 }
 
@@ -96,9 +96,9 @@ pub(super) async fn rebuild(at: At, id: Id, body: Value) -> Outcome {
             90.. => fields.text("hostname", 2..=255)?,
             _ => None,
         },
+        auto_disk: disk_config(&mut fields)?,
     };
     fields.switch("preserve_ephemeral")?;
-    disk_config(&mut fields)?;
     fields.done()?;
     let view = server::rebuild(&at.cloud, &at.caller, id, wanted).await?;
     let whole = if at.minor >= 75 {

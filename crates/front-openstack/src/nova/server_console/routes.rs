@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::terminal;
 use crate::front::At;
+use crate::nova::Body;
 use crate::nova::error::ApiError;
 use crate::nova::fields::{Fields, not_of};
+use crate::nova::list::since;
 use crate::nova::server::routes::path_id;
-use crate::nova::{Body, since};
 use crate::route::Route;
 
 /// The path of the terminal, without a token no use.

@@ -20,7 +20,7 @@ const ALL: [&str; 4] = [
 /// A group as clients read it.
 pub(super) fn shown(at: &At, group: &ServerGroup) -> Value {
     let policy = group.policy.as_str();
-    let members = members(&at.cloud, group);
+    let members = members(&at.cloud, group.meta.id);
     let members: Vec<String> = members.iter().map(ToString::to_string).collect();
     let mut shown = json!({
         "id": group.meta.id.to_string(),

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use super::translate;
 use crate::front::At;
+use crate::nova::Body;
 use crate::nova::error::ApiError;
 use crate::nova::fields::Fields;
+use crate::nova::list::since;
 use crate::nova::server::routes::{href, path_id, set_location};
-use crate::nova::{Body, since};
 use crate::route::Route;
 
 /// The microversion that brought tags.

@@ -1,0 +1,3 @@
+//! Passwords that servers made up.
+
+pub(super) mod routes;
