@@ -170,11 +170,13 @@ impl Bench {
         }
         let mut times = Vec::new();
         for _ in 0..11 {
-            let mut found = Value::Null;
+            let mut answer = None;
             times.push(milliseconds(|| {
-                found = get(&mut self.api, "/compute/v2.1/servers/detail")?;
+                let path = "/compute/v2.1/servers/detail";
+                answer = Some(self.api.expect("GET", path, None)?);
                 Ok(())
             })?);
+            let found = answer.context("asked")?.json()?;
             let count = found["servers"].as_array().map_or(0, Vec::len);
             ensure!(count == LISTED, "{count} servers are listed");
         }

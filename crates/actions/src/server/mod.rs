@@ -22,6 +22,7 @@ mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::instance::{Instance, Phase, Site};
 use model::network::Network;
@@ -49,6 +50,9 @@ use crate::policy::{Action, Target};
 use crate::{
     ActionError, Caller, Cloud, ErrorKind, Scope, instance, is_seen, is_visible, port, zone,
 };
+
+/// How long whoever asks for a server waits for it to be made.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// All there is of one server, at one moment.
 #[derive(Clone, Debug)]
@@ -215,6 +219,26 @@ pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<View, ActionError> 
     let owner = Target::project(found.server.meta.project);
     caller.may(Action::GetInstance, &owner)?;
     Ok(found)
+}
+
+/// One server; where it is still being made, what becomes of it within a moment, or else what it is
+/// then. Clients that find one unfinished right after they made it come back after seconds only.
+///
+/// # Errors
+/// As [`get`].
+pub async fn settled(cloud: &Cloud, caller: &Caller, id: Id) -> Result<View, ActionError> {
+    let mut watch = cloud.store.watch_object(id);
+    let until = tokio::time::Instant::now() + MOMENT;
+    loop {
+        let found = get(cloud, caller, id)?;
+        let is_over = found.state() != State::Building
+            || tokio::time::timeout_at(until, watch.changed())
+                .await
+                .is_err();
+        if is_over {
+            return Ok(found);
+        }
+    }
 }
 
 /// The servers of the caller's project, or of all of them, the newest first.

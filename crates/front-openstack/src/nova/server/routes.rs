@@ -88,7 +88,7 @@ pub(in crate::nova) fn set_location(response: &mut Response, href: &str) {
 }
 
 async fn show(at: At, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let view = server::get(&at.cloud, &at.caller, path_id(&id)?)?;
+    let view = server::settled(&at.cloud, &at.caller, path_id(&id)?).await?;
     let shown = Showing::new(&at).server(&view, Whole::Alone);
     Ok(Json(json!({ "server": shown })).into_response())
 }
