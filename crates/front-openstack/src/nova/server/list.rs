@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use jiff::Timestamp;
 use regex_lite::Regex;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::translate::{power_state, status};
@@ -129,13 +130,39 @@ pub(super) fn page(
     }
     let has_more = found.len() > limit;
     found.truncate(limit);
-    let shown: Vec<Value> = found.iter().map(|view| show(at, view)).collect();
-    let mut body = json!({ "servers": shown });
-    if has_more && let Some(last) = found.last() {
-        let href = next(at, path, &last.server.meta.id.to_string());
-        body["servers_links"] = json!([{ "rel": "next", "href": href }]);
+    let last = found.last().filter(|_| has_more);
+    let page = Page {
+        servers: Each {
+            views: &found,
+            show: |view: &View| show(at, view),
+        },
+        servers_links: last.map(|last| {
+            let href = next(at, path, &last.server.meta.id.to_string());
+            json!([{ "rel": "next", "href": href }])
+        }),
+    };
+    Ok(Json(page).into_response())
+}
+
+#[derive(Serialize)]
+#[serde(bound = "F: Fn(&View) -> Value")]
+struct Page<'a, F> {
+    servers: Each<'a, F>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    servers_links: Option<Value>,
+}
+
+/// Servers of a list. Each is shown when it is written: a thousand at once would be a hundred
+/// thousand values, and most of the time that of allocating them.
+struct Each<'a, F> {
+    views: &'a [View],
+    show: F,
+}
+
+impl<F: Fn(&View) -> Value> Serialize for Each<'_, F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.views.iter().map(&self.show))
     }
-    Ok(Json(body).into_response())
 }
 
 /// Refuses parameters that are none, for clients that want them refused.
