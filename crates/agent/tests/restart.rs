@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use model::instance::{Phase, RestartPolicy};
+use model::instance::{Attachment, InstanceSpec, Phase, RestartPolicy};
+use model::network::Network;
 use tokio::time::sleep;
 
-use crate::house::{House, kill, policy};
+use crate::house::{House, attachment, kill, policy};
 
 #[tokio::test]
 async fn always_runs_again_later_and_later() {
@@ -116,4 +117,42 @@ async fn after_a_reboot_policies_are_honoured() {
     }
     let down = house.until_exited(ids[3], (1, 0)).await;
     assert_eq!(down.exit.as_ref().unwrap().code, 255);
+}
+
+#[tokio::test]
+async fn one_that_is_linked_comes_back_after_the_other() {
+    let house = House::new().await;
+    let network = house.network("plain", "10.5.0.0/24").await;
+    let found = house.store.get::<Network>(network).unwrap();
+    let mut nameless = Network::clone(&found.value);
+    nameless.spec.dns = false;
+    let mut batch = house.store.transaction();
+    batch.update(network, found.revision, nameless);
+    house.store.commit(batch).await.unwrap();
+    let restarted = |links: Vec<(String, String)>| {
+        move |spec: &mut InstanceSpec| {
+            spec.restart = RestartPolicy::Always;
+            spec.attachments = vec![Attachment {
+                links,
+                ..attachment(network)
+            }];
+        }
+    };
+    let sleep = ["sleep", "1000"];
+    let other = house.run(&sleep, restarted(Vec::new())).await;
+    house.until_running(other, (1, 0)).await;
+    let name = format!("name-{}", other.simple());
+    let links = vec![(name, "other".to_owned())];
+    let linked = house.run(&sleep, restarted(links)).await;
+    house.until_running(linked, (1, 0)).await;
+    // The other takes longer each time, until it comes back after the linked one would.
+    for attempt in 1..3 {
+        assert!(house.engine.exit(other, 1));
+        house.until_running(other, (1, attempt)).await;
+    }
+    assert!(house.engine.exit(other, 1));
+    house.until_exited(other, (1, 2)).await;
+    assert!(house.engine.exit(linked, 1));
+    house.until_running(linked, (1, 1)).await;
+    house.until_running(other, (1, 3)).await;
 }

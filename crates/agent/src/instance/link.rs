@@ -5,8 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use model::instance::{Failure, FailureKind, Instance, InstanceStatus, Protocol};
+use model::Id;
+use model::instance::{
+    Attachment, Failure, FailureKind, Instance, InstanceStatus, Protocol, RestartPolicy,
+};
 use model::network::Network;
 use store::Store;
 
@@ -19,48 +23,89 @@ const OWN_VARIABLES: [&str; 2] = ["HOME", "PATH"];
 /// An exposed port: number and protocol.
 type ExposedPort = (u16, Protocol);
 
+/// A link on a network without names of its own.
+struct Link<'a> {
+    network: Id,
+    /// The other's name.
+    name: &'a str,
+    /// The instance's name for it.
+    alias: &'a str,
+}
+
+fn links<'a>(store: &Store, instance: &'a Instance) -> impl Iterator<Item = Link<'a>> {
+    let on_its_own = |attachment: &&Attachment| {
+        let network = store.get::<Network>(attachment.network);
+        network.is_some_and(|network| !network.value.spec.dns)
+    };
+    let attachments = instance.spec.attachments.iter().filter(on_its_own);
+    attachments.flat_map(|attachment| {
+        let names = attachment.links.iter();
+        names.map(|(name, alias)| Link {
+            network: attachment.network,
+            name,
+            alias,
+        })
+    })
+}
+
+impl Link<'_> {
+    fn other(&self, store: &Store, instance: &Instance) -> Option<Arc<Instance>> {
+        let found = store.by_name::<Instance>(instance.meta.project, self.name)?;
+        Some(found.value)
+    }
+
+    /// Where the other is, if it runs.
+    fn address(&self, store: &Store, other: &Instance) -> Option<IpAddr> {
+        let status = store.get::<InstanceStatus>(other.meta.id)?.value;
+        let mut endpoints = status.endpoints.iter().filter(|_| is_up(&status));
+        let shared = endpoints.find(|endpoint| endpoint.network == self.network)?;
+        shared.addresses().next().map(|(address, _)| address)
+    }
+}
+
+/// Whether somebody it is linked to does not run, and will do so without anybody's asking: as after
+/// a start of the machine, when all are started at once.
+pub(super) fn is_awaited(store: &Store, instance: &Instance) -> bool {
+    links(store, instance).any(|link| {
+        link.other(store, instance).is_some_and(|other| {
+            let status = store.get::<InstanceStatus>(other.meta.id);
+            let comes_back = matches!(
+                other.spec.restart,
+                RestartPolicy::Always | RestartPolicy::UnlessStopped
+            );
+            other.spec.run.started
+                && comes_back
+                && status
+                    .is_some_and(|status| !is_up(&status.value) && status.value.error.is_none())
+        })
+    })
+}
+
 /// Variables that tell an instance of those that it is linked to.
 ///
 /// # Errors
 /// Somebody it is linked to is not there, or does not run.
 pub(super) fn variables(store: &Store, instance: &Instance) -> Result<Vec<String>, Failure> {
     let mut variables = Vec::new();
-    for attachment in &instance.spec.attachments {
-        let network = store.get::<Network>(attachment.network);
-        if network.is_none_or(|network| network.value.spec.dns) {
+    for link in links(store, instance) {
+        let Link { name, alias, .. } = link;
+        let other = link
+            .other(store, instance)
+            .ok_or_else(|| not_found(format!("Could not get container for {name}")))?;
+        let address = link.address(store, &other).ok_or_else(|| Failure {
+            kind: FailureKind::Internal,
+            message: format!(
+                "Cannot link to a non running container: /{name} AS /{}/{alias}",
+                instance.meta.name
+            ),
+        })?;
+        let Some(container) = other.spec.containers.first() else {
             continue;
-        }
-        for (name, alias) in &attachment.links {
-            let other = store
-                .by_name::<Instance>(instance.meta.project, name)
-                .ok_or_else(|| not_found(format!("Could not get container for {name}")))?
-                .value;
-            let address = store
-                .get::<InstanceStatus>(other.meta.id)
-                .filter(|status| is_up(&status.value))
-                .and_then(|status| {
-                    let mut endpoints = status.value.endpoints.iter();
-                    let shared =
-                        endpoints.find(|endpoint| endpoint.network == attachment.network)?;
-                    shared.addresses().next().map(|(address, _)| address)
-                });
-            let Some(address) = address else {
-                return Err(Failure {
-                    kind: FailureKind::Internal,
-                    message: format!(
-                        "Cannot link to a non running container: /{name} AS /{}/{alias}",
-                        instance.meta.name
-                    ),
-                });
-            };
-            let Some(container) = other.spec.containers.first() else {
-                continue;
-            };
-            let prefix = alias.to_uppercase().replace('-', "_");
-            variables.extend(of_ports(&prefix, address, &container.exposed_ports));
-            variables.push(format!("{prefix}_NAME=/{}/{alias}", instance.meta.name));
-            variables.extend(of_environment(&prefix, &container.env));
-        }
+        };
+        let prefix = alias.to_uppercase().replace('-', "_");
+        variables.extend(of_ports(&prefix, address, &container.exposed_ports));
+        variables.push(format!("{prefix}_NAME=/{}/{alias}", instance.meta.name));
+        variables.extend(of_environment(&prefix, &container.env));
     }
     Ok(variables)
 }

@@ -1,6 +1,7 @@
 //! Starts an instance whose run is due.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use model::instance::{Endpoint, Exit, Failure, FailureKind, Instance, InstanceStatus, Phase, Run};
@@ -11,6 +12,9 @@ use store::runner::Next;
 use super::{Reconciler, Records, Step, link, not_found, until};
 use crate::ReconcileError;
 use crate::volume::volume_names;
+
+/// How often a restart that waits for another's looks again.
+const LINKS_ARE_ASKED: Duration = Duration::from_millis(100);
 
 impl Reconciler {
     /// Starts an instance that does not run, if it should and its time has come.
@@ -35,6 +39,9 @@ impl Reconciler {
             .and_then(|retry| retry.not_before);
         if let Some(wait) = not_before.and_then(until) {
             return Ok(Step::Done(Next::After(wait)));
+        }
+        if run.attempt > 0 && link::is_awaited(&self.parts.store, &records.instance.value) {
+            return Ok(Step::Done(Next::After(LINKS_ARE_ASKED)));
         }
         // What is known of its health is the last run's.
         drop(self.parts.sightings.take_health(records.id));
