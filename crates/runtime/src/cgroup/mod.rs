@@ -330,14 +330,17 @@ impl Cgroup {
     fn restrict_devices(&self, rules: &[devices::Rule]) -> Result<(), CgroupError> {
         if let Some(mount) = self.host.v1_of("devices") {
             let directory = mount.join(&self.path);
+            // Each opened once: there are some fifteen rules.
+            let open = |name: &str| {
+                let path = directory.join(name);
+                fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+                    .map_err(|errno| CgroupError::refused("open", &path, errno))
+            };
+            let (allow, deny) = (open("devices.allow")?, open("devices.deny")?);
             for rule in rules {
-                let path = directory.join(if rule.allow {
-                    "devices.allow"
-                } else {
-                    "devices.deny"
-                });
                 let line = devices::line(rule);
-                write(&path, &line).map_err(|errno| CgroupError::Limit {
+                let list = if rule.allow { &allow } else { &deny };
+                rustix::io::write(list, line.as_bytes()).map_err(|errno| CgroupError::Limit {
                     field: "devices",
                     value: line,
                     source: errno.into(),

@@ -1,31 +1,14 @@
 //! From rules to classic BPF, as the kernel's `seccomp_filter` documentation describes it.
 //!
 //! The numbers of an architecture are cut into ranges of one verdict, and a range is found by
-//! halving. Jumps are forward only, and reach 255 instructions; longer ones go by way of `JA`.
+//! halving.
 
 use std::collections::BTreeMap;
 
 use super::SeccompError;
 use super::profile::{Condition, Operator, Rule, Rules};
+use super::program::{JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_OR_EQUAL, Program, Target};
 use super::table::Architecture;
-
-/// One instruction of `struct sock_filter`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Instruction {
-    code: u16,
-    if_true: u8,
-    if_false: u8,
-    constant: u32,
-}
-
-/// Codes of `linux/bpf_common.h`, put together as the kernel lets filters use them.
-const LOAD: u16 = 0x20;
-const AND: u16 = 0x54;
-const JUMP: u16 = 0x05;
-const JUMP_EQUAL: u16 = 0x15;
-const JUMP_GREATER: u16 = 0x25;
-const JUMP_GREATER_OR_EQUAL: u16 = 0x35;
-const RETURN: u16 = 0x06;
 
 /// Offsets in `struct seccomp_data`.
 const NUMBER: u32 = 0;
@@ -49,28 +32,19 @@ struct Verdict {
 
 /// Compiles rules to the bytes that [`crate::sys::seccomp::install`] takes.
 pub(super) fn assemble(rules: &Rules) -> Result<Vec<u8>, SeccompError> {
-    let mut code = vec![load(ARCHITECTURE)];
-    for architecture in &rules.architectures {
-        let mut body = vec![load(NUMBER)];
-        body.extend(search(&ranges(rules, *architecture)));
-        code.push(Instruction {
-            code: JUMP_EQUAL,
-            if_true: 1,
-            if_false: 0,
-            constant: architecture.audit(),
-        });
-        code.push(jump(body.len()));
-        code.extend(body);
-    }
+    let mut program = Program::default();
     // Calls of an architecture without rules would go by numbers that mean something else.
-    code.push(give(RET_KILL_PROCESS));
-    if code.len() > MOST_INSTRUCTIONS {
-        return Err(SeccompError::TooLong(code.len()));
+    let mut others = program.give(RET_KILL_PROCESS);
+    for architecture in rules.architectures.iter().rev() {
+        let search = search(&mut program, &ranges(rules, *architecture));
+        let search = program.load(NUMBER, search);
+        others = program.compare(JUMP_EQUAL, architecture.audit(), search, others);
     }
-    Ok(code
-        .iter()
-        .flat_map(|instruction| instruction.bytes())
-        .collect())
+    program.load(ARCHITECTURE, others);
+    if program.len() > MOST_INSTRUCTIONS {
+        return Err(SeccompError::TooLong(program.len()));
+    }
+    Ok(program.bytes())
 }
 
 /// First number and verdict of each range, ascending from 0.
@@ -140,112 +114,35 @@ fn ranges(rules: &Rules, architecture: Architecture) -> Vec<(u32, Verdict)> {
 }
 
 /// Finds the range of the loaded number by halving.
-fn search(ranges: &[(u32, Verdict)]) -> Vec<Instruction> {
-    if let [(_, verdict)] = ranges {
-        return decide(verdict);
-    }
+fn search(program: &mut Program, ranges: &[(u32, Verdict)]) -> Target {
     let (lower, upper) = ranges.split_at(ranges.len() / 2);
-    let Some((middle, _)) = upper.first() else {
-        return Vec::new();
-    };
-    let lower = search(lower);
-    let mut code = Vec::with_capacity(lower.len() * 2 + 2);
-    match u8::try_from(lower.len()) {
-        Ok(over) => {
-            code.push(Instruction {
-                code: JUMP_GREATER_OR_EQUAL,
-                if_true: over,
-                if_false: 0,
-                constant: *middle,
-            });
+    match (lower, upper) {
+        ([], [(_, verdict), ..]) => decide(program, verdict),
+        ([..], [(middle, _), ..]) => {
+            let above = search(program, upper);
+            let below = search(program, lower);
+            program.compare(JUMP_GREATER_OR_EQUAL, *middle, above, below)
         }
-        Err(_) => {
-            code.push(Instruction {
-                code: JUMP_GREATER_OR_EQUAL,
-                if_true: 0,
-                if_false: 1,
-                constant: *middle,
-            });
-            code.push(jump(lower.len()));
-        }
+        // Ranges begin at 0, so there is one.
+        ([..], []) => program.give(RET_KILL_PROCESS),
     }
-    code.extend(lower);
-    code.extend(search(upper));
-    code
 }
 
 /// Tries the alternatives of a verdict, then gives its action.
-fn decide(verdict: &Verdict) -> Vec<Instruction> {
-    let mut code = Vec::new();
-    for (conditions, action) in &verdict.alternatives {
-        let tests: Vec<Vec<Test>> = conditions.iter().map(tests).collect();
-        let mut left: usize = tests.iter().map(Vec::len).sum::<usize>() + 1;
-        for group in &tests {
-            for (at, test) in group.iter().enumerate() {
-                left -= 1;
-                code.push(test.resolve(group.len() - at - 1, left));
-            }
+fn decide(program: &mut Program, verdict: &Verdict) -> Target {
+    let mut next = program.give(verdict.action);
+    for (conditions, action) in verdict.alternatives.iter().rev() {
+        let mut holds = program.give(*action);
+        for condition in conditions.iter().rev() {
+            holds = test(program, condition, holds, next);
         }
-        code.push(give(*action));
+        next = holds;
     }
-    code.push(give(verdict.action));
-    code
+    next
 }
 
-/// Where a comparison leads.
-#[derive(Clone, Copy, Debug)]
-enum Then {
-    /// To the next instruction.
-    Next,
-    /// The condition holds.
-    Holds,
-    /// It does not, so neither does the alternative.
-    Fails,
-}
-
-/// An instruction of a condition, before its jumps have lengths.
-#[derive(Clone, Copy, Debug)]
-enum Test {
-    Plain(Instruction),
-    Compare {
-        code: u16,
-        constant: u32,
-        if_true: Then,
-        if_false: Then,
-    },
-}
-
-impl Test {
-    /// `rest` is how many instructions of this condition follow, `left` how many until behind the
-    /// alternative's answer.
-    fn resolve(self, rest: usize, left: usize) -> Instruction {
-        // Conditions have at most five instructions each and there are at most six of them.
-        let short = |length: usize| u8::try_from(length).unwrap_or(u8::MAX);
-        let distance = |then| match then {
-            Then::Next => 0,
-            Then::Holds => short(rest),
-            Then::Fails => short(left),
-        };
-        match self {
-            Self::Plain(instruction) => instruction,
-            Self::Compare {
-                code,
-                constant,
-                if_true,
-                if_false,
-            } => Instruction {
-                code,
-                constant,
-                if_true: distance(if_true),
-                if_false: distance(if_false),
-            },
-        }
-    }
-}
-
-/// The instructions of one condition; arguments have 64 bits, the machine has 32.
-fn tests(condition: &Condition) -> Vec<Test> {
-    use Then::{Fails, Holds, Next};
+/// Tests one condition; arguments have 64 bits, the machine has 32.
+fn test(program: &mut Program, condition: &Condition, holds: Target, fails: Target) -> Target {
     let at = ARGUMENTS + 8 * u32::from(condition.argument);
     let (low_at, high_at) = if cfg!(target_endian = "little") {
         (at, at + 4)
@@ -253,44 +150,27 @@ fn tests(condition: &Condition) -> Vec<Test> {
         (at + 4, at)
     };
     let [high, low] = halves(condition.value);
-    let compare = |code, constant, if_true, if_false| Test::Compare {
-        code,
-        constant,
-        if_true,
-        if_false,
-    };
-    let (load_high, load_low) = (Test::Plain(load(high_at)), Test::Plain(load(low_at)));
     match condition.operator {
-        Operator::Equal => vec![
-            load_high,
-            compare(JUMP_EQUAL, high, Next, Fails),
-            load_low,
-            compare(JUMP_EQUAL, low, Next, Fails),
-        ],
-        Operator::NotEqual => vec![
-            load_high,
-            compare(JUMP_EQUAL, high, Next, Holds),
-            load_low,
-            compare(JUMP_EQUAL, low, Fails, Next),
-        ],
+        Operator::Equal => {
+            let low = program.compare(JUMP_EQUAL, low, holds, fails);
+            let low = program.load(low_at, low);
+            let high = program.compare(JUMP_EQUAL, high, low, fails);
+            program.load(high_at, high)
+        }
+        Operator::NotEqual => {
+            let low = program.compare(JUMP_EQUAL, low, fails, holds);
+            let low = program.load(low_at, low);
+            let high = program.compare(JUMP_EQUAL, high, low, holds);
+            program.load(high_at, high)
+        }
         Operator::MaskedEqual(mask) => {
             let [mask_high, mask_low] = halves(mask);
-            let and = |constant| {
-                Test::Plain(Instruction {
-                    code: AND,
-                    if_true: 0,
-                    if_false: 0,
-                    constant,
-                })
-            };
-            vec![
-                load_high,
-                and(mask_high),
-                compare(JUMP_EQUAL, high, Next, Fails),
-                load_low,
-                and(mask_low),
-                compare(JUMP_EQUAL, low, Next, Fails),
-            ]
+            let low = program.compare(JUMP_EQUAL, low, holds, fails);
+            let low = program.and(mask_low, low);
+            let low = program.load(low_at, low);
+            let high = program.compare(JUMP_EQUAL, high, low, fails);
+            let high = program.and(mask_high, high);
+            program.load(high_at, high)
         }
         Operator::Greater | Operator::GreaterOrEqual => {
             let last = if condition.operator == Operator::Greater {
@@ -298,13 +178,11 @@ fn tests(condition: &Condition) -> Vec<Test> {
             } else {
                 JUMP_GREATER_OR_EQUAL
             };
-            vec![
-                load_high,
-                compare(JUMP_GREATER, high, Holds, Next),
-                compare(JUMP_EQUAL, high, Next, Fails),
-                load_low,
-                compare(last, low, Next, Fails),
-            ]
+            let low = program.compare(last, low, holds, fails);
+            let low = program.load(low_at, low);
+            let equal = program.compare(JUMP_EQUAL, high, low, fails);
+            let high = program.compare(JUMP_GREATER, high, holds, equal);
+            program.load(high_at, high)
         }
         Operator::Less | Operator::LessOrEqual => {
             let last = if condition.operator == Operator::Less {
@@ -312,13 +190,11 @@ fn tests(condition: &Condition) -> Vec<Test> {
             } else {
                 JUMP_GREATER
             };
-            vec![
-                load_high,
-                compare(JUMP_GREATER, high, Fails, Next),
-                compare(JUMP_EQUAL, high, Next, Holds),
-                load_low,
-                compare(last, low, Fails, Next),
-            ]
+            let low = program.compare(last, low, fails, holds);
+            let low = program.load(low_at, low);
+            let equal = program.compare(JUMP_EQUAL, high, low, holds);
+            let high = program.compare(JUMP_GREATER, high, fails, equal);
+            program.load(high_at, high)
         }
     }
 }
@@ -331,44 +207,9 @@ const fn halves(value: u64) -> [u32; 2] {
     [(value >> 32) as u32, value as u32]
 }
 
-const fn load(offset: u32) -> Instruction {
-    Instruction {
-        code: LOAD,
-        if_true: 0,
-        if_false: 0,
-        constant: offset,
-    }
-}
-
-const fn give(action: u32) -> Instruction {
-    Instruction {
-        code: RETURN,
-        if_true: 0,
-        if_false: 0,
-        constant: action,
-    }
-}
-
-fn jump(over: usize) -> Instruction {
-    // A program has 4,096 instructions at most.
-    Instruction {
-        code: JUMP,
-        if_true: 0,
-        if_false: 0,
-        constant: u32::try_from(over).unwrap_or(u32::MAX),
-    }
-}
-
-impl Instruction {
-    fn bytes(self) -> [u8; 8] {
-        let [code0, code1] = self.code.to_ne_bytes();
-        let [k0, k1, k2, k3] = self.constant.to_ne_bytes();
-        [code0, code1, self.if_true, self.if_false, k0, k1, k2, k3]
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::program::{AND, Instruction, JUMP, LOAD, RETURN};
     use super::*;
 
     /// Runs a filter as the kernel would.
@@ -527,6 +368,6 @@ mod tests {
     #[test]
     fn the_default_filter_is_shorter_than_its_list_of_calls() {
         let instructions = default_filter(&[]).len() / 8;
-        assert!(instructions < 600, "{instructions}");
+        assert!(instructions < 300, "{instructions}");
     }
 }

@@ -11,6 +11,7 @@
 
 mod assembly;
 mod profile;
+mod program;
 mod table;
 
 use oci_spec::runtime::LinuxSeccomp;
