@@ -216,7 +216,8 @@ async fn show_catalogue(at: At) -> Response {
         actions::Scope::Project { project, .. } => Some(project.0),
         _ => None,
     };
-    let shown = token::translate::catalogue(&catalogue(&at.cloud, project));
+    let entries = catalogue(&at.cloud, project);
+    let shown = token::shown::Catalogue(&entries);
     let own = format!("{}/auth/catalog", answer::root(&at));
     Answer(json!({ "catalog": shown, "links": { "self": own } })).into_response()
 }

@@ -1,5 +1,6 @@
 //! Tokens: getting, validating and revoking them.
 
 pub(super) mod routes;
-pub(super) mod translate;
+pub(super) mod shown;
+mod translate;
 mod wire;

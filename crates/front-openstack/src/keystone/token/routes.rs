@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use http::{HeaderValue, StatusCode};
 
-use super::{translate, wire};
+use super::{shown, translate, wire};
 use crate::front::{At, Open};
 use crate::keystone::Body;
 use crate::keystone::error::ApiError;
@@ -30,7 +30,7 @@ async fn issue(open: Open, body: Body<wire::Request>) -> Result<Response, ApiErr
     let proof = translate::proof(body.0.auth)?;
     let (sealed, session) = authenticate(&open.cloud, proof).await?;
     let entries = entries(&open.cloud, &open.query, &session);
-    let body = Answer(translate::token(&session, entries.as_deref()));
+    let body = Answer(shown::token(&session, entries.as_deref()));
     Ok(with_subject((StatusCode::CREATED, body), &sealed))
 }
 
@@ -38,7 +38,7 @@ async fn validate(at: At) -> Result<Response, ApiError> {
     let sealed = subject(&at)?;
     let session = token::validate(&at.cloud, &at.caller, sealed)?;
     let entries = entries(&at.cloud, &at.query, &session);
-    let body = Answer(translate::token(&session, entries.as_deref()));
+    let body = Answer(shown::token(&session, entries.as_deref()));
     Ok(with_subject(body, sealed))
 }
 

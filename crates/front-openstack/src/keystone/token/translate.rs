@@ -1,18 +1,12 @@
-//! From a request for a token to a proof, and from a session to what clients read of a token.
+//! From a request for a token to a proof.
 
 use actions::identity::Named;
 use actions::identity::authenticate::{CredentialName, Proof, Shown, Wanted, Who};
-use actions::identity::catalogue::Entry;
-use actions::identity::token::{AuditId, Method, Place, Session};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
-use model::project::Project;
-use serde_json::{Map, Value, json};
 
 use super::wire;
+use crate::id;
 use crate::keystone::error::ApiError;
-use crate::{id, time};
 
 /// What is shown, and where the token is to be good for.
 pub(super) fn proof(auth: wire::Auth) -> Result<Proof, ApiError> {
@@ -163,120 +157,4 @@ fn lacks(attribute: &str, target: &str) -> ApiError {
         "Expecting to find {attribute} in {target}. The server could not comply with the request \
          since it is either malformed or otherwise incorrect. The client is assumed to be in error."
     ))
-}
-
-/// A token as clients read it; without a catalogue where none is given.
-pub(super) fn token(session: &Session, catalogue: Option<&[Entry]>) -> Value {
-    let token = &session.token;
-    let mut shown = Map::new();
-    let methods: Vec<&str> = token.methods.iter().map(|method| word(*method)).collect();
-    shown.insert("methods".to_owned(), json!(methods));
-    let password_expires_at = session
-        .user
-        .spec
-        .passwords
-        .first()
-        .and_then(|password| password.expires_at)
-        .map(time::micros);
-    shown.insert(
-        "user".to_owned(),
-        json!({
-            "domain": named(&session.user_domain),
-            "id": id::show(session.user.meta.id),
-            "name": session.user.meta.name,
-            "password_expires_at": password_expires_at,
-        }),
-    );
-    let audit: Vec<String> = [Some(token.audit), token.parent_audit]
-        .into_iter()
-        .flatten()
-        .map(audit_id)
-        .collect();
-    shown.insert("audit_ids".to_owned(), json!(audit));
-    shown.insert(
-        "expires_at".to_owned(),
-        json!(time::micros(token.expires_at)),
-    );
-    shown.insert("issued_at".to_owned(), json!(time::micros(token.issued_at)));
-    match &session.place {
-        Place::Nowhere => {}
-        Place::Project { project, domain } => {
-            let mut place = named(project);
-            place["domain"] = named(domain);
-            shown.insert("project".to_owned(), place);
-            shown.insert("is_domain".to_owned(), json!(project.spec.is_domain));
-        }
-        Place::Domain(domain) => {
-            shown.insert("domain".to_owned(), named(domain));
-        }
-        Place::System => {
-            shown.insert("system".to_owned(), json!({ "all": true }));
-        }
-    }
-    if !matches!(session.place, Place::Nowhere) {
-        let roles: Vec<Value> = session
-            .roles
-            .iter()
-            .map(|role| json!({ "id": id::show(role.meta.id), "name": role.meta.name }))
-            .collect();
-        shown.insert("roles".to_owned(), json!(roles));
-        if let Some(entries) = catalogue {
-            shown.insert("catalog".to_owned(), self::catalogue(entries));
-        }
-    }
-    if let Some(credential) = &session.application_credential {
-        shown.insert(
-            "application_credential".to_owned(),
-            json!({
-                "id": id::show(credential.meta.id),
-                "name": credential.meta.name,
-                "restricted": !credential.spec.unrestricted,
-            }),
-        );
-    }
-    json!({ "token": shown })
-}
-
-/// A catalogue as clients read it.
-pub(crate) fn catalogue(entries: &[Entry]) -> Value {
-    entries
-        .iter()
-        .map(|entry| {
-            let endpoints: Vec<Value> = entry
-                .endpoints
-                .iter()
-                .map(|(endpoint, url)| {
-                    json!({
-                        "id": id::show(endpoint.meta.id),
-                        "interface": endpoint.spec.interface.as_str(),
-                        "region": endpoint.spec.region,
-                        "region_id": endpoint.spec.region,
-                        "url": url,
-                    })
-                })
-                .collect();
-            json!({
-                "endpoints": endpoints,
-                "id": id::show(entry.service.meta.id),
-                "name": entry.service.spec.name.as_deref().unwrap_or_default(),
-                "type": entry.service.spec.kind,
-            })
-        })
-        .collect()
-}
-
-fn named(project: &Project) -> Value {
-    json!({ "id": id::show(project.meta.id), "name": project.meta.name })
-}
-
-fn audit_id(audit: AuditId) -> String {
-    URL_SAFE_NO_PAD.encode(audit)
-}
-
-const fn word(method: Method) -> &'static str {
-    match method {
-        Method::Password => "password",
-        Method::Token => "token",
-        Method::ApplicationCredential => "application_credential",
-    }
 }
