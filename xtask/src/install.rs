@@ -24,7 +24,7 @@ const TESTS: &[Need] = &[
 /// The OpenStack command line, of which Debian has an older one: from PyPI, at one version.
 const OPENSTACK_CLIENT: &str = "python-openstackclient==10.5.0";
 
-/// What it takes to run Keystone.
+/// What it takes to run Keystone, and to ask more of it than it can answer.
 const KEYSTONE: &[Need] = &[
     ("/usr/bin/keystone-manage", "python3-keystone"),
     ("/usr/bin/uwsgi-core", "uwsgi-core"),
@@ -32,6 +32,7 @@ const KEYSTONE: &[Need] = &[
         "/usr/lib/uwsgi/plugins/python3_plugin.so",
         "uwsgi-plugin-python3",
     ),
+    ("/usr/bin/wrk", "wrk"),
 ];
 
 /// What it takes to boot a machine for tests.
