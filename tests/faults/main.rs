@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod build;
 mod crash;
 mod disk_full;
 mod down;

@@ -13,6 +13,7 @@ mod keystone;
 mod log;
 mod pair;
 mod phases;
+mod rebuild;
 mod run_client;
 mod server;
 mod table;
@@ -67,12 +68,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let pair = Pair::start(&binary)?;
     type Subject = (&'static str, fn(&Pair) -> Result<Vec<Row>>);
-    let measures: [Subject; 6] = [
+    let measures: [Subject; 7] = [
         ("run_client", run_client::measure),
         ("api_rate", api_rate::measure),
         ("exec", exec::measure),
         ("log", log::measure),
         ("image_load", image_load::measure),
+        ("rebuild", rebuild::measure),
         ("phases", phases::measure),
     ];
     for (name, measure) in measures {

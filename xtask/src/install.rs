@@ -35,6 +35,9 @@ const KEYSTONE: &[Need] = &[
     ("/usr/bin/wrk", "wrk"),
 ];
 
+/// What makes a Debian to build images on.
+const DEBOOTSTRAP: &[Need] = &[("/usr/sbin/debootstrap", "debootstrap")];
+
 /// What it takes to boot a machine for tests.
 const MACHINE: &[Need] = &[
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
@@ -50,6 +53,14 @@ const MACHINE: &[Need] = &[
 /// When Debian's package manager fails.
 pub(crate) fn clients() -> Result<()> {
     install(DAEMON.iter().chain(TESTS))
+}
+
+/// Installs what makes a Debian to build images on, unless it is there.
+///
+/// # Errors
+/// When Debian's package manager fails.
+pub(crate) fn debootstrap() -> Result<()> {
+    install(DEBOOTSTRAP.iter())
 }
 
 /// Installs what it takes to boot a machine for tests, unless it is there.

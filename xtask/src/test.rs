@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// Where the suite's repository is cloned from, instead of its home.
     #[arg(long, requires = "suite")]
     source: Option<String>,
+    /// Build, run and ask the Dockerfiles of the tests only; they fetch packages, which takes minutes.
+    #[arg(long, conflicts_with = "machine")]
+    dockerfiles: bool,
     /// Run the tests that boot a machine only.
     #[arg(long, conflicts_with = "clients")]
     machine: bool,
@@ -55,6 +58,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Against::Dockerd => Daemon::start_kind(Kind::Dockerd)?,
         };
         return suite::docker_py(&daemon, options.source.as_deref());
+    }
+    if options.dockerfiles {
+        install::debootstrap()?;
+        return step::run(
+            clients()
+                .env("LONGSHORE_BIN", step::build_binary(false)?)
+                .env("LONGSHORE_DOCKERFILES", "1")
+                .args(["--test", "clients", "each_builds", "--", "--nocapture"]),
+        );
     }
     if options.against == Against::Dockerd {
         return step::run(

@@ -264,7 +264,7 @@ pub(crate) async fn collect(store: store::Store, images: ::image::Store) {
 }
 
 /// What is needed by instances and registered images.
-fn in_use(store: &store::Store) -> InUse {
+pub(crate) fn in_use(store: &store::Store) -> InUse {
     let mut needed = InUse::default();
     for (_, instance) in store.list::<Instance>() {
         let containers = instance.value.spec.containers.iter();

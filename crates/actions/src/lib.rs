@@ -5,6 +5,7 @@
 //! come out of it, and byte streams go through [`nodes::Nodes`].
 
 pub mod aggregate;
+pub mod build;
 mod caller;
 pub mod commit;
 pub mod downloads;

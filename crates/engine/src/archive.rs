@@ -2,15 +2,15 @@
 //!
 //! What is behind a [`View`] is hostile and may change at any moment: every look-up goes through
 //! [`rooted::Root`], and archives stream with bounded memory through a thread of their own. The
-//! host makes the view (of a running instance or a stopped one); [`image::extract`] reads archives.
+//! host makes the view (of a running instance or a stopped one); [`image::extract`] reads archives, [`image::pack`] writes them.
 
-mod pack;
 mod path;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use image::extract::{self, ExtractError};
+use image::pack::{self, PackError, Packer};
 use image::pipe;
 use model::instance::{Failure, FailureKind};
 use model::stream::{ExtractOptions, PathStat};
@@ -20,7 +20,6 @@ use runtime::user::{Databases, UserError};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use self::pack::{PackError, Packer};
 use self::path::Spot;
 use crate::Archive;
 use crate::failure::{failure, internal, refused};
@@ -111,8 +110,13 @@ pub(crate) async fn read(view: View, path: &str) -> Result<(PathStat, Archive), 
             .iter()
             .map(|mount| mount.target.clone())
             .collect();
-        let mut packer = Packer::new(out, mounts, view.first_id);
-        packer.add(&spot)?;
+        let options = pack::Options {
+            mounts,
+            first_id: view.first_id,
+            ..pack::Options::default()
+        };
+        let mut packer = Packer::new(out, options);
+        packer.add(&spot.item())?;
         packer.finish()
     })?;
     Ok((stat, archive))
@@ -141,6 +145,7 @@ pub(crate) async fn write(
         keep_kinds: options.no_overwrite_dir_non_dir,
         owner,
         first_id: view.first_id,
+        refuse_devices: false,
     };
     let extracted = pipe::feed_blocking(archive, move |reader| {
         let extract = || extract::extract(reader, &view.root, &into, options);
@@ -158,7 +163,11 @@ pub(crate) async fn write(
 /// `first_id` is as [`View::first_id`].
 pub(crate) fn export(root: Root, first_id: u32) -> Result<Archive, Failure> {
     stream("export", move |out| {
-        let mut packer = Packer::new(out, Vec::new(), first_id);
+        let options = pack::Options {
+            first_id,
+            ..pack::Options::default()
+        };
+        let mut packer = Packer::new(out, options);
         packer.add_root(&root)?;
         packer.finish()
     })
@@ -170,7 +179,11 @@ pub(crate) fn export(root: Root, first_id: u32) -> Result<Archive, Failure> {
 pub(crate) fn layer(root: Root, held: impl Send + 'static) -> Result<Archive, Failure> {
     stream("layer", move |out| {
         let _held = held;
-        let mut packer = Packer::of_layer(out);
+        let options = pack::Options {
+            is_layer: true,
+            ..pack::Options::default()
+        };
+        let mut packer = Packer::new(out, options);
         packer.add_root(&root)?;
         packer.finish()
     })
@@ -183,7 +196,7 @@ impl View {
 
     /// The absolute path, without links, of the directory at `path`, if it can be written.
     fn extraction_point(&self, path: &str) -> Result<PathBuf, CopyError> {
-        let absolute = path::resolved(&self.root, &rooted::normalized(Path::new(path)))
+        let absolute = rooted::resolved(&self.root, &rooted::normalized(Path::new(path)))
             .map_err(|error| self.about(error, path))?;
         let there = self
             .root

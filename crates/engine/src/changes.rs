@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use image::pack::{is_opaque, is_whiteout};
 use model::Id;
 use model::instance::Failure;
 use model::stream::{Change, ChangeKind};
@@ -22,8 +23,6 @@ use crate::instance::on_thread;
 
 /// How deep directories may be nested: each level holds descriptors.
 const MAX_DEPTH: usize = 512;
-/// Marks a directory that hides what lower layers have in its place.
-const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// Why layers cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -252,17 +251,6 @@ fn is_same_directory(old: &Stat, new: &Stat) -> bool {
     FileType::from_raw_mode(old.st_mode) == FileType::Directory
         && (old.st_mode, old.st_uid, old.st_gid) == (new.st_mode, new.st_uid, new.st_gid)
         && (old.st_mtime, old.st_mtime_nsec) == (new.st_mtime, new.st_mtime_nsec)
-}
-
-/// An overlay's mark that what lower layers have under this name is gone.
-pub(crate) fn is_whiteout(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
-}
-
-/// An overlay's mark that a directory hides all that lower layers have in its place.
-pub(crate) fn is_opaque(directory: BorrowedFd<'_>) -> bool {
-    let mut value = [0; 1];
-    fs::fgetxattr(directory, OPAQUE, &mut value).is_ok_and(|length| length == 1 && value[0] == b'y')
 }
 
 fn open_directory(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {

@@ -6,6 +6,7 @@
 
 #![recursion_limit = "256"] // `docker info` is one long `json!`
 
+mod build;
 mod container;
 mod error;
 mod event;

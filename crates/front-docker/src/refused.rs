@@ -28,10 +28,7 @@ const PLUGINS: Answer = (
     StatusCode::NOT_IMPLEMENTED,
     "plugins are not supported by this daemon",
 );
-const BUILD: Answer = (
-    StatusCode::NOT_IMPLEMENTED,
-    "building images is not supported yet: build elsewhere and load the image with 'docker load'",
-);
+const BUILDKIT: Answer = (StatusCode::NOT_IMPLEMENTED, crate::build::NO_BUILDKIT);
 const REGISTRY: Answer = (
     StatusCode::NOT_IMPLEMENTED,
     "registries are not supported yet: move images with 'docker save' and 'docker load'",
@@ -45,8 +42,9 @@ enum Method {
 }
 
 const REFUSED: [(Method, &str, &str, Answer); 46] = [
-    (Method::Post, "/build", "ImageBuild", BUILD),
-    (Method::Post, "/session", "Session", BUILD),
+    (Method::Post, "/session", "Session", BUILDKIT),
+    // Undocumented: what clients with buildx talk to.
+    (Method::Post, "/grpc", "Grpc", BUILDKIT),
     (Method::Post, "/images/{name}/push", "ImagePush", REGISTRY),
     (Method::Get, "/images/search", "ImageSearch", REGISTRY),
     (

@@ -49,6 +49,7 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::container::routes::routes(),
         crate::exec::routes::routes(),
         crate::image::routes::routes(),
+        crate::build::routes(),
         crate::network::routes::routes(),
         crate::volume::routes::routes(),
         crate::refused::routes(),

@@ -9,7 +9,8 @@ use std::io::{self, BufRead, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use header::{BLOCK, Header};
+pub(crate) use header::BLOCK;
+use header::Header;
 
 mod header;
 mod pax;

@@ -1,16 +1,17 @@
-//! Lines of `docker import --change` and `docker commit --change`, applied to an image's defaults.
+//! Instructions of a Dockerfile that change only an image's configuration, applied to its defaults.
 //!
-//! They are the instructions of a Dockerfile that change only the configuration. Pure. Source:
-//! Dockerfile reference; the list of instructions is Docker's.
+//! Lines of `docker import --change` and `docker commit --change` are such; the builder has them one
+//! by one. Pure. Source: Dockerfile reference; the list of instructions is Docker's.
 
 use std::time::Duration;
 
 use model::container::HealthCheck;
 use model::image::Defaults;
 
-use words::{assignments, expand, split};
+use words::{Scope, WordError};
 
-mod words;
+mod glob;
+pub mod words;
 
 /// Why a change line was refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,10 +28,45 @@ pub enum ChangeError {
         /// The first word of the line.
         instruction: String,
         /// What is wrong.
-        problem: &'static str,
+        problem: Problem,
         /// The whole line.
         line: String,
     },
+}
+
+/// What is wrong with an instruction.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// It breaks a rule of its own.
+    #[error("{0}")]
+    Rule(&'static str),
+    /// Its words.
+    #[error(transparent)]
+    Words(#[from] WordError),
+}
+
+impl From<&'static str> for Problem {
+    fn from(rule: &'static str) -> Self {
+        Self::Rule(rule)
+    }
+}
+
+/// What else the variables of an instruction are, and how it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// `NAME=value`, beside what the environment has, which wins.
+    pub arguments: &'a [String],
+    /// The escape sign.
+    pub escape: char,
+}
+
+impl Default for Setting<'_> {
+    fn default() -> Self {
+        Self {
+            arguments: &[],
+            escape: '\\',
+        }
+    }
 }
 
 /// Applies change lines (`CMD ["sh"]`, `ENV A=b`, ...) in their order.
@@ -44,32 +80,35 @@ pub fn apply(lines: &[String], defaults: &mut Defaults) -> Result<(), ChangeErro
             continue;
         }
         let (instruction, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        let instruction = instruction.to_ascii_uppercase();
-        apply_one(&instruction, rest.trim(), &mut changed)?.map_err(|problem| {
-            ChangeError::InvalidArguments {
-                instruction,
-                problem,
-                line: line.to_owned(),
-            }
-        })?;
+        apply_one(instruction, rest.trim(), Setting::default(), &mut changed)?;
     }
     *defaults = changed;
     Ok(())
 }
 
-/// The outer error is an unknown instruction, the inner one what is wrong with a known one.
-fn apply_one(
+/// Applies one instruction, of any case, with what follows it.
+///
+/// # Errors
+/// When it changes no configuration, or is wrong.
+pub fn apply_one(
     instruction: &str,
     rest: &str,
+    setting: Setting<'_>,
     defaults: &mut Defaults,
-) -> Result<Result<(), &'static str>, ChangeError> {
+) -> Result<(), ChangeError> {
+    let instruction = instruction.to_ascii_uppercase();
+    let variables = [setting.arguments, &defaults.env].concat();
+    let scope = Scope {
+        variables: &variables,
+        escape: setting.escape,
+    };
     let needs_argument = instruction != "CMD" && instruction != "ENTRYPOINT";
-    let outcome = match instruction {
+    let outcome = match instruction.as_str() {
         "CMD" | "ENTRYPOINT" | "ENV" | "EXPOSE" | "HEALTHCHECK" | "LABEL" | "ONBUILD"
         | "STOPSIGNAL" | "USER" | "VOLUME" | "WORKDIR"
             if rest.is_empty() && needs_argument =>
         {
-            Err("requires at least one argument")
+            Err("requires at least one argument".into())
         }
         "CMD" => {
             defaults.command = command(rest, &defaults.shell);
@@ -79,35 +118,57 @@ fn apply_one(
             defaults.entrypoint = command(rest, &defaults.shell);
             Ok(())
         }
-        "ENV" => env(rest, defaults),
-        "EXPOSE" => expose(rest, defaults),
-        "HEALTHCHECK" => health_check(rest, defaults),
-        "LABEL" => assignments(rest, &defaults.env).map(|labels| defaults.labels.extend(labels)),
-        "ONBUILD" => on_build(rest, defaults),
-        "STOPSIGNAL" => {
-            defaults.stop_signal = Some(expand(rest, &defaults.env));
-            Ok(())
-        }
-        "USER" => {
-            defaults.user = expand(rest, &defaults.env);
-            Ok(())
-        }
-        "VOLUME" => volume(rest, defaults),
-        "WORKDIR" => {
-            working_dir(&expand(rest, &defaults.env), defaults);
-            Ok(())
-        }
-        _ => {
-            return Err(ChangeError::UnknownInstruction {
-                instruction: instruction.to_owned(),
-            });
-        }
+        "ENV" => env(rest, scope, defaults),
+        "EXPOSE" => expose(rest, scope, defaults),
+        "HEALTHCHECK" => health_check(rest, defaults).map_err(Problem::from),
+        "LABEL" => assignments(rest, scope).map(|labels| defaults.labels.extend(labels)),
+        "ONBUILD" => on_build(rest, defaults).map_err(Problem::from),
+        "STOPSIGNAL" => scope
+            .expand(rest)
+            .map(|signal| defaults.stop_signal = Some(signal))
+            .map_err(Problem::from),
+        "USER" => scope
+            .expand(rest)
+            .map(|user| defaults.user = user)
+            .map_err(Problem::from),
+        "VOLUME" => volume(rest, scope, defaults),
+        "WORKDIR" => scope
+            .expand(rest)
+            .map(|path| working_dir(&path, defaults))
+            .map_err(Problem::from),
+        _ => return Err(ChangeError::UnknownInstruction { instruction }),
     };
-    Ok(outcome)
+    outcome.map_err(|problem| ChangeError::InvalidArguments {
+        line: format!("{instruction} {rest}"),
+        instruction,
+        problem,
+    })
 }
 
-/// A JSON list as it is; anything else is for the shell.
-fn command(text: &str, shell: &[String]) -> Vec<String> {
+/// `name=value` pairs; or, as it was once written, one name and the rest of the line.
+fn assignments(text: &str, scope: Scope<'_>) -> Result<Vec<(String, String)>, Problem> {
+    const PROBLEM: &str = "needs name=value";
+    let first = text.split(char::is_whitespace).next().unwrap_or_default();
+    if !first.contains('=') {
+        let (name, value) = text.split_once(char::is_whitespace).ok_or(PROBLEM)?;
+        return Ok(vec![(name.to_owned(), scope.expand(value.trim())?)]);
+    }
+    let is_named = |pair: &(String, String)| !pair.0.is_empty();
+    scope
+        .split(text)?
+        .into_iter()
+        .map(|word| {
+            let pair = word
+                .split_once('=')
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            pair.filter(is_named).ok_or_else(|| PROBLEM.into())
+        })
+        .collect()
+}
+
+/// The words of a command: a JSON list as it is; anything else is for the shell.
+#[must_use]
+pub fn command(text: &str, shell: &[String]) -> Vec<String> {
     if let Ok(list) = serde_json::from_str(text) {
         return list;
     }
@@ -123,8 +184,8 @@ fn command(text: &str, shell: &[String]) -> Vec<String> {
     shell.iter().cloned().chain([text.to_owned()]).collect()
 }
 
-fn env(text: &str, defaults: &mut Defaults) -> Result<(), &'static str> {
-    for (name, value) in assignments(text, &defaults.env)? {
+fn env(text: &str, scope: Scope<'_>, defaults: &mut Defaults) -> Result<(), Problem> {
+    for (name, value) in assignments(text, scope)? {
         let prefix = format!("{name}=");
         let variable = format!("{prefix}{value}");
         match defaults
@@ -139,9 +200,9 @@ fn env(text: &str, defaults: &mut Defaults) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn expose(text: &str, defaults: &mut Defaults) -> Result<(), &'static str> {
+fn expose(text: &str, scope: Scope<'_>, defaults: &mut Defaults) -> Result<(), Problem> {
     const PROBLEM: &str = "needs ports such as 80, 53/udp or 8000-8010";
-    for word in split(text, &defaults.env)? {
+    for word in scope.split_values(text)? {
         let (ports, protocol) = word.split_once('/').unwrap_or((&word, "tcp"));
         let protocol = protocol.to_ascii_lowercase();
         let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
@@ -150,7 +211,7 @@ fn expose(text: &str, defaults: &mut Defaults) -> Result<(), &'static str> {
             .filter(|(first, last)| *first > 0 && first <= last)
             .ok_or(PROBLEM)?;
         if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
-            return Err(PROBLEM);
+            return Err(PROBLEM.into());
         }
         for port in first..=last {
             add(&mut defaults.exposed_ports, format!("{port}/{protocol}"));
@@ -165,14 +226,17 @@ fn add(list: &mut Vec<String>, element: String) {
     }
 }
 
-fn volume(text: &str, defaults: &mut Defaults) -> Result<(), &'static str> {
-    let paths = match serde_json::from_str(text) {
-        Ok(list) => list,
-        Err(_) => split(text, &defaults.env)?,
+fn volume(text: &str, scope: Scope<'_>, defaults: &mut Defaults) -> Result<(), Problem> {
+    let paths = match serde_json::from_str::<Vec<String>>(text) {
+        Ok(list) => list
+            .iter()
+            .map(|path| scope.expand(path))
+            .collect::<Result<_, _>>()?,
+        Err(_) => scope.split(text)?,
     };
     for path in paths {
         if path.trim().is_empty() {
-            return Err("specified can not be an empty string");
+            return Err("specified can not be an empty string".into());
         }
         add(&mut defaults.volumes, path);
     }

@@ -14,8 +14,9 @@ use rooted::{Root, RootedError};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::archive::{ArchiveError, Entry, Kind, Reader, Time};
+use crate::archive::{self, ArchiveError, BLOCK, Entry, Kind, Reader, Time};
 use crate::compression::{self, InflateError, UnsupportedCompression};
+use crate::layer::sniff;
 use crate::unpack::{self, IMPLIED_MODE, Spot, UnpackError, failed};
 
 /// How an archive is extracted.
@@ -27,6 +28,8 @@ pub struct Options {
     pub owner: Option<(u32, u32)>,
     /// Added to every user and group id: the first of the range that a container's ids map to.
     pub first_id: u32,
+    /// Refuse devices.
+    pub refuse_devices: bool,
 }
 
 /// Why an archive was not extracted, or not to its end.
@@ -45,6 +48,12 @@ pub enum ExtractError {
         name: PathBuf,
         /// The directory.
         into: PathBuf,
+    },
+    /// A device, where there may be none.
+    #[error("{:?} is a device: there may be none in this archive", path.display().to_string())]
+    Device {
+        /// As written in the archive.
+        path: PathBuf,
     },
     /// A file would take a directory's place.
     #[error("cannot overwrite directory {:?} with non-directory {:?}", path.display().to_string(), into.display().to_string())]
@@ -112,6 +121,36 @@ pub fn extract(
     Ok(())
 }
 
+/// Whether a file is an archive that [`extract`] reads; its position does not matter and stays.
+///
+/// # Errors
+/// When it is compressed in a way that is not read here, or cannot be read.
+pub fn is_archive(file: &std::fs::File) -> Result<bool, ExtractError> {
+    let compression = sniff(file)?;
+    let mut clone = PositionedFile { file, at: 0 };
+    let mut block = [0; BLOCK];
+    let read = match compression.reader(BufReader::new(&mut clone)) {
+        Ok(mut input) => input.read_exact(&mut block),
+        Err(error) => Err(error),
+    };
+    // What is compressed and holds no archive is a file like others.
+    Ok(read.is_ok() && archive::is_start(block))
+}
+
+/// Reads a file without moving its position.
+struct PositionedFile<'a> {
+    file: &'a std::fs::File,
+    at: u64,
+}
+
+impl Read for PositionedFile<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = rustix::io::pread(self.file, buffer, self.at)?;
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
 struct Target<'a> {
     root: &'a Root,
     into: &'a Path,
@@ -134,6 +173,10 @@ impl Target<'_> {
                 path: entry.path,
             }
             .into());
+        }
+        let is_device = matches!(entry.kind, Kind::CharDevice | Kind::BlockDevice);
+        if is_device && self.options.refuse_devices {
+            return Err(ExtractError::Device { path: entry.path });
         }
         let path = self.inside(&entry.path)?;
         let Some(name) = path.file_name().filter(|_| path != self.into) else {

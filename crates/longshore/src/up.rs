@@ -87,6 +87,10 @@ async fn serve_until_told(config: &Config) -> Result<()> {
         .await
         .context("look at volumes that were being uploaded")?;
 
+    actions::build::clear_away(&cloud)
+        .await
+        .context("remove what ran for builds")?;
+
     actions::server::resume(&cloud)
         .await
         .context("carry on with servers that were being made")?;

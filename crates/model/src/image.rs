@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::container::HealthCheck;
 
 /// An image of the local content store.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Image {
     /// Digest of its configuration: `sha256:...`.
     pub id: String,

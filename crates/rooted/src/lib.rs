@@ -12,6 +12,10 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+mod follow;
+
+pub use follow::{Followed, followed, resolved};
+
 /// How often a look-up that raced with a rename is tried again (`openat2` answers `EAGAIN`).
 const RACE_RETRIES: u32 = 128;
 

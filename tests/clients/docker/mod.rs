@@ -1,6 +1,7 @@
 //! The `docker` command line, a file a subject.
 
 mod bad_requests;
+mod build;
 mod commit;
 mod copy;
 mod errors;

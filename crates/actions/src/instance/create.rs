@@ -26,6 +26,8 @@ use model::meta::NODE_FINALIZER;
 
 /// Bytes of one protocol's origin document.
 const MAX_ORIGIN_BYTES: usize = 1 << 20;
+/// Annotation of an instance that runs a step of a build and goes with it.
+pub(crate) const BUILD_STEP: &str = "build-step";
 /// Tries to find a free name before giving up.
 const NAME_TRIES: usize = 16;
 
@@ -50,6 +52,17 @@ pub struct NewInstance {
     pub command: Option<Vec<String>>,
     /// The server that it is lowered from, whose identity it has.
     pub server: Option<ServerRecord>,
+    /// It runs a step of a build: its image need not be listed.
+    pub step: Option<BuildStep>,
+}
+
+/// What becomes of an instance that runs a step of a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuildStep {
+    /// It goes with the build, or when a daemon finds one that is left.
+    Passes,
+    /// It stays, as its user wants.
+    Stays,
 }
 
 /// A server's record: the instance is made only while it is as it was read.
@@ -87,6 +100,7 @@ pub async fn create(
         entrypoint,
         command,
         server,
+        step,
     } = new;
     caller.may(
         policy::Action::CreateInstance,
@@ -102,7 +116,9 @@ pub async fn create(
     let image = if container.image_id.is_empty() {
         image::get(cloud, caller, &container.image)?
     } else {
-        registered_image::check_content(cloud, caller, &container.image_id)?;
+        if step.is_none() {
+            registered_image::check_content(cloud, caller, &container.image_id)?;
+        }
         cloud.images.by_id(&container.image_id)?
     };
     container.image_id.clone_from(&image.id);
@@ -122,6 +138,10 @@ pub async fn create(
         meta.labels.clone_from(&labels);
         meta.id = server.map_or(meta.id, |server| server.id);
         meta.finalizers.push(NODE_FINALIZER.to_owned());
+        if step == Some(BuildStep::Passes) {
+            meta.annotations
+                .insert(BUILD_STEP.to_owned(), String::new());
+        }
         let id = meta.id;
         if spec.hostname.is_empty() {
             name_host(cloud, id, &mut spec);

@@ -16,7 +16,8 @@ use model::instance::{Instance, InstanceStatus, Phase, Placement, Retry, Run};
 use model::{Id, ProjectId};
 
 pub use change::{RemoveOptions, remove, rename, update};
-pub use create::{Created, NewInstance, ServerRecord, create};
+pub(crate) use create::BUILD_STEP;
+pub use create::{BuildStep, Created, NewInstance, ServerRecord, create};
 pub(crate) use defaults::completed;
 pub(crate) use run::{change_intent, newest, within};
 pub use run::{kill, pause, restart, start, stop, unpause};

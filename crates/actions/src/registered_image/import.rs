@@ -116,7 +116,7 @@ pub async fn import(
 
 /// What is at an address, of another machine beyond the cloud's own networks: the node reaches
 /// containers there that the caller may not.
-async fn download(cloud: &Cloud, uri: &str) -> Result<Archive, ActionError> {
+pub(crate) async fn download(cloud: &Cloud, uri: &str) -> Result<Archive, ActionError> {
     let networks = cloud.store.list::<Network>();
     let ranges: Vec<Cidr> = networks
         .iter()

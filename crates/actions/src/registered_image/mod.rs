@@ -20,6 +20,7 @@ use model::registered_image::{
 use model::{Id, Meta, ProjectId};
 
 pub(crate) use derived::id_of;
+pub(crate) use import::download as fetched;
 
 pub use data::{Download, download, stage, upload};
 pub use edit::{Edit, deactivate, reactivate, update};

@@ -1,19 +1,17 @@
 //! Finds what a client's path means inside a root: links, trailing slashes and dots as Docker
 //! takes them.
 
-use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
-use std::path::{Component, Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
+use image::pack::Item;
 use jiff::Timestamp;
 use model::stream::PathStat;
-use rooted::{Root, RootedError};
+use rooted::{Root, RootedError, followed, resolved};
 use rustix::fs::{self, AtFlags, FileType, Stat};
 use rustix::io::Errno;
-
-/// Links followed until a look-up is taken for a loop. Source: Go, `path/filepath`.
-const MAX_LINKS: usize = 255;
 
 /// A place in a root, held open.
 #[derive(Debug)]
@@ -75,6 +73,23 @@ pub(super) fn find(root: &Root, path: &str) -> Result<Spot, RootedError> {
 }
 
 impl Spot {
+    /// The same, on its way into an archive.
+    pub(super) fn item(&self) -> Item<'_> {
+        // Docker's archive of the root has absolute names; its clients expect them.
+        let archived: &[u8] = if self.shown_as == "/" {
+            b""
+        } else {
+            self.shown_as.as_bytes()
+        };
+        Item {
+            parent: self.parent.as_fd(),
+            name: &self.name,
+            path: &self.path,
+            archived,
+            stat: &self.stat,
+        }
+    }
+
     pub(super) fn stat(&self) -> Result<PathStat, RootedError> {
         let seconds = self.stat.st_mtime;
         let nanoseconds = i32::try_from(self.stat.st_mtime_nsec).unwrap_or_default();
@@ -91,84 +106,4 @@ impl Spot {
             link_target: self.link_target.to_string_lossy().into_owned(),
         })
     }
-}
-
-/// The absolute path, without any link, that `path` leads to.
-pub(super) fn resolved(root: &Root, path: &Path) -> Result<PathBuf, RootedError> {
-    let followed = followed(root, path)?;
-    if followed.is_missing {
-        return Err(RootedError {
-            attempt: "look at",
-            path: path.to_owned(),
-            source: Errno::NOENT,
-        });
-    }
-    Ok(followed.path)
-}
-
-struct Followed {
-    path: PathBuf,
-    /// Nothing is there; the rest of the path is as it was written.
-    is_missing: bool,
-}
-
-/// Follows every link, as far as there is something.
-fn followed(root: &Root, path: &Path) -> Result<Followed, RootedError> {
-    let failed = |source| RootedError {
-        attempt: "follow",
-        path: Path::new("/").join(path),
-        source,
-    };
-    let mut followed = Followed {
-        path: PathBuf::from("/"),
-        is_missing: false,
-    };
-    let mut left: VecDeque<OsString> = parts(path).collect();
-    let mut links = 0;
-    while let Some(part) = left.pop_front() {
-        if part == ".." {
-            followed.path.pop();
-            continue;
-        }
-        let here = followed.path.join(&part);
-        // What is found may change at once: this says how things looked, and nothing relies on it
-        // to stay inside.
-        let stat = if followed.is_missing {
-            Err(Errno::NOENT)
-        } else {
-            root.stat(&here, false).map_err(|error| error.source)
-        };
-        match stat.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-            Ok(FileType::Symlink) => {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(failed(Errno::LOOP));
-                }
-                let target = root.read_link(&here)?;
-                if target.is_absolute() {
-                    followed.path = PathBuf::from("/");
-                }
-                for part in parts(&target).collect::<Vec<_>>().into_iter().rev() {
-                    left.push_front(part);
-                }
-            }
-            Ok(FileType::Directory) => followed.path = here,
-            Ok(_) if !left.is_empty() => return Err(failed(Errno::NOTDIR)),
-            Ok(_) => followed.path = here,
-            Err(Errno::NOENT) => {
-                followed.path = here;
-                followed.is_missing = true;
-            }
-            Err(errno) => return Err(failed(errno)),
-        }
-    }
-    Ok(followed)
-}
-
-fn parts(path: &Path) -> impl Iterator<Item = OsString> {
-    path.components().filter_map(|component| match component {
-        Component::Normal(part) => Some(part.to_owned()),
-        Component::ParentDir => Some(OsString::from("..")),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    })
 }

@@ -2,7 +2,7 @@
 
 use actions::{image, instance, stream, system};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, head, post};
+use axum::routing::{get, head};
 use http::header::CONTENT_LENGTH;
 use serde_json::json;
 
@@ -19,22 +19,13 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("/version", "SystemVersion", get(version)),
         Route::new("/info", "SystemInfo", get(info)),
         Route::new("/system/df", "SystemDataUsage", get(data_usage)),
-        // There are no plugins and no build cache: lists of them are empty, pruning frees nothing.
+        // There are no plugins: the list of them is empty.
         Route::new(
             "/plugins",
             "PluginList",
             get(|| std::future::ready(axum::Json(json!([])))),
         ),
         Route::new("/plugins/{name}/json", "PluginInspect", get(no_plugin)),
-        Route::new(
-            "/build/prune",
-            "BuildPrune",
-            post(|| {
-                std::future::ready(axum::Json(
-                    json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }),
-                ))
-            }),
-        ),
     ]
 }
 
@@ -108,7 +99,7 @@ async fn data_usage(at: At) -> Result<Response, ApiError> {
         "Images": is_wanted("image").then_some(images),
         "Containers": containers,
         "Volumes": volumes,
-        "BuildCache": null,
+        "BuildCache": is_wanted("build-cache").then(|| crate::build::usage(&at)),
     }))
     .into_response())
 }

@@ -5,7 +5,7 @@
 use super::ArchiveError;
 
 /// Everything in a tar stream is padded to this.
-pub(super) const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 
 pub(super) struct Header {
     block: [u8; BLOCK],

@@ -1,108 +1,424 @@
-//! Words of an instruction: quotes, backslashes and variables, as a Dockerfile has them.
+//! Words of an instruction: quotes, escapes and variables, as a Dockerfile has them.
+//!
+//! Pure. `docker commit --change` and the builder share it. Source: Dockerfile reference,
+//! "Environment replacement" and "escape".
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-const OPEN_QUOTE: &str = "has a quote that is not closed";
+use super::glob;
 
-/// `name=value` pairs; or, as it was once written, one name and the rest of the line.
-pub(super) fn assignments(
-    text: &str,
-    env: &[String],
-) -> Result<Vec<(String, String)>, &'static str> {
-    const PROBLEM: &str = "needs name=value";
-    let first = text.split(char::is_whitespace).next().unwrap_or_default();
-    if !first.contains('=') {
-        let (name, value) = text.split_once(char::is_whitespace).ok_or(PROBLEM)?;
-        return Ok(vec![(name.to_owned(), expand(value.trim(), env))]);
-    }
-    let is_named = |pair: &(String, String)| !pair.0.is_empty();
-    split(text, env)?
-        .into_iter()
-        .map(|word| {
-            let pair = word
-                .split_once('=')
-                .map(|(name, value)| (name.to_owned(), value.to_owned()));
-            pair.filter(is_named).ok_or(PROBLEM)
-        })
-        .collect()
+/// Why words cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WordError {
+    /// A quote begins and does not end.
+    #[error("has a quote that is not closed")]
+    OpenQuote,
+    /// `${` without its `}`.
+    #[error("has a '${{' that is not closed")]
+    OpenBrace,
+    /// `${...}` that says nothing known.
+    #[error("has an unsupported modifier in ${{{0}}}")]
+    Modifier(String),
+    /// `${NAME:?why}` of a variable that is not set.
+    #[error("needs the variable {name}: {why}")]
+    Unset {
+        /// The variable.
+        name: String,
+        /// What the instruction says of it.
+        why: String,
+    },
 }
 
-/// The words, without quotes and with variables filled in.
-pub(super) fn split(text: &str, env: &[String]) -> Result<Vec<String>, &'static str> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut signs = text.chars().peekable();
-    while let Some(sign) = signs.next() {
-        if sign.is_whitespace() {
-            words.extend(word.take());
-            continue;
+/// What words are read with.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// `NAME=value`; of several with one name the last counts.
+    pub variables: &'a [String],
+    /// Takes the meaning from the sign after it.
+    pub escape: char,
+}
+
+impl Scope<'_> {
+    /// The text as one word: without quotes, with variables filled in.
+    ///
+    /// # Errors
+    /// [`WordError`].
+    pub fn expand(&self, text: &str) -> Result<String, WordError> {
+        let mut reader = Reader::new(self, text);
+        let mut word = String::new();
+        while reader.signs.peek().is_some() {
+            reader.piece(&mut word)?;
         }
-        let word = word.get_or_insert_default();
-        match sign {
-            '\'' => loop {
-                match signs.next().ok_or(OPEN_QUOTE)? {
-                    '\'' => break,
-                    sign => word.push(sign),
-                }
-            },
-            '"' => loop {
-                match signs.next().ok_or(OPEN_QUOTE)? {
-                    '"' => break,
-                    '\\' if signs
-                        .peek()
-                        .is_some_and(|next| matches!(next, '"' | '\\' | '$')) =>
-                    {
-                        word.extend(signs.next());
-                    }
-                    '$' => word.push_str(&variable(&mut signs, env)),
-                    sign => word.push(sign),
-                }
-            },
-            '\\' => word.extend(signs.next()),
-            '$' => word.push_str(&variable(&mut signs, env)),
-            sign => word.push(sign),
+        Ok(word)
+    }
+
+    /// The words between white space, each as [`Scope::expand`] gives it.
+    ///
+    /// # Errors
+    /// [`WordError`].
+    pub fn split(&self, text: &str) -> Result<Vec<String>, WordError> {
+        let mut reader = Reader::new(self, text);
+        let mut words = Vec::new();
+        loop {
+            while reader.signs.next_if(|sign| sign.is_whitespace()).is_some() {}
+            if reader.signs.peek().is_none() {
+                return Ok(words);
+            }
+            let mut word = String::new();
+            while reader
+                .signs
+                .peek()
+                .is_some_and(|sign| !sign.is_whitespace())
+            {
+                reader.piece(&mut word)?;
+            }
+            words.push(word);
         }
     }
-    words.extend(word);
-    Ok(words)
-}
 
-/// The text as one word; where its quotes are not closed, as it is.
-pub(super) fn expand(text: &str, env: &[String]) -> String {
-    split(text, env).map_or_else(|_| text.to_owned(), |words| words.join(" "))
-}
+    /// As [`Scope::split`], where what a variable holds may be several words.
+    ///
+    /// # Errors
+    /// [`WordError`].
+    pub fn split_values(&self, text: &str) -> Result<Vec<String>, WordError> {
+        let words = self.split(text)?;
+        let parts = words.iter().flat_map(|word| word.split_whitespace());
+        Ok(parts.map(str::to_owned).collect())
+    }
 
-/// What follows a `$`: `NAME`, `{NAME}`, `{NAME:-else}` or `{NAME:+instead}`.
-fn variable(signs: &mut Peekable<Chars<'_>>, env: &[String]) -> String {
-    let is_name = |sign: &char| sign.is_ascii_alphanumeric() || *sign == '_';
-    let value = |name: &str| {
-        let known = env.iter().filter_map(|variable| variable.split_once('='));
+    fn value(&self, name: &str) -> Option<&str> {
+        let known = self.variables.iter().rev();
         known
-            .filter(|(known, _)| *known == name)
-            .map(|(_, value)| value.to_owned())
-            .next_back()
-    };
-    if signs.next_if_eq(&'{').is_none() {
+            .filter_map(|variable| variable.split_once('='))
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value)
+    }
+}
+
+/// The text of a heredoc with its variables filled in; quotes mean nothing there.
+///
+/// # Errors
+/// [`WordError`].
+pub fn fill_in(text: &str, scope: &Scope<'_>) -> Result<String, WordError> {
+    let mut reader = Reader::new(scope, text);
+    let mut filled = String::with_capacity(text.len());
+    while let Some(sign) = reader.signs.next() {
+        match sign {
+            '$' => filled.push_str(&reader.variable()?),
+            sign if sign == scope.escape => match reader.signs.peek() {
+                Some(next) if *next == '$' || *next == scope.escape => {
+                    filled.extend(reader.signs.next());
+                }
+                _ => filled.push(sign),
+            },
+            sign => filled.push(sign),
+        }
+    }
+    Ok(filled)
+}
+
+struct Reader<'a> {
+    scope: &'a Scope<'a>,
+    signs: Peekable<Chars<'a>>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(scope: &'a Scope<'a>, text: &'a str) -> Self {
+        Self {
+            scope,
+            signs: text.chars().peekable(),
+        }
+    }
+
+    /// The next sign, quoted part or variable.
+    fn piece(&mut self, word: &mut String) -> Result<(), WordError> {
+        match self.signs.next() {
+            Some('\'') => loop {
+                match self.signs.next().ok_or(WordError::OpenQuote)? {
+                    '\'' => return Ok(()),
+                    sign => word.push(sign),
+                }
+            },
+            Some('"') => self.double_quoted(word),
+            Some('$') => {
+                word.push_str(&self.variable()?);
+                Ok(())
+            }
+            Some(sign) if sign == self.scope.escape => {
+                word.extend(self.signs.next());
+                Ok(())
+            }
+            sign => {
+                word.extend(sign);
+                Ok(())
+            }
+        }
+    }
+
+    fn double_quoted(&mut self, word: &mut String) -> Result<(), WordError> {
+        let escape = self.scope.escape;
+        loop {
+            match self.signs.next().ok_or(WordError::OpenQuote)? {
+                '"' => return Ok(()),
+                '$' => word.push_str(&self.variable()?),
+                sign if sign == escape => {
+                    let is_escaped = |next: &char| matches!(*next, '"' | '$') || *next == escape;
+                    match self.signs.next_if(is_escaped) {
+                        Some(next) => word.push(next),
+                        None => word.push(sign),
+                    }
+                }
+                sign => word.push(sign),
+            }
+        }
+    }
+
+    /// What follows a `$`.
+    fn variable(&mut self) -> Result<String, WordError> {
+        if self.signs.next_if_eq(&'{').is_none() {
+            let name = self.name();
+            return Ok(if name.is_empty() {
+                "$".to_owned()
+            } else {
+                self.scope.value(&name).unwrap_or_default().to_owned()
+            });
+        }
+        let inside = self.braced()?;
+        self.parameter(&inside)
+    }
+
+    fn name(&mut self) -> String {
         let mut name = String::new();
-        while let Some(sign) = signs.next_if(is_name) {
+        while let Some(sign) = self.signs.next_if(is_of_name) {
             name.push(sign);
         }
-        return if name.is_empty() {
-            "$".to_owned()
-        } else {
-            value(&name).unwrap_or_default()
-        };
+        name
     }
-    let inside: String = signs.take_while(|sign| *sign != '}').collect();
-    let name_end = inside.find(|sign| !is_name(&sign)).unwrap_or(inside.len());
-    let (name, rest) = inside.split_at(name_end);
-    let value = value(name).filter(|value| !value.is_empty());
-    if let Some(default) = rest.strip_prefix(":-") {
-        value.unwrap_or_else(|| default.to_owned())
-    } else if let Some(instead) = rest.strip_prefix(":+") {
-        value.map(|_| instead.to_owned()).unwrap_or_default()
-    } else {
-        value.unwrap_or_default()
+
+    /// Everything up to the brace that closes this one.
+    fn braced(&mut self) -> Result<String, WordError> {
+        let mut inside = String::new();
+        let mut depth = 0;
+        loop {
+            let sign = self.signs.next().ok_or(WordError::OpenBrace)?;
+            match sign {
+                '}' if depth == 0 => return Ok(inside),
+                '}' => depth -= 1,
+                '$' if self.signs.peek() == Some(&'{') => depth += 1,
+                sign if sign == self.scope.escape => {
+                    inside.push(sign);
+                    inside.extend(self.signs.next());
+                    continue;
+                }
+                _ => {}
+            }
+            inside.push(sign);
+        }
+    }
+
+    /// What is between braces: a name, and what to make of its value.
+    fn parameter(&self, inside: &str) -> Result<String, WordError> {
+        let end = inside
+            .find(|sign| !is_of_name(&sign))
+            .unwrap_or(inside.len());
+        let (name, rest) = inside.split_at(end);
+        let unsupported = || WordError::Modifier(inside.to_owned());
+        if name.is_empty() {
+            return Err(unsupported());
+        }
+        let value = self.scope.value(name);
+        let Some(modifier) = rest.chars().next() else {
+            return Ok(value.unwrap_or_default().to_owned());
+        };
+        // With a colon an empty value counts as none.
+        let (value, modifier, word) = match modifier {
+            ':' => {
+                let rest = &rest[1..];
+                let modifier = rest.chars().next().ok_or_else(unsupported)?;
+                if !matches!(modifier, '-' | '+' | '?') {
+                    return Err(unsupported());
+                }
+                (
+                    value.filter(|value| !value.is_empty()),
+                    modifier,
+                    &rest[1..],
+                )
+            }
+            modifier => (value, modifier, &rest[modifier.len_utf8()..]),
+        };
+        match modifier {
+            '-' => value.map_or_else(|| self.scope.expand(word), |value| Ok(value.to_owned())),
+            '+' => value.map_or_else(|| Ok(String::new()), |_| self.scope.expand(word)),
+            '?' => match value {
+                Some(value) => Ok(value.to_owned()),
+                None => Err(WordError::Unset {
+                    name: name.to_owned(),
+                    why: match self.scope.expand(word)? {
+                        why if why.is_empty() => "it is not set".to_owned(),
+                        why => why,
+                    },
+                }),
+            },
+            '#' | '%' => {
+                let doubled = word.strip_prefix(modifier);
+                let pattern = self.pattern(doubled.unwrap_or(word))?;
+                let value = value.unwrap_or_default();
+                let cut = if modifier == '#' {
+                    glob::without_prefix(value, &pattern, doubled.is_some())
+                } else {
+                    glob::without_suffix(value, &pattern, doubled.is_some())
+                };
+                Ok(cut.to_owned())
+            }
+            '/' => {
+                let all = word.strip_prefix('/');
+                let (pattern, replacement) = split_pattern(all.unwrap_or(word), self.scope.escape);
+                let pattern = self.pattern(pattern)?;
+                let replacement = self.scope.expand(replacement)?;
+                let value = value.unwrap_or_default();
+                Ok(glob::replaced(value, &pattern, &replacement, all.is_some()))
+            }
+            _ => Err(unsupported()),
+        }
+    }
+
+    /// A pattern: escapes stay, for they take the meaning from its stars.
+    fn pattern(&self, text: &str) -> Result<Vec<glob::Token>, WordError> {
+        let mut filled = String::new();
+        let mut reader = Reader::new(self.scope, text);
+        while let Some(sign) = reader.signs.next() {
+            match sign {
+                '$' => filled.push_str(&reader.variable()?),
+                sign if sign == self.scope.escape => {
+                    filled.push('\\');
+                    filled.extend(reader.signs.next());
+                }
+                sign => filled.push(sign),
+            }
+        }
+        Ok(glob::tokens(&filled))
+    }
+}
+
+/// Pattern and replacement, at the first slash that is not escaped.
+fn split_pattern(text: &str, escape: char) -> (&str, &str) {
+    let mut signs = text.char_indices();
+    while let Some((at, sign)) = signs.next() {
+        if sign == escape {
+            signs.next();
+        } else if sign == '/' {
+            return (&text[..at], &text[at + 1..]);
+        }
+    }
+    (text, "")
+}
+
+fn is_of_name(sign: &char) -> bool {
+    sign.is_ascii_alphanumeric() || *sign == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables() -> Vec<String> {
+        [
+            "foo=/bar",
+            "empty=",
+            "path=foobarbaz/foo.tar.gz",
+            "two=a b",
+            "name=foo",
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    }
+
+    /// Cases of the Dockerfile reference's section, and of its words on each modifier.
+    #[test]
+    fn variables_are_filled_in_as_documented() {
+        for (text, wanted) in [
+            ("${foo}", "/bar"),
+            ("$foo/x", "/bar/x"),
+            (r"\$foo", "$foo"),
+            (r"\${foo}", "${foo}"),
+            ("'$foo'", "$foo"),
+            (r#""$foo""#, "/bar"),
+            (r#""\$foo \" \x""#, r#"$foo " \x"#),
+            ("$none", ""),
+            ("${none:-word}", "word"),
+            ("${empty:-word}", "word"),
+            ("${empty-word}", ""),
+            ("${foo:-word}", "/bar"),
+            ("${foo:+word}", "word"),
+            ("${none:+word}", ""),
+            ("${empty+word}", "word"),
+            ("${none:-${foo}/x}", "/bar/x"),
+            ("${none:-$foo}", "/bar"),
+            ("${path#f*b}", "arbaz/foo.tar.gz"),
+            ("${path##f*b}", "az/foo.tar.gz"),
+            ("${path%.*}", "foobarbaz/foo.tar"),
+            ("${path%%.*}", "foobarbaz/foo"),
+            ("${path#\\*}", "foobarbaz/foo.tar.gz"),
+            ("${path/ba?/X}", "fooXbaz/foo.tar.gz"),
+            ("${path//ba?/X}", "fooXX/foo.tar.gz"),
+            ("${path//o/}", "fbarbaz/f.tar.gz"),
+            ("${path#$name}", "barbaz/foo.tar.gz"),
+            ("$", "$"),
+            ("a$-", "a$-"),
+            ("${foo?gone}", "/bar"),
+        ] {
+            let variables = variables();
+            let scope = Scope {
+                variables: &variables,
+                escape: '\\',
+            };
+            assert_eq!(scope.expand(text).as_deref(), Ok(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_end_at_white_space_that_is_not_quoted() {
+        let variables = variables();
+        let scope = Scope {
+            variables: &variables,
+            escape: '`',
+        };
+        assert_eq!(
+            scope.split(r#"a 'b c'  "d e"f  g` h $two c:\x"#).unwrap(),
+            ["a", "b c", "d ef", "g h", "a b", r"c:\x"]
+        );
+        assert_eq!(scope.split_values("$two 80").unwrap(), ["a", "b", "80"]);
+    }
+
+    #[test]
+    fn a_heredoc_has_no_quotes() {
+        let variables = variables();
+        let scope = Scope {
+            variables: &variables,
+            escape: '\\',
+        };
+        assert_eq!(
+            fill_in("it's \"$foo\" \\$foo \\n", &scope).unwrap(),
+            "it's \"/bar\" $foo \\n"
+        );
+    }
+
+    #[test]
+    fn what_is_not_closed_or_known_is_refused() {
+        let scope = Scope {
+            variables: &[],
+            escape: '\\',
+        };
+        assert_eq!(scope.expand("'a"), Err(WordError::OpenQuote));
+        assert_eq!(scope.expand("${a"), Err(WordError::OpenBrace));
+        assert_eq!(
+            scope.expand("${a!b}"),
+            Err(WordError::Modifier("a!b".to_owned()))
+        );
+        assert_eq!(
+            scope.expand("${a:?say it}").unwrap_err().to_string(),
+            "needs the variable a: say it"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! The store's files: where everything is, and how it gets there so that a crash leaves no half.
 //!
 //! `blobs/sha256/<hex>` configurations, manifests and layers as they came; `layers/<diff id>`
-//! unpacked layers; `index.json` what is what; `staging/` whatever is not finished. Things are made
+//! unpacked layers; `index.json` what is what; `staging/` whatever is not finished; `caches/` what commands of builds keep. Things are made
 //! in `staging` and renamed into place; the index is replaced last, and only it counts.
 
 use std::fs::{self, File};
@@ -77,6 +77,10 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A new file in it.
     pub(crate) fn create(&self, name: &str) -> Result<(File, PathBuf), ContentError> {
         let path = self.path.join(name);
@@ -128,7 +132,7 @@ impl Content {
             generation,
             staged: AtomicU64::new(0),
         };
-        for part in ["blobs/sha256", "layers", "staging"] {
+        for part in ["blobs/sha256", "layers", "staging", "caches"] {
             let path = dir.join(part);
             fs::create_dir_all(&path).map_err(failed("make", &path))?;
         }
@@ -155,6 +159,15 @@ impl Content {
 
     pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.dir.join("blobs/sha256").join(digest.hex())
+    }
+
+    pub(crate) fn cache_path(&self, name: &Digest) -> PathBuf {
+        self.dir.join("caches").join(name.hex())
+    }
+
+    /// Every cache of builds.
+    pub(crate) fn caches(&self) -> Result<Vec<PathBuf>, ContentError> {
+        entries(&self.dir.join("caches"))
     }
 
     pub(crate) fn index_path(&self) -> PathBuf {

@@ -9,6 +9,7 @@ use model::image::Image;
 use serde::{Deserialize, Serialize};
 
 use super::LookupError;
+use super::step::StepRecord;
 use crate::compression::Compression;
 use crate::config::ConfigDocument;
 use crate::digest::Digest;
@@ -30,6 +31,9 @@ pub(crate) struct Index {
     /// Files that are kept as they came, and their bytes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) files: BTreeMap<Digest, u64>,
+    /// Steps of builds, by key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) steps: BTreeMap<Digest, StepRecord>,
 }
 
 /// An image, beside its configuration.
@@ -69,6 +73,7 @@ impl Default for Index {
             tags: BTreeMap::new(),
             layers: BTreeMap::new(),
             files: BTreeMap::new(),
+            steps: BTreeMap::new(),
         }
     }
 }
@@ -155,6 +160,7 @@ impl State {
     pub(crate) fn forget(&mut self, id: &Digest) {
         self.index.images.remove(id);
         self.index.tags.retain(|_, named| named != id);
+        self.index.steps.retain(|_, step| step.image != *id);
         self.images.remove(id);
     }
 

@@ -4,6 +4,7 @@
 //! state, then to the index on disk, and only then do readers see them. The verbs are in the
 //! modules below, one each.
 
+pub(crate) mod cache;
 pub(crate) mod commit;
 mod content;
 pub(crate) mod file;
@@ -14,6 +15,7 @@ pub(crate) mod layers;
 pub(crate) mod load;
 pub(crate) mod remove;
 pub(crate) mod save;
+pub(crate) mod step;
 pub(crate) mod tag;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +25,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 use model::image::Image;
 
+use commit::CommitError;
 pub use content::ContentError;
 use content::{Content, Staging};
 use index::{Index, State};
@@ -162,6 +165,9 @@ impl Store {
 
     /// Directories of the unpacked layers of the image with this id (`sha256:...`), the topmost first.
     ///
+    /// A layer that is there twice is listed once, as the upper one: it hides all of the lower one, and
+    /// an overlay takes no directory twice.
+    ///
     /// Also answers for an image that was removed by force while a container used it.
     ///
     /// # Errors
@@ -169,9 +175,11 @@ impl Store {
     pub fn layers(&self, id: &str) -> Result<Vec<PathBuf>, LookupError> {
         let state = self.state();
         let diff_ids = &state.by_id(id)?.diff_ids;
+        let mut seen = BTreeSet::new();
         Ok(diff_ids
             .iter()
             .rev()
+            .filter(|diff_id| seen.insert(**diff_id))
             .map(|diff_id| self.inner.content.layer_path(diff_id))
             .collect())
     }

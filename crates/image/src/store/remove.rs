@@ -196,7 +196,8 @@ fn unused(state: &State, in_use: &InUse) -> BTreeSet<Digest> {
         .index
         .images
         .iter()
-        .filter(|(id, record)| record.removed && !in_use.images.contains(&id.to_string()));
+        .filter(|(id, record)| record.removed && !in_use.images.contains(&id.to_string()))
+        .filter(|(id, _)| !state.is_step(id));
     let files = state
         .index
         .files
@@ -338,7 +339,7 @@ impl Removal<'_> {
         };
         let diff_ids = stored.diff_ids.clone();
         let is_held = self.changing.held.contains_key(&id);
-        if is_held || (self.in_use)(&id.to_string()).is_some() {
+        if is_held || self.state.is_step(&id) || (self.in_use)(&id.to_string()).is_some() {
             if let Some(record) = self.state.index.images.get_mut(&id) {
                 record.removed = true;
             }

@@ -16,7 +16,13 @@ fn archive(name: &str, data: &[u8]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-fn append(tar: &mut Builder<Vec<u8>>, name: &str, kind: EntryType, link: &str, data: &[u8]) {
+pub(super) fn append(
+    tar: &mut Builder<Vec<u8>>,
+    name: &str,
+    kind: EntryType,
+    link: &str,
+    data: &[u8],
+) {
     let mut header = Header::new_ustar();
     // The library refuses names like these.
     let fields = header.as_old_mut();

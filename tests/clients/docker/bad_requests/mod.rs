@@ -5,6 +5,7 @@
 
 mod archives;
 mod at_once;
+mod builds;
 mod documents;
 mod queries;
 

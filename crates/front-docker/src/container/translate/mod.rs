@@ -471,6 +471,7 @@ pub(crate) fn to_model(
     .into_value();
     let new = NewInstance {
         server: None,
+        step: None,
         name,
         labels,
         spec: InstanceSpec {

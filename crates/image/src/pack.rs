@@ -3,7 +3,8 @@
 //! extended attributes the file capabilities.
 //!
 //! File systems mounted inside are left out, but those that a user mounted: a container's `/proc`
-//! is no part of its files.
+//! is no part of its files. The engine packs what is copied out of instances and their layers, the
+//! builder what it copies into images.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, OsStr, OsString};
@@ -19,9 +20,6 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat, StatxAttributes, S
 use rustix::io::Errno;
 use tar::{Builder, EntryType, Header};
 
-use super::path::Spot;
-use crate::changes::{is_opaque, is_whiteout};
-
 /// How deep directories may be nested: each level holds a descriptor.
 const MAX_DEPTH: usize = 512;
 
@@ -32,6 +30,8 @@ const NAME_BYTES: usize = 100;
 const WHITEOUT: &[u8] = b".wh.";
 /// In a directory that hides all that lower layers have in its place.
 const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Marks such a directory in an overlay.
+const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
 
 /// The kernel's overflow id, by which others' files are seen in a user namespace.
 const NOBODY: u32 = 65_534;
@@ -40,94 +40,162 @@ const CAPABILITY: &CStr = c"security.capability";
 
 /// Why an archive could not be written to its end.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PackError {
+pub enum PackError {
+    /// Something cannot be read.
     #[error("archive {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    Read {
+        /// The path inside.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Directories in directories in directories.
     #[error("archive {}: directories are nested deeper than {MAX_DEPTH}", path.display())]
-    TooDeep { path: PathBuf },
+    TooDeep {
+        /// The path inside.
+        path: PathBuf,
+    },
+    /// Whoever reads the archive is gone.
     #[error("write the archive")]
     Write(#[source] io::Error),
+    /// A path.
     #[error(transparent)]
     Path(#[from] RootedError),
 }
 
-/// Writes one archive.
-pub(super) struct Packer<W: Write> {
-    archive: Builder<W>,
+/// What is written otherwise than it is.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
     /// Absolute paths of what users mounted.
-    mounts: Vec<PathBuf>,
+    pub mounts: Vec<PathBuf>,
     /// Taken from every user and group id.
-    first_id: u32,
+    pub first_id: u32,
     /// It is the writable layer of an overlay, whose marks become those of image layers.
-    is_layer: bool,
+    ///
+    /// Source: OCI Image Layer Filesystem Changeset, "Whiteouts" and "Opaque Whiteout".
+    pub is_layer: bool,
+    /// Whom everything belongs to.
+    pub owner: Option<(u32, u32)>,
+    /// The permission bits of all but links.
+    pub mode: Option<u32>,
+}
+
+/// Says of a path, and whether it is a directory, whether it is left out.
+pub type LeaveOut<'a> = dyn Fn(&Path, bool) -> bool + 'a;
+
+/// Writes one archive.
+pub struct Packer<W: Write> {
+    archive: Builder<W>,
+    options: Options,
     /// Archived names of files that have several, by device and number.
     linked: HashMap<(u64, u64), Vec<u8>>,
 }
 
 /// One directory entry on its way into the archive.
-struct Item<'a> {
-    parent: BorrowedFd<'a>,
-    name: &'a OsStr,
-    path: &'a Path,
-    archived: &'a [u8],
-    stat: &'a Stat,
+#[derive(Clone, Copy)]
+pub struct Item<'a> {
+    /// The directory that it is in.
+    pub parent: BorrowedFd<'a>,
+    /// What it is called there.
+    pub name: &'a OsStr,
+    /// Absolute path inside its root.
+    pub path: &'a Path,
+    /// What the archive calls it.
+    pub archived: &'a [u8],
+    /// What it is.
+    pub stat: &'a Stat,
 }
 
 impl<W: Write> Packer<W> {
-    pub(super) fn new(out: W, mounts: Vec<PathBuf>, first_id: u32) -> Self {
+    /// Writes to `out`.
+    pub fn new(out: W, options: Options) -> Self {
         Self {
             archive: Builder::new(out),
-            mounts,
-            first_id,
-            is_layer: false,
+            options,
             linked: HashMap::new(),
         }
     }
 
-    /// For the writable layer of an overlay.
-    ///
-    /// Source: OCI Image Layer Filesystem Changeset, "Whiteouts" and "Opaque Whiteout".
-    pub(super) fn of_layer(out: W) -> Self {
-        Self {
-            is_layer: true,
-            ..Self::new(out, Vec::new(), 0)
-        }
+    /// What is added from now on is written so.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
     }
 
-    /// Adds what is at a spot, with everything below it.
-    pub(super) fn add(&mut self, spot: &Spot) -> Result<(), PackError> {
-        // Docker's archive of the root has absolute names; its clients expect them.
-        let archived: &[u8] = if spot.shown_as == "/" {
-            b""
-        } else {
-            spot.shown_as.as_bytes()
-        };
-        let item = Item {
-            parent: spot.parent.as_fd(),
-            name: &spot.name,
-            path: &spot.path,
-            archived,
-            stat: &spot.stat,
-        };
-        self.add_item(&item, 0)
+    /// Adds one entry, with everything below it.
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn add(&mut self, item: &Item<'_>) -> Result<(), PackError> {
+        self.add_item(item, 0, &|_, _| false)
+    }
+
+    /// As [`Packer::add`], but for what is left out.
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn add_but(&mut self, item: &Item<'_>, leave_out: &LeaveOut<'_>) -> Result<(), PackError> {
+        self.add_item(item, 0, leave_out)
+    }
+
+    /// Adds what is in a directory, below a name of the archive; not the directory itself.
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn add_content(
+        &mut self,
+        directory: &OwnedFd,
+        path: &Path,
+        archived: Option<&[u8]>,
+        leave_out: &LeaveOut<'_>,
+    ) -> Result<(), PackError> {
+        self.add_entries(directory, path, archived, 0, leave_out)
+    }
+
+    /// Adds a directory as it is, without what is in it, whatever the options say.
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn add_bare_directory(&mut self, item: &Item<'_>) -> Result<(), PackError> {
+        let mut header = header(item.stat, EntryType::Directory);
+        header.set_uid(item.stat.st_uid.into());
+        header.set_gid(item.stat.st_gid.into());
+        self.write_named(
+            item,
+            &mut header,
+            &[item.archived, b"/"].concat(),
+            b"",
+            None,
+        )
     }
 
     /// Adds everything in a root, but not the root itself.
-    pub(super) fn add_root(&mut self, root: &Root) -> Result<(), PackError> {
+    ///
+    /// # Errors
+    /// [`PackError`].
+    pub fn add_root(&mut self, root: &Root) -> Result<(), PackError> {
         let directory = root.open_at(
             Path::new("/"),
             OFlags::RDONLY | OFlags::DIRECTORY,
             Mode::empty(),
         )?;
-        self.add_entries(&directory, Path::new("/"), None, 0)
+        self.add_entries(&directory, Path::new("/"), None, 0, &|_, _| false)
     }
 
-    pub(super) fn finish(mut self) -> Result<(), PackError> {
+    /// Ends the archive.
+    ///
+    /// # Errors
+    /// When whoever reads it is gone.
+    pub fn finish(mut self) -> Result<(), PackError> {
         self.archive.finish().map_err(PackError::Write)
     }
 
-    fn add_item(&mut self, item: &Item<'_>, depth: usize) -> Result<(), PackError> {
-        if self.is_layer && is_whiteout(item.stat) {
+    fn add_item(
+        &mut self,
+        item: &Item<'_>,
+        depth: usize,
+        leave_out: &LeaveOut<'_>,
+    ) -> Result<(), PackError> {
+        if self.options.is_layer && is_whiteout(item.stat) {
             let (parent, name) = item.archived.split_at(
                 item.archived
                     .iter()
@@ -137,7 +205,7 @@ impl<W: Write> Packer<W> {
             return self.write_mark(item, &[parent, WHITEOUT, name].concat());
         }
         match FileType::from_raw_mode(item.stat.st_mode) {
-            FileType::Directory => self.add_directory(item, depth),
+            FileType::Directory => self.add_directory(item, depth, leave_out),
             FileType::RegularFile => self.add_file(item),
             FileType::Symlink => {
                 let target =
@@ -151,7 +219,7 @@ impl<W: Write> Packer<W> {
                     FileType::BlockDevice => EntryType::Block,
                     _ => EntryType::Fifo,
                 };
-                let mut header = header(item.stat, kind);
+                let mut header = self.header(item.stat, kind);
                 if kind != EntryType::Fifo {
                     let device = item.stat.st_rdev;
                     // A ustar header has these fields.
@@ -165,7 +233,12 @@ impl<W: Write> Packer<W> {
         }
     }
 
-    fn add_directory(&mut self, item: &Item<'_>, depth: usize) -> Result<(), PackError> {
+    fn add_directory(
+        &mut self,
+        item: &Item<'_>,
+        depth: usize,
+        leave_out: &LeaveOut<'_>,
+    ) -> Result<(), PackError> {
         if depth > MAX_DEPTH {
             return Err(PackError::TooDeep {
                 path: item.path.to_owned(),
@@ -181,18 +254,18 @@ impl<W: Write> Packer<W> {
         name.push(b'/');
         self.write_header(
             item,
-            &mut header(item.stat, EntryType::Directory),
+            &mut self.header(item.stat, EntryType::Directory),
             &name,
             b"",
             None,
         )?;
-        if self.is_layer && is_opaque(directory.as_fd()) {
+        if self.options.is_layer && is_opaque(directory.as_fd()) {
             self.write_mark(item, &[&name, OPAQUE].concat())?;
         }
         if depth > 0 && self.is_foreign(&directory, item.path) {
             return Ok(());
         }
-        self.add_entries(&directory, item.path, Some(item.archived), depth)
+        self.add_entries(&directory, item.path, Some(item.archived), depth, leave_out)
     }
 
     /// An empty file whose name says what is gone.
@@ -208,6 +281,7 @@ impl<W: Write> Packer<W> {
         path: &Path,
         archived: Option<&[u8]>,
         depth: usize,
+        leave_out: &LeaveOut<'_>,
     ) -> Result<(), PackError> {
         let failed = |errno: Errno| PackError::Read {
             path: path.to_owned(),
@@ -230,6 +304,10 @@ impl<W: Write> Packer<W> {
             let mut below = archived.map_or_else(Vec::new, |archived| [archived, b"/"].concat());
             below.extend_from_slice(name.as_bytes());
             let path = path.join(&name);
+            let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            if leave_out(&path, is_directory) {
+                continue;
+            }
             let item = Item {
                 parent: directory.as_fd(),
                 name: &name,
@@ -237,14 +315,18 @@ impl<W: Write> Packer<W> {
                 archived: &below,
                 stat: &stat,
             };
-            self.add_item(&item, depth + 1)?;
+            self.add_item(&item, depth + 1, leave_out)?;
         }
         Ok(())
     }
 
     /// Whether another file system begins here, and no user mounted it.
     fn is_foreign(&self, directory: &OwnedFd, path: &Path) -> bool {
-        let is_wanted = self.mounts.iter().any(|mount| path.starts_with(mount));
+        let is_wanted = self
+            .options
+            .mounts
+            .iter()
+            .any(|mount| path.starts_with(mount));
         !is_wanted
             && fs::statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::empty())
                 .is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
@@ -254,7 +336,7 @@ impl<W: Write> Packer<W> {
         if item.stat.st_nlink > 1 {
             let identity = (item.stat.st_dev, item.stat.st_ino);
             if let Some(first) = self.linked.get(&identity).cloned() {
-                let mut header = header(item.stat, EntryType::Link);
+                let mut header = self.header(item.stat, EntryType::Link);
                 return self.write_header(item, &mut header, item.archived, &first, None);
             }
             self.linked.insert(identity, item.archived.to_vec());
@@ -264,7 +346,7 @@ impl<W: Write> Packer<W> {
         };
         let capability = capability(&file).map_err(item.failed())?;
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        let mut header = header(&stat, EntryType::Regular);
+        let mut header = self.header(&stat, EntryType::Regular);
         header.set_size(size);
         self.write_header(item, &mut header, item.archived, b"", capability.as_deref())?;
         self.write_content(file.into(), size)
@@ -307,15 +389,38 @@ impl<W: Write> Packer<W> {
 
     /// What an id is inside; one that is not the container's is nobody's there.
     fn inside(&self, id: u32) -> u32 {
-        if self.first_id == 0 {
+        if self.options.first_id == 0 {
             return id;
         }
-        id.checked_sub(self.first_id)
+        id.checked_sub(self.options.first_id)
             .filter(|inside| *inside < IDS)
             .unwrap_or(NOBODY)
     }
 
+    fn header(&self, stat: &Stat, kind: EntryType) -> Header {
+        let mut header = header(stat, kind);
+        if let Some(mode) = self.options.mode.filter(|_| kind != EntryType::Symlink) {
+            header.set_mode(mode);
+        }
+        header
+    }
+
     fn write_header(
+        &mut self,
+        item: &Item<'_>,
+        header: &mut Header,
+        name: &[u8],
+        link: &[u8],
+        capability: Option<&[u8]>,
+    ) -> Result<(), PackError> {
+        let own = (self.inside(item.stat.st_uid), self.inside(item.stat.st_gid));
+        let (user, group) = self.options.owner.unwrap_or(own);
+        header.set_uid(user.into());
+        header.set_gid(group.into());
+        self.write_named(item, header, name, link, capability)
+    }
+
+    fn write_named(
         &mut self,
         item: &Item<'_>,
         header: &mut Header,
@@ -327,8 +432,6 @@ impl<W: Write> Packer<W> {
         if has_zero(name) || has_zero(link) {
             return Err(item.failed()(Errno::INVAL));
         }
-        header.set_uid(self.inside(item.stat.st_uid).into());
-        header.set_gid(self.inside(item.stat.st_gid).into());
         let mut records: Vec<(&str, &[u8])> = Vec::new();
         if name.len() > NAME_BYTES {
             records.push(("path", name));
@@ -381,6 +484,20 @@ fn header(stat: &Stat, kind: EntryType) -> Header {
     header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or_default());
     header.set_size(0);
     header
+}
+
+/// An overlay's mark that what lower layers have under this name is gone.
+#[must_use]
+pub fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+/// An overlay's mark that a directory hides all that lower layers have in its place.
+#[must_use]
+pub fn is_opaque(directory: BorrowedFd<'_>) -> bool {
+    let mut value = [0; 1];
+    fs::fgetxattr(directory, OPAQUE_XATTR, &mut value)
+        .is_ok_and(|length| length == 1 && value[0] == b'y')
 }
 
 /// Opens a file only once it is known to be one: a container may have put a device in its place.

@@ -1,0 +1,334 @@
+//! Builds images: the builder says what is to be run on what, and it runs as instances of the caller's.
+//!
+//! Each command takes the same walk as any instance, so that it has an address, limits and a place
+//! in every list; what it changed is then packed by its node and becomes a layer. Such an instance
+//! goes with its build, and one whose daemon died goes when the next begins.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::build::{BuildError, Built, Command, Network, Runner};
+pub use ::build::{Line, Request};
+pub use ::image::CachedStep;
+use ::image::StepLayer;
+use ::image::reference::Reference;
+use async_trait::async_trait;
+use bytes::Bytes;
+use model::Id;
+use model::container::{HealthCheck, LogConfig};
+use model::event::Action;
+use model::image::Image;
+use model::instance::{Failure, FailureKind, Instance, NetworkMode};
+use model::stream::Stream;
+use tokio::sync::mpsc;
+
+use crate::error::{invalid, with_causes};
+use crate::image::{in_use, on_thread, tell};
+use crate::instance::{self, BUILD_STEP, BuildStep, NewInstance, RemoveOptions, WaitFor};
+pub use crate::nodes::Archive as Context;
+use crate::nodes::Archive;
+use crate::policy::{self, Target};
+use crate::{ActionError, Caller, Cloud, ErrorKind};
+
+/// Steps that are kept for later builds; beyond, those used longest ago go.
+const MOST_STEPS: usize = 2000;
+
+/// What is to be built.
+#[derive(Clone, Debug, Default)]
+pub struct NewBuild {
+    /// What is read, and how.
+    pub request: Request,
+    /// Names that the image gets.
+    pub names: Vec<String>,
+    /// What commands run in: limits, network and names of hosts. The image and what runs are the
+    /// instructions'.
+    pub template: NewInstance,
+}
+
+/// Why there is no image.
+#[derive(Debug)]
+pub struct FailedBuild {
+    /// What happened.
+    pub error: ActionError,
+    /// The exit status of the command that failed.
+    pub exit_code: Option<i32>,
+}
+
+impl From<ActionError> for FailedBuild {
+    fn from(error: ActionError) -> Self {
+        Self {
+            error,
+            exit_code: None,
+        }
+    }
+}
+
+/// Builds an image of a context, and lists it by its names.
+///
+/// Dropping the future ends the build: what runs for it is removed, and no image is listed.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] when the context, the Dockerfile or an instruction of it is wrong or fails,
+/// [`ErrorKind::NotFound`] without an image that it begins with, [`ErrorKind::Internal`] when the
+/// disk is full or fails.
+pub async fn build(
+    cloud: &Cloud,
+    caller: &Caller,
+    context: Archive,
+    new: NewBuild,
+    lines: mpsc::Sender<Line>,
+) -> Result<Arc<Image>, FailedBuild> {
+    caller.may(policy::Action::AddImage, &Target::OPERATOR)?;
+    for name in &new.names {
+        Reference::parse(name).map_err(|error| invalid(error.to_string()))?;
+    }
+    let steps = Steps {
+        cloud: cloud.clone(),
+        caller: caller.clone(),
+        keeps: new.request.keep_containers,
+        template: new.template,
+        open: Mutex::default(),
+    };
+    let built = ::build::build(&cloud.images, &steps, context, &new.request, lines).await;
+    let Built {
+        image,
+        held,
+        reused,
+    } = built.map_err(|error| FailedBuild {
+        exit_code: error.exit_code(),
+        error: ActionError::new(kind_of(&error), with_causes(&error)),
+    })?;
+    let (id, names) = (image.id.clone(), new.names);
+    on_thread(cloud, caller, move |cloud, caller| {
+        cloud
+            .images
+            .list_step(&id, &names, &reused)
+            .map_err(|error| ActionError::new(ErrorKind::Internal, with_causes(&error)))?;
+        for name in &names {
+            tell(cloud, caller, &id, Some(name), Action::Tagged);
+        }
+        forget_oldest(cloud)
+    })
+    .await?;
+    drop(held);
+    Ok(image)
+}
+
+const fn kind_of(error: &BuildError) -> ErrorKind {
+    match error {
+        BuildError::Content(_) => ErrorKind::Internal,
+        BuildError::Step { .. }
+        | BuildError::Context(_)
+        | BuildError::Parse(_)
+        | BuildError::Target(_)
+        | BuildError::Platform { .. }
+        | BuildError::Epoch(_)
+        | BuildError::NoImage => ErrorKind::Invalid,
+    }
+}
+
+fn forget_oldest(cloud: &Cloud) -> Result<(), ActionError> {
+    let steps = cloud.images.steps();
+    let Some(too_many) = steps.len().checked_sub(MOST_STEPS).filter(|many| *many > 0) else {
+        return Ok(());
+    };
+    let keys: Vec<String> = steps
+        .into_iter()
+        .take(too_many)
+        .map(|step| step.key)
+        .collect();
+    prune_keys(cloud, &keys).map(drop)
+}
+
+fn prune_keys(cloud: &Cloud, keys: &[String]) -> Result<u64, ActionError> {
+    cloud
+        .images
+        .prune_steps(keys, &|| in_use(&cloud.store))
+        .map_err(|error| ActionError::new(ErrorKind::Internal, with_causes(&error)))
+}
+
+/// Steps that are kept for later builds, the one used longest ago first.
+#[must_use]
+pub fn cached(cloud: &Cloud, caller: &Caller) -> Vec<CachedStep> {
+    if caller
+        .may(policy::Action::ListImages, &Target::OPERATOR)
+        .is_err()
+    {
+        return Vec::new();
+    }
+    cloud.images.steps()
+}
+
+/// Takes steps away, with `caches` also what commands kept for themselves; answers the bytes freed.
+///
+/// # Errors
+/// [`ErrorKind::Internal`] when the disk fails.
+pub async fn prune(
+    cloud: &Cloud,
+    caller: &Caller,
+    keys: Vec<String>,
+    caches: bool,
+) -> Result<u64, ActionError> {
+    caller.may(policy::Action::DeleteImage, &Target::OPERATOR)?;
+    on_thread(cloud, caller, move |cloud, _| {
+        let freed = prune_keys(cloud, &keys)?;
+        if caches {
+            cloud
+                .images
+                .prune_caches()
+                .map_err(|error| ActionError::new(ErrorKind::Internal, with_causes(&error)))?;
+        }
+        Ok(freed)
+    })
+    .await
+}
+
+/// Removes what ran for builds of a daemon that is gone: none of them goes on.
+///
+/// # Errors
+/// When one cannot be removed.
+pub async fn clear_away(cloud: &Cloud) -> Result<(), ActionError> {
+    let caller = Caller::operator("a build that broke off".to_owned());
+    for (id, found) in cloud.store.list::<Instance>() {
+        if found.value.meta.annotations.contains_key(BUILD_STEP) {
+            instance::remove(cloud, &caller, id, REMOVAL).await?;
+        }
+    }
+    Ok(())
+}
+
+const REMOVAL: RemoveOptions = RemoveOptions {
+    force: true,
+    volumes: true,
+};
+
+/// Runs commands as instances; those that are left are removed when this is dropped.
+struct Steps {
+    cloud: Cloud,
+    caller: Caller,
+    keeps: bool,
+    template: NewInstance,
+    open: Mutex<Vec<Id>>,
+}
+
+impl Steps {
+    fn open(&self) -> std::sync::MutexGuard<'_, Vec<Id>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        let left = std::mem::take(&mut *self.open());
+        if left.is_empty() || self.keeps {
+            return;
+        }
+        let (cloud, caller) = (self.cloud.clone(), self.caller.clone());
+        drop(tokio::spawn(async move {
+            for id in left {
+                if let Err(error) = instance::remove(&cloud, &caller, id, REMOVAL).await {
+                    tracing::warn!(%id, %error, "what ran for a build is not removed; the next daemon tries again");
+                }
+            }
+        }));
+    }
+}
+
+#[async_trait]
+impl Runner for Steps {
+    async fn base(&self, reference: &str, _pull: bool) -> Result<Arc<Image>, Failure> {
+        match crate::image::get(&self.cloud, &self.caller, reference) {
+            Err(error) if error.kind == ErrorKind::NotFound => Err(Failure {
+                kind: FailureKind::NotFound,
+                message: format!("{error}: pull it first, or load it with 'docker load'"),
+            }),
+            answer => answer.map_err(failure),
+        }
+    }
+
+    async fn create(&self, command: &Command) -> Result<Id, Failure> {
+        let mut new = self.template.clone();
+        new.step = Some(if self.keeps {
+            BuildStep::Stays
+        } else {
+            BuildStep::Passes
+        });
+        new.entrypoint = Some(Vec::new());
+        new.command = Some(command.args.clone());
+        match command.network {
+            Some(Network::None) => new.spec.network = NetworkMode::None,
+            Some(Network::Host) => new.spec.network = NetworkMode::Host,
+            None => {}
+        }
+        if command.network.is_some() {
+            new.spec.attachments.clear();
+        }
+        if new.spec.containers.is_empty() {
+            new.spec
+                .containers
+                .push(model::container::ContainerSpec::default());
+        }
+        for container in &mut new.spec.containers {
+            container.image.clone_from(&command.image);
+            container.image_id.clone_from(&command.image);
+            container.env.extend(command.env.clone());
+            container.mounts.extend(command.mounts.clone());
+            container.health_check = Some(HealthCheck::default());
+            // What it says is told at once.
+            container.log = LogConfig::None;
+        }
+        let created = instance::create(&self.cloud, &self.caller, new).await;
+        let id = created.map_err(failure)?.id;
+        self.open().push(id);
+        Ok(id)
+    }
+
+    async fn run(&self, id: Id, output: mpsc::Sender<(Stream, Bytes)>) -> Result<i32, Failure> {
+        let (mut from, _) = self.cloud.nodes.attach(id, false, true).await?;
+        let exit = instance::wait(&self.cloud, &self.caller, id, WaitFor::NextExit);
+        let exit = exit.map_err(failure)?;
+        instance::start(&self.cloud, &self.caller, id)
+            .await
+            .map_err(failure)?;
+        while let Some(chunk) = from.recv().await {
+            if output.send(chunk).await.is_err() {
+                break;
+            }
+        }
+        Ok(exit.await.map_err(failure)?.code)
+    }
+
+    async fn layer(&self, id: Id) -> Result<StepLayer, Failure> {
+        self.cloud.nodes.layer(id, false).await
+    }
+
+    async fn remove(&self, id: Id) -> Result<(), Failure> {
+        instance::remove(&self.cloud, &self.caller, id, REMOVAL)
+            .await
+            .map_err(failure)?;
+        self.open().retain(|open| *open != id);
+        Ok(())
+    }
+
+    async fn download(&self, address: &str) -> Result<StepLayer, Failure> {
+        crate::registered_image::fetched(&self.cloud, address)
+            .await
+            .map_err(failure)
+    }
+}
+
+/// An error, as the builder tells it.
+fn failure(error: ActionError) -> Failure {
+    let kind = match error.kind {
+        ErrorKind::NotFound => FailureKind::NotFound,
+        ErrorKind::Invalid => FailureKind::Invalid,
+        ErrorKind::Conflict => FailureKind::Conflict,
+        ErrorKind::CommandNotFound => FailureKind::CommandNotFound,
+        ErrorKind::CommandNotExecutable => FailureKind::CommandNotExecutable,
+        ErrorKind::NoCapacity => FailureKind::NoCapacity,
+        _ => FailureKind::Internal,
+    };
+    Failure {
+        kind,
+        message: error.message,
+    }
+}

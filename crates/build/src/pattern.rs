@@ -1,0 +1,287 @@
+//! Patterns over paths: those of `COPY`'s sources and of `.dockerignore`. Pure.
+//!
+//! Source: Go, `path/filepath`, `Match`; Dockerfile reference, ".dockerignore file".
+
+use std::path::{Component, Path};
+
+/// A pattern is not one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("syntax error in pattern {0:?}")]
+pub struct PatternError(pub String);
+
+/// Whether a text has signs that mean more than themselves.
+pub(crate) fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+/// Whether a pattern matches one name whole; `*` and `?` match no slash, for a name has none.
+pub(crate) fn matches_name(pattern: &str, name: &str) -> Result<bool, PatternError> {
+    let tokens = tokens(pattern)?;
+    let signs: Vec<char> = name.chars().collect();
+    Ok(matches(&tokens, &signs))
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    Sign(char),
+    AnyOne,
+    AnyNumber,
+    /// One of these ranges, or none of them.
+    Class(bool, Vec<(char, char)>),
+}
+
+fn tokens(pattern: &str) -> Result<Vec<Token>, PatternError> {
+    let failed = || PatternError(pattern.to_owned());
+    let mut signs = pattern.chars().peekable();
+    let mut tokens = Vec::new();
+    while let Some(sign) = signs.next() {
+        let token = match sign {
+            '*' => Token::AnyNumber,
+            '?' => Token::AnyOne,
+            '\\' => Token::Sign(signs.next().ok_or_else(failed)?),
+            '[' => {
+                let is_negated = signs.next_if_eq(&'^').is_some();
+                let mut ranges = Vec::new();
+                while signs.next_if_eq(&']').is_none() || ranges.is_empty() {
+                    let mut end = || match signs.next() {
+                        Some('\\') => signs.next().ok_or_else(failed),
+                        Some('-' | ']') | None => Err(failed()),
+                        Some(sign) => Ok(sign),
+                    };
+                    let low = end()?;
+                    let high = if signs.next_if_eq(&'-').is_some() {
+                        match signs.next() {
+                            Some('\\') => signs.next().ok_or_else(failed)?,
+                            Some(sign) if sign != ']' => sign,
+                            _ => return Err(failed()),
+                        }
+                    } else {
+                        low
+                    };
+                    ranges.push((low, high));
+                }
+                Token::Class(is_negated, ranges)
+            }
+            sign => Token::Sign(sign),
+        };
+        tokens.push(token);
+    }
+    Ok(tokens)
+}
+
+fn matches(pattern: &[Token], text: &[char]) -> bool {
+    let Some((token, pattern_rest)) = pattern.split_first() else {
+        return text.is_empty();
+    };
+    if *token == Token::AnyNumber {
+        let rest = skip_stars(pattern_rest);
+        return (0..=text.len()).any(|taken| matches(rest, &text[taken..]));
+    }
+    let Some((sign, text)) = text.split_first() else {
+        return false;
+    };
+    let is_one = match token {
+        Token::Sign(wanted) => wanted == sign,
+        Token::AnyOne | Token::AnyNumber => true,
+        Token::Class(is_negated, ranges) => {
+            let is_in = ranges
+                .iter()
+                .any(|(low, high)| (low..=high).contains(&sign));
+            is_in != *is_negated
+        }
+    };
+    is_one && matches(pattern_rest, text)
+}
+
+/// Several stars are one: a pattern of many must not take for ever.
+fn skip_stars(pattern: &[Token]) -> &[Token] {
+    let stars = pattern
+        .iter()
+        .take_while(|token| **token == Token::AnyNumber)
+        .count();
+    &pattern[stars..]
+}
+
+/// Parts of a path, without `.` and with `..` resolved; never above the beginning.
+pub(crate) fn parts(path: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
+            Component::ParentDir => drop(parts.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    parts
+}
+
+/// One line of a `.dockerignore`, or a `--exclude`.
+#[derive(Clone, Debug)]
+struct Rule {
+    /// It takes back what an earlier one leaves out.
+    is_exception: bool,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    /// Any number of directories, also none.
+    Deep,
+    Name(Vec<Token>),
+}
+
+/// What is left out of a context or a copy; of rules that match the last counts.
+#[derive(Clone, Debug, Default)]
+pub struct Ignore {
+    rules: Vec<Rule>,
+}
+
+impl Ignore {
+    /// Reads a `.dockerignore`.
+    ///
+    /// # Errors
+    /// When a line is no pattern.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        Self::of(lines)
+    }
+
+    /// Of patterns, one a text.
+    pub(crate) fn of<'a>(
+        patterns: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, PatternError> {
+        let mut rules = Vec::new();
+        for pattern in patterns {
+            let pattern = pattern.trim();
+            let (pattern, is_exception) = match pattern.strip_prefix('!') {
+                Some(pattern) => (pattern.trim(), true),
+                None => (pattern, false),
+            };
+            let names = parts(pattern);
+            if names.is_empty() {
+                continue;
+            }
+            let parts = names.iter().map(|name| match name.as_str() {
+                "**" => Ok(Part::Deep),
+                name => tokens(name).map(Part::Name),
+            });
+            rules.push(Rule {
+                is_exception,
+                parts: parts.collect::<Result<_, _>>()?,
+            });
+        }
+        Ok(Self { rules })
+    }
+
+    /// Nothing is left out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Whether a path, or a directory that it is in, is left out.
+    pub(crate) fn leaves_out(&self, path: &Path) -> bool {
+        let names = parts(&path.to_string_lossy());
+        let names: Vec<Vec<char>> = names.iter().map(|name| name.chars().collect()).collect();
+        let mut is_out = false;
+        for rule in &self.rules {
+            // What is said of a directory is said of all that is in it.
+            let is_meant = (1..=names.len()).any(|depth| is_path(&rule.parts, &names[..depth]));
+            if is_meant {
+                is_out = !rule.is_exception;
+            }
+        }
+        is_out
+    }
+
+    /// Whether something below a directory that is left out may be in all the same.
+    pub(crate) fn has_exceptions(&self) -> bool {
+        self.rules.iter().any(|rule| rule.is_exception)
+    }
+}
+
+fn is_path(pattern: &[Part], path: &[Vec<char>]) -> bool {
+    match pattern.split_first() {
+        None => path.is_empty(),
+        Some((Part::Deep, [])) => !path.is_empty(),
+        Some((Part::Deep, rest)) => (0..=path.len()).any(|taken| is_path(rest, &path[taken..])),
+        Some((Part::Name(tokens), rest)) => path
+            .split_first()
+            .is_some_and(|(name, below)| matches(tokens, name) && is_path(rest, below)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_match_as_gos_do() {
+        for (pattern, name, wanted) in [
+            ("hom*", "home.txt", true),
+            ("hom?.txt", "home.txt", true),
+            ("hom?.txt", "homer.txt", false),
+            ("*", "", true),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxbyy", false),
+            ("[a-c]x", "bx", true),
+            ("[^a-c]x", "bx", false),
+            ("arr[[]0].txt", "arr[0].txt", true),
+            (r"a\*", "a*", true),
+            (r"a\*", "ab", false),
+        ] {
+            assert_eq!(matches_name(pattern, name), Ok(wanted), "{pattern} {name}");
+        }
+        for pattern in ["[", "[a", "[]", "[-x]", "a\\"] {
+            assert!(matches_name(pattern, "a").is_err(), "{pattern}");
+        }
+        let long = "a".repeat(200);
+        assert_eq!(matches_name("*****************b", &long), Ok(false));
+    }
+
+    /// The examples of the reference.
+    #[test]
+    fn what_is_ignored_is_as_documented() {
+        for (rules, path, wanted) in [
+            ("*/temp*", "somedir/temporary.txt", true),
+            ("*/temp*", "somedir/temp", true),
+            ("*/temp*", "temp", false),
+            ("*/*/temp*", "somedir/subdir/temporary.txt", true),
+            ("temp?", "tempa", true),
+            ("temp?", "temp", false),
+            ("**/*.go", "a/b/c.go", true),
+            ("**/*.go", "c.go", true),
+            ("*.md\n!README.md", "README.md", false),
+            ("*.md\n!README.md", "OTHER.md", true),
+            (
+                "*.md\n!README*.md\nREADME-secret.md",
+                "README-secret.md",
+                true,
+            ),
+            (
+                "*.md\nREADME-secret.md\n!README*.md",
+                "README-secret.md",
+                false,
+            ),
+            ("# comment\n\n  dir/ ", "dir/deep/file", true),
+            ("/foo/bar", "foo/bar", true),
+            ("./foo", "foo", true),
+            ("foo/../bar", "bar", true),
+            ("foo", "x/foo", false),
+            ("dir/**", "dir/a/b", true),
+            ("dir/**", "dir", false),
+            ("**", "anything", true),
+            ("*\n!src", "src/main.rs", false),
+            ("a/**/z", "a/z", true),
+            ("a/**/z", "a/b/c/z", true),
+        ] {
+            let ignore = Ignore::parse(rules).unwrap();
+            assert_eq!(
+                ignore.leaves_out(Path::new(path)),
+                wanted,
+                "{rules:?} {path}"
+            );
+        }
+        assert!(Ignore::parse("[").is_err());
+    }
+}

@@ -1,0 +1,233 @@
+//! `RUN` in a stage: a command runs on the image, and what it changed is a layer.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use model::container::{Mount, MountSource, Propagation};
+use model::instance::{Failure, FailureKind};
+use tokio::sync::mpsc;
+
+use super::State;
+use super::files::blocking;
+use super::step::Step;
+use crate::StepError;
+use crate::copy::{CopyError, out};
+use crate::dockerfile::Instruction;
+use crate::progress::{Line, short};
+use crate::run::{self, Kind, MountError, Program, Spec};
+use crate::runner::{Command, Network};
+
+/// Chunks of output that wait to be told.
+const WAITING_CHUNKS: usize = 64;
+
+impl State<'_> {
+    pub(super) async fn run_command(&mut self, instruction: &Instruction) -> Result<(), StepError> {
+        let program = Program::of(instruction, &self.defaults.shell);
+        let network = run::network(instruction)?;
+        let variables = self.variables();
+        let specs = run::mounts(instruction, &self.scope(&variables))?;
+        let (declared, proxies) = self
+            .declared
+            .for_command(&self.defaults.env, self.build.given);
+        let mut mounts = Vec::new();
+        let mut mounted = String::new();
+        let mut locks = Vec::new();
+        for spec in &specs {
+            let (mount, shown, lock) = self.mount(spec).await?;
+            mounted.push_str(&shown);
+            mounts.push(mount);
+            locks.extend(lock);
+        }
+        let shown = program.shown();
+        let words = if declared.is_empty() {
+            shown.clone()
+        } else {
+            format!("|{} {} {shown}", declared.len(), declared.join(" "))
+        };
+        let mut step = Step::of_configuration(words);
+        let whose = network.map(|network| match network {
+            Network::None => "none",
+            Network::Host => "host",
+        });
+        step.depends_on = format!("RUN {program:?} {whose:?} {mounted}");
+        let key = self.key(&step);
+        if self.reuse(key).await {
+            return Ok(());
+        }
+        let args = match program {
+            Program::Args(args) => args,
+            Program::Script { name, text } => {
+                let (args, mount) = self.script(&name, &text)?;
+                mounts.push(mount);
+                args
+            }
+        };
+        let image = match &self.image {
+            Some(image) => image.id.clone(),
+            None => return Err(StepError::Run(no_files())),
+        };
+        let command = Command {
+            image,
+            args,
+            env: declared.into_iter().chain(proxies).collect(),
+            network,
+            mounts,
+        };
+        let runner = self.build.runner;
+        let id = runner.create(&command).await.map_err(StepError::Run)?;
+        let running = format!(" ---> Running in {}", short(&id.simple()));
+        self.teller.note(running).await;
+        let code = self.run_to_end(id).await?;
+        // Caches may be another command's from now on.
+        drop(locks);
+        if code != 0 {
+            if !self.build.request.keep_containers {
+                runner.remove(id).await.map_err(StepError::Run)?;
+            }
+            return Err(StepError::Exit {
+                command: shown,
+                code,
+            });
+        }
+        step.layer = Some(runner.layer(id).await.map_err(StepError::Run)?);
+        let made = self.make(step).await;
+        if !self.build.request.keep_containers {
+            runner.remove(id).await.map_err(StepError::Run)?;
+            let removed = format!(
+                " ---> Removed intermediate container {}",
+                short(&id.simple())
+            );
+            self.teller.note(removed).await;
+        }
+        made
+    }
+
+    async fn run_to_end(&self, id: model::Id) -> Result<i32, StepError> {
+        let (sender, mut receiver) = mpsc::channel(WAITING_CHUNKS);
+        let tell = async {
+            while let Some((stream, bytes)) = receiver.recv().await {
+                self.teller.tell(Line::Output(stream, bytes)).await;
+            }
+        };
+        let (code, ()) = tokio::join!(self.build.runner.run(id, sender), tell);
+        code.map_err(StepError::Run)
+    }
+
+    /// A file that is executed, and is not there afterwards.
+    fn script(&self, name: &str, text: &str) -> Result<(Vec<String>, Mount), StepError> {
+        let path = self.desk().new_dir()?.join("script");
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::write(&path, text)
+            .and_then(|()| std::fs::set_permissions(&path, executable))
+            .map_err(|source| StepError::Copy {
+                keyword: "RUN".to_owned(),
+                source: CopyError::File {
+                    attempt: "write",
+                    path: name.to_owned(),
+                    source,
+                },
+            })?;
+        // Below `/dev` nothing stays in the image.
+        let target = format!("/dev/pipes/{name}");
+        let mount = bind(&target, path, true);
+        Ok((vec![target], mount))
+    }
+
+    /// What a mount shows, how the cache tells it from others, and what it holds meanwhile.
+    async fn mount(
+        &mut self,
+        spec: &Spec,
+    ) -> Result<(Mount, String, Option<image::CacheLock>), StepError> {
+        let target = std::path::Path::new("/")
+            .join(&self.defaults.working_dir)
+            .join(&spec.target);
+        let target = format!("/{}", rooted::normalized(&target).display());
+        match &spec.kind {
+            Kind::Tmpfs { size_bytes } => {
+                let mount = Mount {
+                    target,
+                    source: MountSource::Tmpfs {
+                        size_bytes: *size_bytes,
+                        mode: None,
+                        options: Vec::new(),
+                    },
+                    read_only: false,
+                };
+                Ok((mount, format!("{spec:?}"), None))
+            }
+            Kind::Cache {
+                id,
+                from,
+                sharing,
+                read_only,
+                mode,
+                owner,
+                ..
+            } => {
+                if from.is_some() {
+                    return Err(MountError::Refused {
+                        kind: "cache",
+                        problem: "begins empty: 'from' is not supported",
+                    }
+                    .into());
+                }
+                let sharing = match sharing {
+                    run::Sharing::Shared => image::Sharing::Shared,
+                    run::Sharing::Private => image::Sharing::Private,
+                    run::Sharing::Locked => image::Sharing::Locked,
+                };
+                let lock = self.build.store.cache(id, sharing, *mode, *owner).await?;
+                let mount = bind(&target, lock.path().to_owned(), *read_only);
+                Ok((mount, format!("{spec:?}"), Some(lock)))
+            }
+            Kind::Bind { from, source } => {
+                let (path, hash) = self.bound(from.as_deref(), source).await?;
+                Ok((bind(&target, path, true), format!("{spec:?} {hash}"), None))
+            }
+        }
+    }
+
+    /// The path on this node of what is bound, and its hash. It is a copy, so that no link in it,
+    /// nor one on the way, leads anywhere else.
+    async fn bound(
+        &mut self,
+        from: Option<&str>,
+        source: &str,
+    ) -> Result<(PathBuf, String), StepError> {
+        let failed = |source| StepError::Copy {
+            keyword: "RUN --mount".to_owned(),
+            source,
+        };
+        let place = match from {
+            Some(from) => self.place_from(from).await?,
+            None => self.context_place()?,
+        };
+        let into = self.desk().new_dir()?;
+        let written = source.to_owned();
+        blocking(move || out::copied(&place, &written, &into))
+            .await
+            .map_err(failed)
+    }
+}
+
+fn bind(target: &str, path: PathBuf, read_only: bool) -> Mount {
+    Mount {
+        target: target.to_owned(),
+        source: MountSource::Bind {
+            path: path.to_string_lossy().into_owned(),
+            propagation: Propagation::Rprivate,
+            create: false,
+            non_recursive: false,
+            read_only_non_recursive: false,
+        },
+        read_only,
+    }
+}
+
+fn no_files() -> Failure {
+    Failure {
+        kind: FailureKind::Invalid,
+        message: "there is nothing to run in an empty image: copy something into it first"
+            .to_owned(),
+    }
+}

@@ -1,0 +1,144 @@
+//! Paths of builds.
+
+use actions::build::{self, CachedStep, FailedBuild, NewBuild};
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::stream::Told;
+use super::translate::to_model;
+use crate::container::create::Around;
+use crate::container::json_lines;
+use crate::container::prune::until;
+use crate::error::ApiError;
+use crate::filters::Filters;
+use crate::front::At;
+use crate::router::Route;
+
+/// Lines that wait for a slow client.
+const WAITING_LINES: usize = 256;
+
+const FILTERS: [&str; 3] = ["until", "id", "unused-for"];
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("/build", "ImageBuild", post(build)),
+        Route::new("/build/prune", "BuildPrune", post(prune)),
+    ]
+}
+
+/// Builds an image. Progress comes as JSON lines, and so does a failure once there was progress.
+async fn build(at: At, request: Request) -> Result<Response, ApiError> {
+    let around = Around::new(&at)?;
+    let new = to_model(&at.form, at.version, &around)?;
+    let quiet = at.form.is_true("q");
+    let context = Box::new(edge::body::reader(request.into_body()));
+    let (lines, mut heard) = mpsc::channel(WAITING_LINES);
+    let (sender, body) = edge::body::channel(WAITING_LINES);
+    let (began, has_begun) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let names = new.names.clone();
+        let mut told = Told::new(sender.clone(), quiet, began);
+        let done = {
+            let tell = async {
+                while let Some(line) = heard.recv().await {
+                    told.tell(line).await;
+                }
+            };
+            let building = build_and_tell(&at, context, new, lines);
+            let both = async { tokio::join!(building, tell).0 };
+            tokio::select! {
+                done = both => done,
+                // A client that leaves ends the build.
+                () = sender.closed() => return,
+            }
+        };
+        match done {
+            Ok(image) => told.succeeded(&image, &names).await,
+            Err(error) => told.failed(error).await,
+        }
+    });
+    match has_begun.await {
+        Ok(Err(error)) => Err(ApiError::from(error)),
+        _ => Ok(json_lines(body)),
+    }
+}
+
+async fn build_and_tell(
+    at: &At,
+    context: build::Context,
+    new: NewBuild,
+    lines: mpsc::Sender<build::Line>,
+) -> Result<String, FailedBuild> {
+    let built = build::build(&at.cloud, &at.caller, context, new, lines).await;
+    built.map(|image| image.id.clone())
+}
+
+/// Removes what builds left: what no image has, or with `all` everything.
+async fn prune(at: At) -> Result<Response, ApiError> {
+    let filters = Filters::parse(at.form.get("filters"), &FILTERS)?;
+    let until = until(&filters)?;
+    let all = at.form.is_true("all");
+    let keep_bytes = ["reserved-space", "keep-storage"]
+        .into_iter()
+        .find_map(|name| at.form.number(name).transpose())
+        .transpose()?;
+    let steps = build::cached(&at.cloud, &at.caller);
+    let mut kept_bytes: u64 = steps.iter().map(|step| step.size_bytes).sum();
+    let keep_bytes = keep_bytes.and_then(|bytes| u64::try_from(bytes).ok());
+    let mut keys = Vec::new();
+    for step in &steps {
+        let is_old = until.is_none_or(|until| step.used_at < until);
+        let is_named =
+            !filters.has("id") || filters.values("id").any(|id| step.key.starts_with(id));
+        let is_too_much = keep_bytes.is_none_or(|most| kept_bytes > most);
+        if is_old && is_named && is_too_much && (all || !step.is_shared) {
+            kept_bytes = kept_bytes.saturating_sub(step.size_bytes);
+            keys.push(step.key.clone());
+        }
+    }
+    let caches = all && until.is_none() && !filters.has("id") && keep_bytes.is_none();
+    let freed = build::prune(&at.cloud, &at.caller, keys.clone(), caches).await?;
+    let deleted = Some(keys).filter(|keys| !keys.is_empty());
+    Ok(axum::Json(json!({ "CachesDeleted": deleted, "SpaceReclaimed": freed })).into_response())
+}
+
+/// What builds left, for `/system/df`.
+pub(crate) fn usage(at: &At) -> Vec<Value> {
+    let steps = build::cached(&at.cloud, &at.caller);
+    steps.iter().map(shown).collect()
+}
+
+fn shown(step: &CachedStep) -> Value {
+    let time = |at: Timestamp| at.to_string();
+    json!({
+        "ID": step.key,
+        "Parents": null,
+        "Type": "regular",
+        "Description": step.created_by,
+        "InUse": false,
+        "Shared": step.is_shared,
+        "Size": step.size_bytes,
+        "CreatedAt": time(step.made_at),
+        "LastUsedAt": time(step.used_at),
+        "UsageCount": step.uses,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stream::failed;
+    use super::*;
+
+    #[test]
+    fn a_failure_has_the_exit_status_of_its_command() {
+        let line = failed("it failed", Some(3));
+        assert_eq!(
+            line,
+            json!({ "errorDetail": { "code": 3, "message": "it failed" }, "error": "it failed" })
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! The query of a build, checked and turned into the model. What is not done is refused by name.
+//!
+//! Source: Docker Engine API 1.51, `ImageBuild`.
+
+use std::collections::BTreeMap;
+
+use actions::build::{NewBuild, Request};
+use model::image::Image;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::container::translate::{self, Create, Surroundings};
+use crate::error::ApiError;
+use crate::query::Form;
+use crate::version::Version;
+
+/// What this protocol's newer half is answered with.
+pub(crate) const NO_BUILDKIT: &str = "this daemon builds with the classic builder only: set \
+     DOCKER_BUILDKIT=0 in the client's environment, or remove the buildx plugin";
+
+/// Limits, by parameter and by field of a container's host configuration.
+const LIMITS: [(&str, &str); 7] = [
+    ("memory", "Memory"),
+    ("memswap", "MemorySwap"),
+    ("cpushares", "CpuShares"),
+    ("cpuperiod", "CpuPeriod"),
+    ("cpuquota", "CpuQuota"),
+    ("shmsize", "ShmSize"),
+    ("pidslimit", "PidsLimit"),
+];
+
+pub(crate) fn to_model(
+    form: &Form,
+    version: Version,
+    around: &dyn Surroundings,
+) -> Result<NewBuild, ApiError> {
+    refuse(form)?;
+    let arguments: BTreeMap<String, Option<String>> = document(form, "buildargs")?;
+    let host = host_config(form)?;
+    // Commands of another network or with other limits may come out otherwise.
+    let surroundings = json!([host.get("NetworkMode"), host.get("ExtraHosts")]).to_string();
+    let mut create = Create::read(
+        "",
+        Some(json!({ "Image": "build", "Cmd": ["build"], "HostConfig": host })),
+    )?;
+    let warnings = translate::check(&mut create, version, &around.host())?;
+    let translated = translate::to_model(create, &Image::default(), version, warnings, around)?;
+    Ok(NewBuild {
+        request: Request {
+            dockerfile: form
+                .non_empty("dockerfile")
+                .unwrap_or("Dockerfile")
+                .to_owned(),
+            // One without a value is as if it were not given.
+            arguments: arguments
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect(),
+            labels: document(form, "labels")?,
+            target: form.get("target").to_owned(),
+            platform: form.non_empty("platform").map(str::to_owned),
+            no_cache: form.is_true("nocache"),
+            pull: form.is_true("pull"),
+            surroundings,
+            keep_containers: !form.is_true_or("rm", true) && !form.is_true("forcerm"),
+        },
+        names: form
+            .all("t")
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .collect(),
+        template: translated.new,
+    })
+}
+
+fn refuse(form: &Form) -> Result<(), ApiError> {
+    if form.get("version") == "2" {
+        return Err(ApiError::unsupported(NO_BUILDKIT));
+    }
+    if form.is_true("squash") {
+        return Err(ApiError::unsupported(
+            "squash is not supported: copy from one stage to another to leave layers behind",
+        ));
+    }
+    let has_outputs = form
+        .non_empty("outputs")
+        .is_some_and(|outputs| outputs != "[]");
+    if has_outputs {
+        return Err(ApiError::unsupported(
+            "outputs are not supported: build an image, and copy files out of a container of it",
+        ));
+    }
+    if let Some(remote) = form.non_empty("remote") {
+        return Err(ApiError::unsupported(format!(
+            "remote={remote}: building from an address is not supported; send the context with the request"
+        )));
+    }
+    if let Some(isolation) = form
+        .non_empty("isolation")
+        .filter(|name| *name != "default")
+    {
+        return Err(ApiError::invalid(format!(
+            "isolation={isolation} is not supported on linux"
+        )));
+    }
+    Ok(())
+}
+
+/// A parameter that is a document.
+fn document<T: DeserializeOwned + Default>(form: &Form, name: &str) -> Result<T, ApiError> {
+    let Some(text) = form.non_empty(name) else {
+        return Ok(T::default());
+    };
+    let read: Option<T> = serde_json::from_str(text)
+        .map_err(|error| ApiError::invalid(format!("error reading {name}: {error}")))?;
+    Ok(read.unwrap_or_default())
+}
+
+/// What commands run in, as the host configuration of a container.
+fn host_config(form: &Form) -> Result<Map<String, Value>, ApiError> {
+    let mut host = Map::new();
+    for (parameter, field) in LIMITS {
+        if let Some(number) = form.number(parameter)?.filter(|number| *number != 0) {
+            host.insert(field.to_owned(), number.into());
+        }
+    }
+    for (parameter, field) in [
+        ("cpusetcpus", "CpusetCpus"),
+        ("cpusetmems", "CpusetMems"),
+        ("cgroupparent", "CgroupParent"),
+        ("networkmode", "NetworkMode"),
+    ] {
+        if let Some(text) = form.non_empty(parameter) {
+            host.insert(field.to_owned(), text.into());
+        }
+    }
+    let ulimits: Value = document(form, "ulimits")?;
+    if !ulimits.is_null() {
+        host.insert("Ulimits".to_owned(), ulimits);
+    }
+    let hosts: Vec<String> = form
+        .all("extrahosts")
+        .iter()
+        .flat_map(|text| match serde_json::from_str::<Vec<String>>(text) {
+            Ok(hosts) => hosts,
+            Err(_) => text.split(',').map(str::to_owned).collect(),
+        })
+        .filter(|host| !host.is_empty())
+        .collect();
+    if !hosts.is_empty() {
+        host.insert("ExtraHosts".to_owned(), hosts.into());
+    }
+    Ok(host)
+}
