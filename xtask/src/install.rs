@@ -17,6 +17,7 @@ const TESTS: &[Need] = &[
     ("/bin/busybox", "busybox-static"),
     ("/usr/sbin/dockerd", "docker.io"),
     ("/usr/sbin/ip", "iproute2"),
+    ("/usr/sbin/debootstrap", "debootstrap"),
     ("/usr/bin/skopeo", "skopeo"),
     ("/usr/bin/python3", "python3"),
     ("/usr/share/doc/python3-venv", "python3-venv"),

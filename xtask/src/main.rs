@@ -4,6 +4,7 @@
 //! it) and `install.rs` (what they need of the machine).
 
 mod bench;
+mod debian;
 mod demo;
 mod install;
 mod kernel;

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use tests::daemon::{Daemon, Kind};
 
-use crate::{install, kernel, step, suite, tidy};
+use crate::{debian, install, kernel, step, suite, tidy};
 
 /// What to test, and against whom.
 #[derive(Args)]
@@ -100,10 +100,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ]))?;
     }
     let binary = step::build_binary(false)?;
+    let debian = match tests::setting("LONGSHORE_DEBIAN") {
+        Some(archive) => PathBuf::from(archive),
+        None => debian::archive()?,
+    };
     step::run(
         clients()
             .env("LONGSHORE_BIN", &binary)
             .env("LONGSHORE_OPENSTACK", install::openstack_program())
+            .env("LONGSHORE_DEBIAN", debian)
             .args(["--test", "clients"]),
     )?;
     step::run(clients().env("LONGSHORE_BIN", &binary).args([

@@ -98,6 +98,7 @@ pub(crate) fn launch(
         identity_files: &files,
         read_only_root: container.read_only_root,
         privileged: security.privileged,
+        makes_cgroups: container.makes_cgroups,
         in_user_namespace: security.user_namespace != UserNamespace::Host,
         ipc: &instance.spec.namespaces.ipc,
         shared_shm: around.joined.shared_memory.clone(),

@@ -56,6 +56,9 @@ pub struct ContainerSpec {
     pub sysctls: BTreeMap<String, String>,
     /// Limits and weights.
     pub resources: Resources,
+    /// It may make control groups in its own, within its limits: its program is the init of a system
+    /// that does.
+    pub makes_cgroups: bool,
     /// Privileges.
     pub security: Security,
     /// How its health is found out; `None`, or one without arguments, has no check.

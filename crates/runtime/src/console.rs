@@ -164,12 +164,17 @@ fn open_multiplexer(directory: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, C
 fn pair(master: OwnedFd, size: Option<(u16, u16)>) -> Result<(OwnedFd, OwnedFd), ConsoleError> {
     let refused = |attempt| move |source| ConsoleError::Refused { attempt, source };
     unlockpt(&master).map_err(refused("unlock"))?;
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let slave = ioctl_tiocgptpeer(&master, flags).map_err(refused("open the other side of"))?;
+    let slave = other_side(master.as_fd()).map_err(refused("open the other side of"))?;
     if let Some((rows, columns)) = size {
         resize(master.as_fd(), rows, columns).map_err(refused("set the size of"))?;
     }
     Ok((master, slave))
+}
+
+/// Opens the slave of a pseudo-terminal, by its master.
+pub(crate) fn other_side(master: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    ioctl_tiocgptpeer(master, flags)
 }
 
 /// Sets the size of a pseudo-terminal, by its master.

@@ -5,6 +5,7 @@ mod identity;
 mod image;
 mod isolation;
 mod key_pair;
+mod machine;
 mod network;
 mod operator;
 mod quota;

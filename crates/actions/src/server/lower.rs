@@ -34,6 +34,26 @@ pub(super) struct Lowered {
     pub(super) command: Option<Vec<String>>,
 }
 
+/// What is empty at every start of a machine, with its permission bits and options. Who is the init
+/// finds them there, and need not mount them.
+const MEMORY: [(&str, u32, &[&str]); 3] = [
+    ("/run", 0o755, &[]),
+    ("/run/lock", 0o1777, &[]),
+    ("/tmp", 0o1777, &["exec"]),
+];
+
+fn in_memory((target, mode, options): (&str, u32, &[&str])) -> Mount {
+    Mount {
+        target: target.to_owned(),
+        source: MountSource::Tmpfs {
+            size_bytes: None,
+            mode: Some(mode),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+        },
+        read_only: false,
+    }
+}
+
 /// The instance of a server with these places on networks. `image` is what its image brings.
 pub(super) fn lowered(server: &Server, attachments: Vec<Attachment>, image: &Defaults) -> Lowered {
     let spec = &server.spec;
@@ -70,15 +90,8 @@ pub(super) fn lowered(server: &Server, attachments: Vec<Attachment>, image: &Def
             .stop_signal
             .clone()
             .or_else(|| Some(POWER_OFF_SIGNAL.to_owned()));
-        container.mounts.push(Mount {
-            target: "/run".to_owned(),
-            source: MountSource::Tmpfs {
-                size_bytes: None,
-                mode: Some(0o755),
-                options: Vec::new(),
-            },
-            read_only: false,
-        });
+        container.makes_cgroups = true;
+        container.mounts.extend(MEMORY.map(in_memory));
     }
     let network = if attachments.is_empty() {
         NetworkMode::None

@@ -110,6 +110,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) identity_files: &'a [(&'static str, PathBuf)],
     pub(crate) read_only_root: bool,
     pub(crate) privileged: bool,
+    /// It makes cgroups in its own.
+    pub(crate) makes_cgroups: bool,
     /// Its ids are not the node's: what it sees of the node's files is mapped.
     pub(crate) in_user_namespace: bool,
     pub(crate) ipc: &'a NamespaceMode,
@@ -204,12 +206,7 @@ fn kernel_mounts(plan: &Plan<'_>) -> Vec<Mount> {
             Path::new("sysfs"),
             &["nosuid", "noexec", "nodev", writable],
         ),
-        mount(
-            "/sys/fs/cgroup",
-            "cgroup",
-            Path::new("cgroup"),
-            &[writable, "nosuid", "noexec", "nodev"],
-        ),
+        cgroup_mount(plan),
         mount(
             "/dev/mqueue",
             "mqueue",
@@ -243,6 +240,17 @@ fn kernel_mounts(plan: &Plan<'_>) -> Vec<Mount> {
         }
     }
     mounts
+}
+
+/// Its own control groups. Writable they are version 2's only, which alone can be given away.
+fn cgroup_mount(plan: &Plan<'_>) -> Mount {
+    let (kind, access) = match (plan.makes_cgroups, plan.privileged) {
+        (true, _) => ("cgroup2", "rw"),
+        (false, true) => ("cgroup", "rw"),
+        (false, false) => ("cgroup", "ro"),
+    };
+    let options = [access, "nosuid", "noexec", "nodev"];
+    mount("/sys/fs/cgroup", kind, Path::new("cgroup"), &options)
 }
 
 fn mount(target: &str, kind: &str, source: &Path, options: &[&str]) -> Mount {
@@ -398,6 +406,7 @@ mod tests {
             identity_files: &[],
             read_only_root: false,
             privileged: false,
+            makes_cgroups: false,
             in_user_namespace: false,
             ipc: &NamespaceMode::Own,
             shared_shm: None,

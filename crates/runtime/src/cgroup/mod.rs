@@ -4,6 +4,7 @@
 //! the same in every hierarchy; on version 1 it exists only in those that are of use. The start
 //! path makes it, the engine reads and changes it, the keeper removes it.
 
+mod delegation;
 mod devices;
 mod entry;
 mod freeze;
@@ -241,13 +242,12 @@ impl Cgroup {
 
     /// What a container sees as its own cgroup: name of the hierarchy (empty for version 2) and
     /// directory on the host, which is missing in version 1 hierarchies that it has not joined.
-    pub(crate) fn visible(&self) -> Vec<(String, PathBuf)> {
-        if self.host.is_unified() {
-            return self
-                .v2_directory()
-                .into_iter()
-                .map(|path| (String::new(), path))
-                .collect();
+    /// `wants_v2` leaves those out where there is version 2.
+    pub(crate) fn visible(&self, wants_v2: bool) -> Vec<(String, PathBuf)> {
+        if let Some(path) = self.v2_directory()
+            && (wants_v2 || self.host.is_unified())
+        {
+            return vec![(String::new(), path)];
         }
         self.host
             .v1

@@ -32,6 +32,9 @@ impl Server {
     /// Takes a process in that another program image had.
     pub(super) fn add_process(&mut self, mut process: Process) -> io::Result<()> {
         let number = process.streams.process;
+        if process.pidfd.is_none() {
+            process.streams.process_ended();
+        }
         process.streams.wait_for_all(&self.bench)?;
         self.wait_for(number, &mut process)?;
         if !matches!(process.stage, Stage::Forgotten) {
@@ -187,6 +190,7 @@ impl Server {
         };
         self.control.remove(pidfd);
         process.pidfd = None;
+        process.streams.process_ended();
         if matches!(process.stage, Stage::Starting(_)) {
             self.on_status(number);
             // Whoever else may hold the status pipe.

@@ -16,6 +16,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::attachment::Attachment;
 use super::log::{Lines, Log};
 use super::poll::{MAX_SUB, Poll, Token};
+use crate::console::other_side;
 
 /// Most bytes read of a stream before anything else gets its turn; a pipe holds as many.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -112,6 +113,11 @@ pub(super) struct Streams {
     pub(super) attachments: Vec<Attachment>,
     /// No more output can come.
     pub(super) is_over: bool,
+    /// The other side of a terminal that nobody else had open while the process went on: an init
+    /// opens its console anew for each line, and must be heard.
+    held: Option<OwnedFd>,
+    /// The process has ended: nobody opens its terminal anew.
+    has_ended: bool,
     next_attachment: u32,
     is_paused: bool,
 }
@@ -251,7 +257,7 @@ impl Streams {
             self.pump_out(bench);
         }
         let index = usize::from(index);
-        let count = match self.outputs.get_mut(index) {
+        let mut count = match self.outputs.get_mut(index) {
             Some(Some(output)) if output.is_open && !self.is_paused => {
                 match rustix::io::read(&output.source, &mut *bench.chunk) {
                     Ok(0) => None,
@@ -263,6 +269,9 @@ impl Streams {
             }
             _ => Some(0),
         };
+        if count.is_none() && self.hold_terminal() {
+            count = Some(0);
+        }
         match count {
             None => self.end_output(index, log, bench),
             Some(0) => {}
@@ -270,6 +279,22 @@ impl Streams {
         }
         self.rearm(bench);
         count.unwrap_or(0)
+    }
+
+    /// Keeps the other side of a terminal open that nobody has open now; `false` where nobody will.
+    fn hold_terminal(&mut self) -> bool {
+        if !self.is_terminal || self.has_ended || self.held.is_some() {
+            return false;
+        }
+        let master = self.outputs[0].as_ref();
+        self.held = master.and_then(|master| other_side(master.source.as_fd()).ok());
+        self.held.is_some()
+    }
+
+    /// The process has ended: its output ends when nobody else has it open.
+    pub(super) fn process_ended(&mut self) {
+        self.has_ended = true;
+        self.held = None;
     }
 
     fn distribute(

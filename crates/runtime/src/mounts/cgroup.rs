@@ -1,8 +1,9 @@
 //! The container's own cgroup as files: a mount of type `cgroup` or `cgroup2`.
 //!
 //! Only the container's own directories are shown, never the host's tree. Read-only where the
-//! specification says so, which is every container that is not privileged: a writable version 1
-//! hierarchy has `release_agent`, a way out (CVE-2022-0492).
+//! specification says so, which is every container that is neither privileged nor has an init that
+//! makes cgroups of its own; such an init is shown version 2 only, by `cgroup2`. A writable version
+//! 1 hierarchy has `release_agent`, a way out (CVE-2022-0492).
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};

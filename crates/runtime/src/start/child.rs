@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::program::{Labels, Program, take_streams};
-use super::sources::{Sources, shows_cgroup};
+use super::sources::{Sources, shows_cgroup, wants_v2};
 use super::status::{Record, Reporter, Stage};
 use super::{ChildIo, Purpose, Stages, hooks};
 use crate::cgroup::{Cgroup, Entry};
@@ -253,7 +253,8 @@ impl Birth<'_> {
                     Some(hierarchies) => hierarchies,
                     // The parent opened what a child without rights over it can show: once.
                     None if self.namespaces.new_user() => continue,
-                    None => Hierarchies::open(&self.cgroup.visible()).map_err(mounts)?,
+                    None => Hierarchies::open(&self.cgroup.visible(wants_v2(&planned)))
+                        .map_err(mounts)?,
                 };
                 hierarchies
                     .attach(&container, planned.mount.destination(), &planned.options)

@@ -207,6 +207,9 @@ pub(crate) fn container_in_stages(
             }),
         )?;
         opened.open_hierarchies(&cgroup)?;
+        if namespaces.new_cgroup && opened.writes_cgroup() {
+            cgroup.delegate(root.0, root.1).map_err(cgroup_refused)?;
+        }
         if let Some(network) = namespaces.joined_network() {
             inside(&proc, network, || {
                 opened.open_sysfs()?;
@@ -343,7 +346,8 @@ pub(crate) fn exec_inheriting(
     };
     let joined = Some(Joined::Process(&target));
     let birthplace = cgroup
-        .birthplace()
+        .beside(target.pid)
+        .and_then(|cgroup| cgroup.birthplace())
         .map_err(|error| StartError::internal(&error))?;
     let child = born(
         &proc,

@@ -32,6 +32,11 @@ pub(super) fn shows_cgroup(planned: &Planned<'_>) -> bool {
     !planned.is_bind() && matches!(planned.mount.typ().as_deref(), Some("cgroup" | "cgroup2"))
 }
 
+/// It shows version 2 only, where the host has that.
+pub(super) fn wants_v2(planned: &Planned<'_>) -> bool {
+    planned.mount.typ().as_deref() == Some("cgroup2")
+}
+
 impl<'spec> Sources<'spec> {
     /// Opens them. `id_mapping` is that of the container's user namespace.
     pub(super) fn open(
@@ -68,12 +73,24 @@ impl<'spec> Sources<'spec> {
 
     /// Opens the container's cgroup, which is made by now, if a mount shows it.
     pub(super) fn open_hierarchies(&mut self, cgroup: &Cgroup) -> Result<(), StartError> {
-        if self.mounts.iter().any(shows_cgroup) {
-            let opened = Hierarchies::open(&cgroup.visible())
+        if let Some(planned) = self.mounts.iter().find(|planned| shows_cgroup(planned)) {
+            let opened = Hierarchies::open(&cgroup.visible(wants_v2(planned)))
                 .map_err(|error| StartError::caused(error.kind(), &error))?;
             self.hierarchies = Some(opened);
         }
         Ok(())
+    }
+
+    /// The container is to write its own version 2 cgroup.
+    ///
+    /// Source: OCI runtime specification, config-linux.md, "Cgroup ownership".
+    pub(super) fn writes_cgroup(&self) -> bool {
+        self.mounts.iter().any(|planned| {
+            let is_read_only = planned.options.attributes.set & libc::MOUNT_ATTR_RDONLY != 0;
+            shows_cgroup(planned)
+                && !is_read_only
+                && (wants_v2(planned) || Cgroup::is_unified_host())
+        })
     }
 
     /// Mounts `sysfs` for the network namespace that this process is in: one of the host's, over

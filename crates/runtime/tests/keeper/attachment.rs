@@ -106,6 +106,36 @@ async fn a_terminal_has_a_size_and_takes_input_from_before_the_start() {
 }
 
 #[tokio::test]
+async fn a_terminal_that_nobody_has_open_for_a_while_is_heard_again() {
+    let scene = Scene::new().await;
+    let script = "trap 'echo again >/dev/console; exit 0' USR1; echo ready; \
+                  exec </dev/null >/dev/null 2>&1; sleep 1000 & wait";
+    let mut launch = scene.launch("box", script);
+    let process = launch.spec.process_mut().as_mut().unwrap();
+    process.set_terminal(Some(true));
+    launch.stdio = Stdio {
+        terminal: Some((24, 80)),
+        stdin: false,
+        discard_output: false,
+    };
+    let attached = scene.client.attach(&key("box"), false, true).await.unwrap();
+    let mut events = scene.client.events();
+    scene.client.start(&launch, None).await.unwrap();
+    while !scene.log_text("box").contains("ready") {
+        scene.client.list().await.unwrap();
+    }
+    // Turns of the keeper, in which it sees that the terminal was closed.
+    for _ in 0..100 {
+        scene.client.list().await.unwrap();
+    }
+    let signal = libc::SIGUSR1;
+    scene.client.signal(&key("box"), signal).await.unwrap();
+    assert_eq!(exit_of(&mut events, &key("box")).await.code, 0);
+    let [out, _] = read_all_later(attached.output.unwrap()).await;
+    assert_eq!(out, b"ready\r\nagain\r\n");
+}
+
+#[tokio::test]
 async fn a_slow_attachment_slows_its_container_down_and_loses_nothing() {
     const BYTES: usize = 8 << 20;
     let scene = Scene::new().await;
