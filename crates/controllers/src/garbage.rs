@@ -316,12 +316,18 @@ impl Reconciler for Controller {
 /// without flavors made.
 fn usage(server: &Server) -> Option<Usage> {
     let meta = &server.meta;
+    let ended_at = meta.deleted_at.unwrap_or_else(jiff::Timestamp::now);
+    let mut deeds = server.deeds.clone();
+    for deed in &mut deeds {
+        deed.ended_at.get_or_insert(ended_at);
+    }
     Some(Usage {
         project: meta.project,
         name: meta.name.clone(),
         flavor: server.spec.flavor.clone(),
         launched_at: server.launched_at?,
-        ended_at: meta.deleted_at.unwrap_or_else(jiff::Timestamp::now),
+        ended_at,
+        deeds,
     })
 }
 

@@ -37,6 +37,12 @@ pub struct Server {
     /// The size that it had, until the new one is confirmed or taken back.
     #[serde(default)]
     pub resized_from: Option<Resize>,
+    /// The image that keeps it while it is put away.
+    #[serde(default)]
+    pub shelved_as: Option<Id>,
+    /// It was made anew while it was stopped: its next start tells it its keys and runs its script.
+    #[serde(default)]
+    pub greeting_is_due: bool,
     /// What was done to it, the oldest first; only the newest are kept.
     #[serde(default)]
     pub deeds: Vec<Deed>,

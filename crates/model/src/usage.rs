@@ -1,10 +1,10 @@
-//! What a server that is gone had used, so that it can still be charged for.
+//! What a server that is gone had used, so that it can still be charged for, and what was done to it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::meta::ProjectId;
-use crate::server::ServerFlavor;
+use crate::server::{Deed, ServerFlavor};
 
 /// A server that is gone: its size, and how long it was there. Written by the garbage controller when
 /// it removes the server, under the same identity, and removed by it after [`Usage::KEPT_HOURS`].
@@ -20,6 +20,9 @@ pub struct Usage {
     pub launched_at: Timestamp,
     /// When its removal was asked for.
     pub ended_at: Timestamp,
+    /// What was done to it, the oldest first.
+    #[serde(default)]
+    pub deeds: Vec<Deed>,
 }
 
 impl Usage {

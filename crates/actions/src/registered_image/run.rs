@@ -75,9 +75,8 @@ pub(crate) fn check_content(
     ))
 }
 
-/// Registers an image, and then makes it of an instance: answers at once with the image, which is
-/// active when the instance is committed. Where that fails, the image is removed again, as Nova
-/// does.
+/// Registers an image of an instance: answers with it, and with what then makes it, and is to be
+/// waited for. Where that fails, the image is removed again, as Nova does.
 ///
 /// # Errors
 /// As [`create`].
@@ -87,14 +86,20 @@ pub async fn snapshot(
     instance: Id,
     mut new: NewImage,
     commit: NewCommit,
-) -> Result<Arc<RegisteredImage>, ActionError> {
+) -> Result<
+    (
+        Arc<RegisteredImage>,
+        impl Future<Output = Result<(), ActionError>> + Send + use<>,
+    ),
+    ActionError,
+> {
     new.spec.wrapping = Some(Wrapping::Docker);
     new.spec.format = Some(DiskFormat::Raw);
     let image = create(cloud, caller, new).await?;
     let id = image.meta.id;
     let saving = step(cloud, id, ImageState::Queued, ImageState::Saving).await?;
     let (cloud, caller) = (cloud.clone(), caller.clone());
-    drop(tokio::spawn(async move {
+    let filling = async move {
         let made = async {
             let (made, _held) = commit_held(&cloud, &caller, instance, commit, true).await?;
             let data = ImageData {
@@ -104,17 +109,13 @@ pub async fn snapshot(
             };
             activate(&cloud, &caller, id, ImageState::Saving, data).await
         };
-        if let Err(error) = or_restore(&cloud, id, made.await).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                image = %id,
-                instance = %instance,
-                "an instance could not be made an image of"
-            );
+        let filled = or_restore(&cloud, id, made.await).await.map(drop);
+        if filled.is_err() {
             discard(&cloud, id).await;
         }
-    }));
-    Ok(saving)
+        filled
+    };
+    Ok((saving, filling))
 }
 
 /// Removes an image that never got its data.

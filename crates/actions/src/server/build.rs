@@ -14,7 +14,7 @@ use model::{Id, Kind, Meta};
 use store::Versioned;
 
 use super::task::{Outcome, change_record, end};
-use super::{greet, lower, missing, steward, volumes};
+use super::{greet, lower, missing, size, steward, volumes};
 use crate::instance::{NewInstance, ServerRecord};
 use crate::port::{NewAddress, NewPort};
 use crate::{ActionError, Caller, Cloud, ErrorKind, instance, network, port};
@@ -29,8 +29,11 @@ pub async fn resume(cloud: &Cloud) -> Result<(), ActionError> {
         match found.value.task {
             None => {}
             Some(Task::Building) => begin(cloud, id),
-            Some(_) => {
+            Some(task) => {
                 change_record(cloud, id, |server| {
+                    if task == Task::Resizing {
+                        size::settle(cloud, server);
+                    }
                     server.task = None;
                     Ok(())
                 })

@@ -10,8 +10,8 @@ use model::server::{Lock, Server, Standing};
 use store::CommitError;
 
 use super::create::check_metadata;
-use super::task::{change_record, check_lock};
-use super::{View, adopted, get, missing};
+use super::task::{change_record, check_lock, note};
+use super::{View, adopted, get, missing, snapshot};
 use crate::policy::{Action, Target};
 use crate::{ActionError, Caller, Cloud, durable, instance};
 
@@ -218,6 +218,9 @@ pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
             (None, None) => return Err(missing(id)),
             (Some(found), _) => {
                 let mut marked = Server::clone(&found.value);
+                if marked.meta.deleted_at.is_none() {
+                    note(&mut marked, caller, "delete", now);
+                }
                 marked.meta.deleted_at.get_or_insert(now);
                 marked.meta.updated_at = Some(now);
                 transaction.update(id, found.revision, marked);
@@ -234,7 +237,10 @@ pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
             transaction.update(id, found.revision, marked);
         }
         match cloud.store.commit(transaction).await {
-            Ok(committed) => return durable(committed.durable).await,
+            Ok(committed) => {
+                snapshot::forget(cloud, &view.server).await;
+                return durable(committed.durable).await;
+            }
             Err(
                 CommitError::Conflict { .. }
                 | CommitError::NotFound { .. }

@@ -51,7 +51,24 @@ pub async fn output(
             text.extend_from_slice(&line.bytes);
         }
     }
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    let text = String::from_utf8_lossy(&text);
+    Ok(match lines {
+        None => text.into_owned(),
+        Some(lines) => last(&text, lines).to_owned(),
+    })
+}
+
+/// The last of a text as Nova counts it: what stands after the last line's end, be it nothing, is a
+/// line too.
+fn last(text: &str, lines: u64) -> &str {
+    let Some(before) = usize::try_from(lines)
+        .ok()
+        .and_then(|lines| lines.checked_sub(1))
+    else {
+        return "";
+    };
+    let ends = text.rmatch_indices('\n').nth(before);
+    ends.map_or(text, |(at, _)| &text[at + 1..])
 }
 
 /// A token that opens a running server's console.
@@ -90,4 +107,24 @@ pub async fn open(cloud: &Cloud, token: &str) -> Result<(Id, Output, Option<Inpu
     let acting = steward(&view.server, "");
     let (output, input) = stream::attach(cloud, &acting, id, true, true).await?;
     Ok((id, output, input))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last;
+
+    #[test]
+    fn the_end_of_the_last_line_begins_another_one() {
+        let text = "one\ntwo\nthree\n";
+        for (lines, expected) in [
+            (0, ""),
+            (1, ""),
+            (2, "three\n"),
+            (3, "two\nthree\n"),
+            (9, text),
+        ] {
+            assert_eq!(last(text, lines), expected, "{lines}");
+        }
+        assert_eq!(last("one\n$ ", 1), "$ ");
+    }
 }

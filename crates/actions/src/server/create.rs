@@ -189,6 +189,8 @@ pub async fn create(
             fault: None,
             launched_at: None,
             resized_from: None,
+            shelved_as: None,
+            greeting_is_due: false,
             deeds: Vec::new(),
         };
         note(&mut server, caller, "create", now);

@@ -8,10 +8,12 @@ use std::io::{self, Read as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use model::Id;
 use model::server::Server;
 use model::stream::{ExecSpec, ExtractOptions};
 use tokio::io::AsyncReadExt as _;
 
+use super::task::change_record;
 use crate::nodes::Archive;
 use crate::{ActionError, Caller, Cloud, ErrorKind, exec, stream};
 
@@ -37,6 +39,21 @@ pub(super) async fn greet(cloud: &Cloud, caller: &Caller, server: &Server) {
             "a server was not told its keys, or its user data did not run"
         );
     }
+}
+
+/// As [`greet`], for one that was made anew since it last started.
+pub(super) async fn if_due(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
+    let found = cloud.store.get::<Server>(id);
+    let Some(due) = found.filter(|found| found.value.greeting_is_due) else {
+        return Ok(());
+    };
+    greet(cloud, caller, &due.value).await;
+    change_record(cloud, id, |server| {
+        server.greeting_is_due = false;
+        Ok(())
+    })
+    .await
+    .map(drop)
 }
 
 async fn try_to_greet(cloud: &Cloud, caller: &Caller, server: &Server) -> Result<(), ActionError> {

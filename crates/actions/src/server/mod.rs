@@ -29,8 +29,9 @@ use model::network::Network;
 use model::node::Node;
 use model::port::{FixedAddress, Port};
 use model::server::{
-    AccessAddresses, Creator, Server, ServerFlavor, ServerImage, ServerSpec, Standing, Task,
+    AccessAddresses, Creator, Deed, Server, ServerFlavor, ServerImage, ServerSpec, Standing, Task,
 };
+use model::usage::Usage;
 use model::{Id, ProjectId};
 
 pub use build::resume;
@@ -44,7 +45,7 @@ pub use power::{
 };
 pub use rebuild::{Rebuild, rebuild};
 pub use size::{confirm_resize, resize, revert_resize};
-pub use snapshot::{NewSnapshot, snapshot};
+pub use snapshot::{NewSnapshot, Row, back_up, snapshot};
 
 use crate::policy::{Action, Target};
 use crate::{
@@ -241,6 +242,30 @@ pub async fn settled(cloud: &Cloud, caller: &Caller, id: Id) -> Result<View, Act
     }
 }
 
+/// What was done to a server, the oldest first; with `also_gone`, also to one that is gone, for as
+/// long as it is charged for.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`].
+pub fn deeds(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    also_gone: bool,
+) -> Result<Vec<Deed>, ActionError> {
+    match get(cloud, caller, id) {
+        Err(error) if error.kind == ErrorKind::NotFound && also_gone => {
+            let left = cloud.store.get::<Usage>(id).map(|found| found.value);
+            let left = left
+                .filter(|left| is_seen(caller, left.project))
+                .ok_or(error)?;
+            caller.may(Action::GetInstance, &Target::project(left.project))?;
+            Ok(left.deeds.clone())
+        }
+        found => Ok(found?.server.deeds.clone()),
+    }
+}
+
 /// The servers of the caller's project, or of all of them, the newest first.
 ///
 /// # Errors
@@ -350,6 +375,8 @@ fn adopted(instance: &Instance) -> Server {
         fault: None,
         launched_at: None,
         resized_from: None,
+        shelved_as: None,
+        greeting_is_due: false,
         deeds: Vec::new(),
     }
 }

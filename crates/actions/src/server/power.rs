@@ -4,8 +4,9 @@ use model::Id;
 use model::instance::StopRequest;
 use model::server::{Standing, Task};
 
-use super::task::{Doing, Outcome, begin, carry_out};
-use super::{State, View, steward};
+use super::snapshot::{self, NewSnapshot};
+use super::task::{Doing, Outcome, begin, carry_out, change_record, or_end};
+use super::{State, View, greet, steward};
 use crate::policy::Action;
 use crate::{ActionError, Caller, Cloud, ErrorKind, instance};
 
@@ -36,9 +37,10 @@ async fn halt(cloud: &Cloud, caller: &Caller, id: Id, how: StopRequest) -> Resul
 /// Starts an instance, which may have been started meanwhile.
 async fn run(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
     match instance::start(cloud, caller, id).await {
-        Err(error) if error.kind == ErrorKind::NotModified => Ok(()),
-        started => started.map(drop),
+        Err(error) if error.kind == ErrorKind::NotModified => {}
+        started => drop(started?),
     }
+    greet::if_due(cloud, caller, id).await
 }
 
 /// Begins something, and has `work` carry it out on behalf of the server's project.
@@ -149,6 +151,7 @@ pub async fn reboot(
                 Reboot::Hard => at_once(),
             };
             instance::restart(&cloud, &acting, id, request).await?;
+            greet::if_due(&cloud, &acting, id).await?;
             Ok(Outcome::Stands(Standing::Made))
         },
     )
@@ -251,7 +254,8 @@ pub async fn resume_suspended(cloud: &Cloud, caller: &Caller, id: Id) -> Result<
     .await
 }
 
-/// Puts a server away: stopped, it uses nothing but its files until it is taken out again.
+/// Puts a server away: stopped, it uses nothing but its files until it is taken out again. An image
+/// is made of it, from which others can be made meanwhile.
 ///
 /// # Errors
 /// As [`start`].
@@ -267,22 +271,31 @@ pub async fn shelve(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
             State::Suspended,
         ],
     };
-    doing(
-        cloud,
-        caller,
-        id,
-        &shelving,
-        async move |cloud, acting, view| {
-            let how = if view.state() == State::Active {
-                StopRequest::default()
-            } else {
-                at_once()
-            };
-            halt(&cloud, &acting, id, how).await?;
-            Ok(Outcome::Stands(Standing::Offloaded))
-        },
-    )
-    .await
+    let view = begin(cloud, caller, id, &shelving).await?;
+    let acting = steward(&view.server, &caller.request_id);
+    let new = NewSnapshot {
+        name: format!("{}-shelved", view.server.meta.name),
+        ..NewSnapshot::default()
+    };
+    let (image, filling) =
+        or_end(cloud, id, snapshot::make(cloud, &acting, &view, new).await).await?;
+    let behind = cloud.clone();
+    carry_out(cloud, id, async move {
+        let how = if view.state() == State::Active {
+            StopRequest::default()
+        } else {
+            at_once()
+        };
+        halt(&behind, &acting, id, how).await?;
+        filling.await?;
+        change_record(&behind, id, |server| {
+            server.shelved_as = Some(image);
+            Ok(())
+        })
+        .await?;
+        Ok(Outcome::Stands(Standing::Offloaded))
+    });
+    Ok(())
 }
 
 /// Puts a shelved server further away: none is, for [`shelve`] goes all the way, as Nova's does where
@@ -316,8 +329,14 @@ pub async fn unshelve(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Acti
         caller,
         id,
         &unshelving,
-        async move |cloud, acting, _| {
+        async move |cloud, acting, view| {
             run(&cloud, &acting, id).await?;
+            snapshot::forget(&cloud, &view.server).await;
+            change_record(&cloud, id, |server| {
+                server.shelved_as = None;
+                Ok(())
+            })
+            .await?;
             Ok(Outcome::Stands(Standing::Made))
         },
     )

@@ -67,6 +67,7 @@ pub async fn rebuild(
         server.spec.image.clone_from(&image);
         server.spec.key.clone_from(&key);
         server.fault = None;
+        server.greeting_is_due = true;
         say(server, &wanted);
         Ok(())
     })
@@ -77,7 +78,7 @@ pub async fn rebuild(
         renew(&behind, &acting, id).await?;
         if was_running {
             instance::start(&behind, &acting, id).await?;
-            greet::greet(&behind, &acting, &server).await;
+            greet::if_due(&behind, &acting, id).await?;
         }
         Ok(Outcome::Stands(Standing::Made))
     });

@@ -1,11 +1,11 @@
 //! Gives servers another size while they run, and takes it back or keeps it.
 
+use model::Id;
 use model::quota::Resource;
-use model::server::{Resize, ServerFlavor, Standing, Task};
-use model::{Id, ProjectId};
+use model::server::{Resize, Server, ServerFlavor, Standing, Task};
 
 use super::create::chosen_flavor;
-use super::task::{Doing, Outcome, begin, carry_out, change_record, check};
+use super::task::{Doing, Outcome, begin, begin_with, carry_out, change_record, check};
 use super::{State, View, invalid, lower, steward};
 use crate::policy::Action;
 use crate::{ActionError, Caller, Cloud, ErrorKind, flavor, instance, quota};
@@ -45,45 +45,71 @@ pub async fn resize(
             "Resize error: Resize to zero disk flavor is not allowed.",
         ));
     }
-    check_quota(cloud, view.server.meta.project, &old, &new).await?;
-    let view = begin(cloud, caller, id, &resizing).await?;
-    let acting = steward(&view.server, &caller.request_id);
     let was_running = view.state() == State::Active;
+    let wanted = more(&old, &new);
+    // It counts with its new size from now on.
+    let view = begin_with(cloud, caller, id, &resizing, |server, transaction| {
+        if !wanted.is_empty() {
+            quota::claim(cloud, transaction, server.meta.project, &wanted)?;
+        }
+        server.resized_from = Some(Resize {
+            flavor: server.spec.flavor.clone(),
+            was_running,
+        });
+        server.spec.flavor.clone_from(&new);
+        Ok(())
+    })
+    .await?;
+    let acting = steward(&view.server, &caller.request_id);
     let behind = cloud.clone();
     carry_out(cloud, id, async move {
-        limit(&behind, &acting, id, &new).await?;
+        let limited = limit(&behind, &acting, id, &new).await;
         change_record(&behind, id, |server| {
-            server.spec.flavor.clone_from(&new);
-            server.spec.auto_disk = auto_disk.unwrap_or(server.spec.auto_disk);
-            server.resized_from = Some(Resize {
-                flavor: old.clone(),
-                was_running,
-            });
+            if limited.is_err() {
+                take_back(server);
+            } else {
+                server.spec.auto_disk = auto_disk.unwrap_or(server.spec.auto_disk);
+            }
             Ok(())
         })
         .await?;
-        Ok(Outcome::Stands(Standing::Resized))
+        limited.map(|()| Outcome::Stands(Standing::Resized))
     });
     Ok(())
 }
 
-/// Refuses a size with which the project would have more than it may.
-async fn check_quota(
-    cloud: &Cloud,
-    project: ProjectId,
-    old: &ServerFlavor,
-    new: &ServerFlavor,
-) -> Result<(), ActionError> {
-    let wanted: Vec<(Resource, u64)> = [
+/// What a size has more than another one.
+fn more(old: &ServerFlavor, new: &ServerFlavor) -> Vec<(Resource, u64)> {
+    [
         (Resource::Cores, new.vcpus, old.vcpus),
         (Resource::RamMib, new.ram_mib, old.ram_mib),
     ]
     .into_iter()
     .filter(|(_, new, old)| new > old)
     .map(|(resource, new, old)| (resource, u64::from(new - old)))
-    .collect();
-    let looked = quota::commit(cloud, project, &wanted, |_| {}).await;
-    looked.map(drop).map_err(ActionError::from)
+    .collect()
+}
+
+/// Says that a server has the size that it had.
+fn take_back(server: &mut Server) {
+    if let Some(before) = server.resized_from.take() {
+        server.spec.flavor = before.flavor;
+    }
+}
+
+/// What a crash left of a resize: the instance tells whether it has its new size.
+pub(super) fn settle(cloud: &Cloud, server: &mut Server) {
+    let wanted = lower::resources(&server.spec.flavor);
+    let view = instance::find(cloud, server.meta.id);
+    let is_resized = view.is_some_and(|view| {
+        let mut containers = view.instance.spec.containers.iter();
+        containers.all(|container| container.resources == wanted)
+    });
+    if is_resized {
+        server.standing = Standing::Resized;
+    } else {
+        take_back(server);
+    }
 }
 
 /// Sets the limits of an instance.
@@ -143,8 +169,7 @@ pub async fn revert_resize(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(),
         if let Some(flavor) = before {
             limit(&behind, &acting, id, &flavor).await?;
             change_record(&behind, id, |server| {
-                server.spec.flavor.clone_from(&flavor);
-                server.resized_from = None;
+                take_back(server);
                 Ok(())
             })
             .await?;

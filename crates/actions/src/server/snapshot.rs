@@ -1,21 +1,36 @@
-//! Makes images of servers.
+//! Makes images of servers: when asked, as one of a row of backups, and of those that are put away.
 
 use std::collections::BTreeMap;
 
 use model::Id;
 use model::container::ContainerSpec;
 use model::image::Defaults;
-use model::registered_image::Visibility;
+use model::registered_image::{RegisteredImage, Visibility};
+use model::server::{Server, Task};
 
-use super::task::{Doing, begin};
-use super::{State, steward};
+use super::task::{Doing, Outcome, begin, carry_out, or_end};
+use super::{State, View, steward};
 use crate::commit::NewCommit;
 use crate::policy::Action;
 use crate::registered_image::{self, NewImage};
-use crate::{ActionError, Caller, Cloud};
+use crate::{ActionError, Caller, Cloud, ErrorKind};
+
+/// States in which an image can be made.
+const STATES: &[State] = &[
+    State::Active,
+    State::Stopped,
+    State::Paused,
+    State::Suspended,
+];
+/// The property with what an image of a server is: a snapshot, or a backup.
+const TYPE: &str = "image_type";
+/// The property with the server that an image was made of.
+const SERVER: &str = "instance_uuid";
+/// The property with the row that a backup is in.
+const BACKUP_TYPE: &str = "backup_type";
 
 /// An image to make of a server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct NewSnapshot {
     /// What it is called.
     pub name: String,
@@ -23,10 +38,19 @@ pub struct NewSnapshot {
     pub properties: BTreeMap<String, String>,
 }
 
+/// The row of backups that an image is to be the newest of.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its name, such as `daily`.
+    pub name: String,
+    /// Most images in it: the oldest go.
+    pub most: usize,
+}
+
 /// Makes an image of a server, which is held still meanwhile: answers with its identity at once.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Conflict`] in a state in which it cannot be, and what keeping it says.
+/// [`ErrorKind::Conflict`] in a state in which it cannot be, and what keeping it says.
 pub async fn snapshot(
     cloud: &Cloud,
     caller: &Caller,
@@ -36,27 +60,102 @@ pub async fn snapshot(
     let imaging = Doing {
         action: Action::CommitInstance,
         name: "createImage",
-        task: None,
-        states: &[
-            State::Active,
-            State::Stopped,
-            State::Paused,
-            State::Suspended,
-        ],
+        task: Some(Task::Imaging),
+        states: STATES,
     };
     let view = begin(cloud, caller, id, &imaging).await?;
     let acting = steward(&view.server, &caller.request_id);
+    let made = make(cloud, &acting, &view, new).await;
+    let (image, filling) = or_end(cloud, id, made).await?;
+    carry_out(cloud, id, async move {
+        filling.await?;
+        Ok(Outcome::Unchanged)
+    });
+    Ok(image)
+}
+
+/// As [`snapshot`], for the newest of a row of backups, whose oldest then go.
+///
+/// # Errors
+/// As [`snapshot`].
+pub async fn back_up(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    mut new: NewSnapshot,
+    row: Row,
+) -> Result<Id, ActionError> {
+    let imaging = Doing {
+        action: Action::CommitInstance,
+        name: "createBackup",
+        task: Some(Task::Imaging),
+        states: STATES,
+    };
+    let view = begin(cloud, caller, id, &imaging).await?;
+    let acting = steward(&view.server, &caller.request_id);
+    let own = [(TYPE, "backup"), (BACKUP_TYPE, &row.name)];
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    new.properties.extend(own);
+    let made = make(cloud, &acting, &view, new).await;
+    let (image, filling) = or_end(cloud, id, made).await?;
+    let behind = cloud.clone();
+    carry_out(cloud, id, async move {
+        filling.await?;
+        for oldest in surplus(&behind, &acting, id, &row)? {
+            discard(&behind, &acting, oldest).await;
+        }
+        Ok(Outcome::Unchanged)
+    });
+    Ok(image)
+}
+
+/// The backups of a row that are too many.
+fn surplus(cloud: &Cloud, acting: &Caller, server: Id, row: &Row) -> Result<Vec<Id>, ActionError> {
+    let server = server.to_string();
+    let is_one = |image: &RegisteredImage| {
+        let is = |name: &str, value: &str| {
+            image.spec.properties.get(name).map(String::as_str) == Some(value)
+        };
+        image.meta.project == acting.project()
+            && is(TYPE, "backup")
+            && is(SERVER, &server)
+            && is(BACKUP_TYPE, &row.name)
+    };
+    let mut all = registered_image::list(cloud, acting)?;
+    all.retain(|image| is_one(image));
+    all.sort_by_key(|image| std::cmp::Reverse(image.meta.created_at));
+    Ok(all
+        .iter()
+        .skip(row.most)
+        .map(|image| image.meta.id)
+        .collect())
+}
+
+/// Registers an image of a server, and answers with what then fills it.
+pub(super) async fn make(
+    cloud: &Cloud,
+    acting: &Caller,
+    view: &View,
+    new: NewSnapshot,
+) -> Result<
+    (
+        Id,
+        impl Future<Output = Result<(), ActionError>> + Send + use<>,
+    ),
+    ActionError,
+> {
+    let id = view.server.meta.id;
     let own = view.server.spec.image.as_ref();
     let mut properties = own.map_or_else(BTreeMap::new, |image| image.properties.clone());
-    properties.extend(new.properties);
     properties.extend([
-        ("image_type".to_owned(), "snapshot".to_owned()),
-        ("instance_uuid".to_owned(), id.to_string()),
-        ("user_id".to_owned(), caller.user.simple()),
+        (TYPE.to_owned(), "snapshot".to_owned()),
+        (SERVER.to_owned(), id.to_string()),
+        ("user_id".to_owned(), acting.user.simple()),
     ]);
     if let Some(image) = own {
         properties.insert("base_image_ref".to_owned(), image.id.clone());
     }
+    properties.extend(new.properties);
     let mut image = NewImage::default();
     image.spec.name = Some(new.name);
     image.spec.visibility = Visibility::Private;
@@ -70,8 +169,29 @@ pub async fn snapshot(
         own: container.map(started_with).unwrap_or_default(),
         ..NewCommit::default()
     };
-    let made = registered_image::snapshot(cloud, &acting, id, image, commit).await?;
-    Ok(made.meta.id)
+    let (made, filling) = registered_image::snapshot(cloud, acting, id, image, commit).await?;
+    Ok((made.meta.id, filling))
+}
+
+/// Removes the image that kept a server while it was put away, where it had one.
+pub(super) async fn forget(cloud: &Cloud, server: &Server) {
+    if let Some(image) = server.shelved_as {
+        discard(cloud, &steward(server, ""), image).await;
+    }
+}
+
+/// Removes an image, which its owner may have done before, or protected.
+async fn discard(cloud: &Cloud, acting: &Caller, image: Id) {
+    match registered_image::remove(cloud, acting, image).await {
+        Err(error) if error.kind != ErrorKind::NotFound => {
+            tracing::warn!(
+                %image,
+                error = &error as &dyn std::error::Error,
+                "an image of a server stays"
+            );
+        }
+        _ => {}
+    }
 }
 
 /// What a container was started with, which its image starts with, too.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use model::Id;
 use model::server::{Deed, Fault, Server, Standing, Task};
-use store::{CommitError, Durable};
+use store::{CommitError, Durable, Transaction};
 
 use super::{State, View, adopted, conflict, get, missing, view};
 use crate::policy::{self, Target};
+use crate::quota::is_contended;
 use crate::{ActionError, Caller, Cloud, ErrorKind, instance};
 
 /// Something that is done to a server.
@@ -109,9 +110,20 @@ pub(super) async fn begin(
     id: Id,
     doing: &Doing,
 ) -> Result<View, ActionError> {
+    begin_with(cloud, caller, id, doing, |_, _| Ok(())).await
+}
+
+/// As [`begin`], with what else changes in the same batch.
+pub(super) async fn begin_with(
+    cloud: &Cloud,
+    caller: &Caller,
+    id: Id,
+    doing: &Doing,
+    change: impl Fn(&mut Server, &mut Transaction) -> Result<(), ActionError>,
+) -> Result<View, ActionError> {
     check(cloud, caller, id, doing)?;
     let now = cloud.now();
-    let (server, ticket) = change_record(cloud, id, |server| {
+    let (server, ticket) = change_counted(cloud, id, |server, transaction| {
         if let Some(task) = server.task {
             return Err(in_state(doing.name, id, "task_state", task_name(task)));
         }
@@ -123,7 +135,7 @@ pub(super) async fn begin(
         {
             deed.ended_at = Some(now);
         }
-        Ok(())
+        change(server, transaction)
     })
     .await?;
     crate::durable(ticket).await?;
@@ -167,6 +179,18 @@ pub(super) fn carry_out(
         let outcome = work.await;
         end(&cloud, id, outcome).await;
     }));
+}
+
+/// Where something fails before the answer, writes down that nothing became of the task.
+pub(super) async fn or_end<T>(
+    cloud: &Cloud,
+    id: Id,
+    prepared: Result<T, ActionError>,
+) -> Result<T, ActionError> {
+    if prepared.is_err() {
+        end(cloud, id, Ok(Outcome::Unchanged)).await;
+    }
+    prepared
 }
 
 /// Writes down what became of a task. A server that went meanwhile needs no word.
@@ -228,12 +252,21 @@ pub(super) async fn change_record(
     id: Id,
     change: impl Fn(&mut Server) -> Result<(), ActionError>,
 ) -> Result<(Server, Durable), ActionError> {
+    change_counted(cloud, id, |server, _| change(server)).await
+}
+
+/// As [`change_record`], with what makes it count in the same batch.
+async fn change_counted(
+    cloud: &Cloud,
+    id: Id,
+    change: impl Fn(&mut Server, &mut Transaction) -> Result<(), ActionError>,
+) -> Result<(Server, Durable), ActionError> {
     loop {
         let mut transaction = cloud.store.transaction();
         let server = match cloud.store.get::<Server>(id) {
             Some(found) => {
                 let mut server = Server::clone(&found.value);
-                change(&mut server)?;
+                change(&mut server, &mut transaction)?;
                 server.meta.generation += 1;
                 transaction.update(id, found.revision, server.clone());
                 server
@@ -242,7 +275,7 @@ pub(super) async fn change_record(
                 let found = view(cloud, id).and_then(|view| view.instance);
                 let found = found.ok_or_else(|| missing(id))?;
                 let mut server = adopted(&found.instance);
-                change(&mut server)?;
+                change(&mut server, &mut transaction)?;
                 transaction.insert(id, server.clone());
                 server
             }
@@ -254,6 +287,7 @@ pub(super) async fn change_record(
                 | CommitError::NotFound { .. }
                 | CommitError::Exists { .. },
             ) => {}
+            Err(error) if is_contended(&error) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -15,6 +15,9 @@ use crate::nova::server::routes::path_id;
 use crate::route::Route;
 use crate::{id, time};
 
+/// The microversion from which on servers that are gone are told of.
+const ALSO_GONE: u16 = 21;
+
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new(
@@ -53,20 +56,19 @@ fn shown(at: &At, server: Id, deed: &Deed) -> Value {
 
 async fn list(at: At, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = path_id(&id)?;
-    let view = server::get(&at.cloud, &at.caller, id)?;
-    let deeds = view.server.deeds.iter().rev();
-    let all: Vec<Value> = deeds.map(|deed| shown(&at, id, deed)).collect();
+    let deeds = server::deeds(&at.cloud, &at.caller, id, at.minor >= ALSO_GONE)?;
+    let all: Vec<Value> = deeds
+        .iter()
+        .rev()
+        .map(|deed| shown(&at, id, deed))
+        .collect();
     Ok(Json(json!({ "instanceActions": all })).into_response())
 }
 
 async fn show(at: At, Path((id, request)): Path<(String, String)>) -> Result<Response, ApiError> {
     let id = path_id(&id)?;
-    let view = server::get(&at.cloud, &at.caller, id)?;
-    let found = view
-        .server
-        .deeds
-        .iter()
-        .find(|deed| deed.request == request);
+    let deeds = server::deeds(&at.cloud, &at.caller, id, at.minor >= ALSO_GONE)?;
+    let found = deeds.iter().find(|deed| deed.request == request);
     let deed = found.ok_or_else(|| {
         ApiError::not_found(format!(
             "Action for request_id {request} on instance {id} not found"
@@ -85,7 +87,8 @@ async fn show(at: At, Path((id, request)): Path<(String, String)>) -> Result<Res
     });
     if at.caller.is_admin() {
         event["traceback"] = json!(deed.failure);
-        event["host"] = json!(view.host(&at.cloud));
+        let view = server::get(&at.cloud, &at.caller, id).ok();
+        event["host"] = json!(view.and_then(|view| view.host(&at.cloud)));
     }
     if at.minor >= 84 {
         event["details"] = json!(deed.failure);

@@ -1,14 +1,15 @@
 //! Actions that change what a server is: its size, image, groups and locks.
 
-use actions::server::{self, NewSnapshot, Rebuild, interface};
+use actions::server::{self, NewSnapshot, Rebuild, Row, interface};
 use axum::Json;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use model::Id;
 use serde_json::{Value, json};
 
 use super::routes::{Outcome, accepted};
 use crate::front::At;
+use crate::nova::error::ApiError;
 use crate::nova::fields::Fields;
 use crate::nova::server::create::{disk_config, flavor, image_id, made_up_password, user_data};
 use crate::nova::server::routes::{href, set_location};
@@ -121,30 +122,58 @@ pub(super) async fn rebuild(at: At, id: Id, body: Value) -> Outcome {
     Ok(response)
 }
 
-/// Makes an image of a server: answers with its identity, or with where it is.
+/// Makes an image of a server.
 pub(super) async fn create_image(at: At, id: Id, body: Value) -> Outcome {
     let mut fields = Fields::object_of(body, "createImage")?;
+    let new = new_snapshot(&mut fields)?;
+    fields.done()?;
+    let image = server::snapshot(&at.cloud, &at.caller, id, new).await?;
+    Ok(image_made(&at, image, true))
+}
+
+/// Makes an image of a server that is the newest of a row of backups.
+pub(super) async fn create_backup(at: At, id: Id, body: Value) -> Outcome {
+    let mut fields = Fields::object_of(body, "createBackup")?;
+    let new = new_snapshot(&mut fields)?;
+    let name = fields.text("backup_type", 0..=255)?;
+    let most = fields.integer("rotation", 0..=u32::MAX)?;
+    let row = Row {
+        name: fields.required("backup_type", name)?,
+        most: fields.required("rotation", most)? as usize,
+    };
+    fields.done()?;
+    // One that goes at once is nowhere.
+    let stays = row.most > 0;
+    let image = server::back_up(&at.cloud, &at.caller, id, new, row).await?;
+    Ok(image_made(&at, image, stays))
+}
+
+fn new_snapshot(fields: &mut Fields) -> Result<NewSnapshot, ApiError> {
     let name = fields.name("name")?;
     let name = fields.required("name", name)?;
     let metadata = fields.take("metadata");
     let properties = metadata.map(server_metadata::translate::read).transpose()?;
-    fields.done()?;
-    let new = NewSnapshot {
+    Ok(NewSnapshot {
         name,
         properties: properties.unwrap_or_default(),
-    };
-    let image = server::snapshot(&at.cloud, &at.caller, id, new).await?;
-    if at.minor >= 45 {
-        let answer = json!({ "image_id": image.to_string() });
-        return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
-    }
-    let mut response = StatusCode::ACCEPTED.into_response();
-    let place = format!("{}/image/v2/images/{image}", at.settings.url);
-    set_location(&mut response, &place);
-    Ok(response)
+    })
 }
 
-fn group(body: Value, action: &str) -> Result<String, crate::nova::error::ApiError> {
+/// Answers with an image's identity, or with where it is.
+fn image_made(at: &At, image: Id, stays: bool) -> Response {
+    if at.minor >= 45 {
+        let answer = json!({ "image_id": image.to_string() });
+        return (StatusCode::ACCEPTED, Json(answer)).into_response();
+    }
+    let mut response = StatusCode::ACCEPTED.into_response();
+    if stays {
+        let place = format!("{}/image/v2/images/{image}", at.settings.url);
+        set_location(&mut response, &place);
+    }
+    response
+}
+
+fn group(body: Value, action: &str) -> Result<String, ApiError> {
     let mut fields = Fields::object_of(body, action)?;
     let name = fields.name("name")?;
     let name = fields.required("name", name)?;
