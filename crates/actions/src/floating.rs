@@ -15,7 +15,9 @@ use crate::error::invalid;
 use crate::policy::{self, Target};
 use crate::port::NewAddress;
 use crate::refusal::Refusal;
-use crate::{ActionError, Caller, Cloud, durable, is_seen, network, port, quota, router};
+use crate::{
+    ActionError, Caller, Cloud, ErrorKind, durable, is_seen, network, port, quota, router,
+};
 
 /// A floating address as it is at one moment.
 #[derive(Clone, Debug)]
@@ -66,8 +68,8 @@ pub struct FloatingChange {
 /// Takes an address of an external network.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Invalid`] where the network is not external, [`crate::ErrorKind::Conflict`]
-/// where the address or the target's is taken, [`crate::ErrorKind::NotFound`] where no router leads
+/// [`ErrorKind::Invalid`] where the network is not external, [`ErrorKind::Conflict`]
+/// where the address or the target's is taken, [`ErrorKind::NotFound`] where no router leads
 /// to the target.
 pub async fn create(cloud: &Cloud, caller: &Caller, new: NewFloating) -> Result<View, ActionError> {
     caller.may(
@@ -128,6 +130,46 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewFloating) -> Result<
         return Err(error);
     }
     get(cloud, caller, id)
+}
+
+/// Takes an address of the external network of this name or identity; of the oldest one where none
+/// is named. It leads nowhere yet.
+///
+/// # Errors
+/// As [`create`]; [`ErrorKind::NotFound`] without such a network,
+/// [`ErrorKind::Conflict`] where several are called so.
+pub async fn create_from(
+    cloud: &Cloud,
+    caller: &Caller,
+    called: Option<&str>,
+) -> Result<View, ActionError> {
+    caller.may(
+        policy::Action::CreateFloating,
+        &Target::project(caller.project()),
+    )?;
+    let mut external = network::list_all(cloud, caller);
+    external.retain(|network| {
+        let is_it = |name: &str| {
+            name == network.meta.name || name.parse().is_ok_and(|id: Id| id == network.meta.id)
+        };
+        network.spec.external && called.is_none_or(is_it)
+    });
+    if let (Some(name), 2..) = (called, external.len()) {
+        let message = format!("Multiple floating IP pools matches found for name '{name}'");
+        return Err(ActionError::new(ErrorKind::Conflict, message));
+    }
+    let network = external.first().map(|network| network.meta.id);
+    let network = network
+        .ok_or_else(|| ActionError::new(ErrorKind::NotFound, "Floating IP pool not found."))?;
+    let new = NewFloating {
+        network,
+        subnet: None,
+        address: None,
+        target: None,
+        description: String::new(),
+        tags: BTreeSet::new(),
+    };
+    create(cloud, caller, new).await
 }
 
 /// Checks that nobody else's floating address of the network leads to a target, and has the batch
@@ -233,7 +275,7 @@ pub fn list(cloud: &Cloud, caller: &Caller) -> Vec<View> {
 /// One floating address.
 ///
 /// # Errors
-/// [`crate::ErrorKind::NotFound`].
+/// [`ErrorKind::NotFound`].
 pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<View, ActionError> {
     cloud
         .store
@@ -312,7 +354,7 @@ pub async fn update(
 /// Gives a floating address back.
 ///
 /// # Errors
-/// [`crate::ErrorKind::NotFound`].
+/// [`ErrorKind::NotFound`].
 pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
     caller.may(
         policy::Action::DeleteFloating,

@@ -7,6 +7,11 @@ pub(crate) fn micros(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
+/// With microseconds, in UTC, without saying so, as Cinder writes it.
+pub(crate) fn zoneless(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string()
+}
+
 /// With seconds, in UTC, as Neutron writes it.
 pub(crate) fn seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

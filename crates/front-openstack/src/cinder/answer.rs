@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use edge::paging::Page;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::here::Here;
 use crate::id;
 use crate::query::Query;
+pub(super) use crate::time::zoneless as time;
 
 /// The most objects on one page.
 const MOST_ON_A_PAGE: usize = 1000;
@@ -129,11 +129,6 @@ pub(super) fn links(here: &Here, path: &str) -> Value {
         { "rel": "self", "href": format!("{}/{path}", base(here)) },
         { "rel": "bookmark", "href": format!("{}/volume/{project}/{path}", here.settings.url) },
     ])
-}
-
-/// A point in time as Cinder writes it, without a zone.
-pub(super) fn time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S.%6f").to_string()
 }
 
 /// Whether a value is what a filter says: words by name as Python writes them, `{'a': 'b'}`.

@@ -23,6 +23,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use self::error::ApiError;
+pub(crate) use self::volume::translate::ZONE;
 use crate::microversion::Microversions;
 use crate::route::Route;
 

@@ -66,6 +66,7 @@ pub(super) const THINGS: &[Thing] = &[
 /// What everybody may do, whatever their role and wherever they act.
 pub(super) const EVERYBODYS: &[(&str, &str)] = &[
     ("revokeToken", "everybody ends tokens of their own"),
+    ("removed", "nobody has what Nova took away"),
     ("createKeyPair", "everybody has key pairs of their own"),
     ("deleteKeyPair", "everybody has key pairs of their own"),
     (
@@ -82,6 +83,15 @@ pub(super) const UNTRIED: &[(&str, &str)] = &[
     ),
     ("/image/", "no image is made in this house"),
     ("/volume/", "no volume is made in this house"),
+    (
+        "/compute/v2.1/os-volumes_boot",
+        "no server is made in this house",
+    ),
+    ("/compute/v2.1/images", "no image is made in this house"),
+    (
+        "/compute/v2.1/os-snapshots",
+        "no volume is made in this house",
+    ),
 ];
 
 /// Good bodies, by operation.
@@ -143,16 +153,22 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("updatePort", r#"{"port": {"name": "x"}}"#),
     (
         "createSecurityGroup",
-        r#"{"security_group": {"name": "x"}}"#,
+        r#"{"security_group": {"name": "x", "description": ""}}"#,
     ),
     (
         "updateSecurityGroup",
-        r#"{"security_group": {"name": "x"}}"#,
+        r#"{"security_group": {"name": "x", "description": ""}}"#,
     ),
     (
         "createSecurityGroupRule",
         r#"{"security_group_rule": {"security_group_id": "<network/v2.0/security-groups>", "direction": "egress"}}"#,
     ),
+    (
+        "addSecurityGroupRule",
+        r#"{"security_group_rule": {"parent_group_id": "<network/v2.0/security-groups>", "ip_protocol": "tcp", "from_port": 22, "to_port": 22}}"#,
+    ),
+    ("allocateFloatingIp", r#"{"pool": "x"}"#),
+    ("createVolume", r#"{"volume": {"size": 1}}"#),
     ("createRouter", r#"{"router": {"name": "x"}}"#),
     ("updateRouter", r#"{"router": {"name": "x"}}"#),
     (

@@ -24,6 +24,15 @@ use crate::front::Front;
 /// The password of everybody.
 const PASSWORD: &str = "rope";
 
+/// What Nova's newer shapes do not have.
+const ENDED: [&str; 5] = [
+    "/compute/v2.1/os-volumes",
+    "/compute/v2.1/os-floating-ip",
+    "/compute/v2.1/os-security-group",
+    "/compute/v2.1/os-networks",
+    "/compute/v2.1/os-tenant-networks",
+];
+
 /// Somebody who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Who {
@@ -237,8 +246,10 @@ impl House {
 
 fn request(method: &Method, path: &str, token: Option<&str>, body: Option<Value>) -> Request<Body> {
     let mut request = Request::builder().method(method.clone()).uri(path);
-    // The newest shapes refuse most, and have every operation that is not gone.
-    request = request.header("OpenStack-API-Version", "compute 2.90");
+    // The newest shapes refuse most, and have every operation that has not ended.
+    let has_ended = ENDED.iter().any(|old| path.starts_with(old));
+    let version = if has_ended { "2.35" } else { "2.90" };
+    request = request.header("OpenStack-API-Version", format!("compute {version}"));
     if let Some(token) = token {
         request = request.header("X-Auth-Token", token);
     }

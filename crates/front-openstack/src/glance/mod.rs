@@ -7,7 +7,7 @@ mod answer;
 mod data;
 mod discovery;
 mod error;
-mod image;
+pub(crate) mod image;
 mod import;
 mod member;
 mod metadef;

@@ -2,8 +2,7 @@
 //! made with.
 //!
 //! Spec: <https://docs.openstack.org/api-ref/compute/>. Every container that the Docker API made in
-//! a project is a server of it too, as they are the same records. The proxies to other services
-//! (images, networks, volumes, security groups), which newer microversions refuse, are not served.
+//! a project is a server of it too, as they are the same records.
 
 mod aggregate;
 mod discovery;
@@ -18,6 +17,7 @@ mod limit;
 mod list;
 mod migration;
 mod number;
+mod proxy;
 mod quota_set;
 mod server;
 mod server_action;
@@ -78,6 +78,7 @@ pub(crate) fn routes() -> Vec<Route> {
         host::routes::routes(),
         usage::routes::routes(),
         volume_attachment::routes::routes(),
+        proxy::routes(),
     ]
     .into_iter()
     .flatten()

@@ -16,7 +16,7 @@ use crate::cinder::here::Here;
 use crate::id;
 
 /// The one availability zone.
-pub(in crate::cinder) const ZONE: &str = "nova";
+pub(crate) const ZONE: &str = "nova";
 /// Where volumes are kept, as far as admins are told.
 pub(in crate::cinder) const HOST: &str = "longshore@disks#disks";
 /// Microversions from which on an attribute is there.

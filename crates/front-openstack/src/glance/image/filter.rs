@@ -30,7 +30,7 @@ const LISTED: [&str; 5] = ["name", "id", "status", "container_format", "disk_for
 
 /// What is wanted of a list.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     visibility: Option<Visibility>,
     /// Every visibility, community images of others included.
     all: bool,
@@ -93,7 +93,7 @@ impl Operator {
 
 impl Wanted {
     /// What the parameters of a request say.
-    pub(super) fn of(query: &Query) -> Result<Self, ApiError> {
+    pub(crate) fn of(query: &Query) -> Result<Self, ApiError> {
         let mut wanted = Self {
             visibility: None,
             all: false,
@@ -131,7 +131,7 @@ impl Wanted {
     }
 
     /// Whether an image is wanted by this caller, who may see it.
-    pub(super) fn fits(&self, caller: &Caller, image: &RegisteredImage) -> bool {
+    pub(crate) fn fits(&self, caller: &Caller, image: &RegisteredImage) -> bool {
         self.shows(caller, image)
             && image.spec.hidden == self.hidden
             && self.tags.iter().all(|tag| image.spec.tags.contains(tag))
@@ -182,7 +182,7 @@ impl Wanted {
     }
 
     /// Sorts a list as it is wanted; what is alike by the time it was made, then by identity.
-    pub(super) fn sort(&self, images: &mut Vec<Arc<RegisteredImage>>) {
+    pub(crate) fn sort(&self, images: &mut Vec<Arc<RegisteredImage>>) {
         let mut keyed: Vec<_> = images
             .drain(..)
             .map(|image| {

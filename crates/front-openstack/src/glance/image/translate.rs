@@ -173,6 +173,19 @@ pub(super) fn check_name(name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// What it means to give a property this value, whether it is there or not.
+pub(crate) fn property(name: &str, value: &str) -> Result<Edit, ApiError> {
+    check_name(name)?;
+    if is_base(name) {
+        return Err(ApiError::invalid(format!("'{name}' is not a property.")));
+    }
+    Ok(Edit::SetProperty {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        must_exist: None,
+    })
+}
+
 fn read_only(name: &str) -> ApiError {
     ApiError::forbidden(format!("Attribute '{name}' is read-only."))
 }

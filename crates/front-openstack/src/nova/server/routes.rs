@@ -17,15 +17,32 @@ use crate::nova::Body;
 use crate::nova::error::ApiError;
 use crate::route::Route;
 
+/// The paths of servers; the second is from when those with volumes were made at one of their own.
+const PATHS: [[&str; 3]; 2] = [
+    [
+        "/v2.1/servers",
+        "/v2.1/servers/detail",
+        "/v2.1/servers/{id}",
+    ],
+    [
+        "/v2.1/os-volumes_boot",
+        "/v2.1/os-volumes_boot/detail",
+        "/v2.1/os-volumes_boot/{id}",
+    ],
+];
+
 pub(crate) fn routes() -> Vec<Route> {
-    vec![
-        Route::new("/v2.1/servers", "listServers", get(index)),
-        Route::new("/v2.1/servers", "createServer", post(make)),
-        Route::new("/v2.1/servers/detail", "listServersDetailed", get(detail)),
-        Route::new("/v2.1/servers/{id}", "showServer", get(show)),
-        Route::new("/v2.1/servers/{id}", "updateServer", put(update)),
-        Route::new("/v2.1/servers/{id}", "deleteServer", delete(remove)),
-    ]
+    let of = |[all, detailed, one]: [&'static str; 3]| {
+        [
+            Route::new(all, "listServers", get(index)),
+            Route::new(all, "createServer", post(make)),
+            Route::new(detailed, "listServersDetailed", get(detail)),
+            Route::new(one, "showServer", get(show)),
+            Route::new(one, "updateServer", put(update)),
+            Route::new(one, "deleteServer", delete(remove)),
+        ]
+    };
+    PATHS.into_iter().flat_map(of).collect()
 }
 
 /// The identity of a server in a path; what cannot be one is nobody's.

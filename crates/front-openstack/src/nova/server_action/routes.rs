@@ -14,6 +14,7 @@ use crate::front::At;
 use crate::nova::Body;
 use crate::nova::error::ApiError;
 use crate::nova::fields::Fields;
+use crate::nova::proxy;
 use crate::nova::server::routes::path_id;
 use crate::route::Route;
 
@@ -58,6 +59,9 @@ const ACTIONS: &[(&str, Handler)] = &[
     ("createImage", |at, id, body| {
         Box::pin(shape::create_image(at, id, body))
     }),
+    ("createBackup", |at, id, body| {
+        Box::pin(shape::create_backup(at, id, body))
+    }),
     ("addSecurityGroup", |at, id, body| {
         Box::pin(shape::add_group(at, id, body))
     }),
@@ -96,21 +100,23 @@ const ACTIONS: &[(&str, Handler)] = &[
     ("removeFixedIp", |at, id, _| {
         Box::pin(refused::addresses(at, id))
     }),
-    ("addFloatingIp", |at, id, _| {
-        Box::pin(refused::addresses(at, id))
+    ("addFloatingIp", |at, id, body| {
+        Box::pin(proxy::associate(at, id, body))
     }),
-    ("removeFloatingIp", |at, id, _| {
-        Box::pin(refused::addresses(at, id))
+    ("removeFloatingIp", |at, id, body| {
+        Box::pin(proxy::dissociate(at, id, body))
     }),
 ];
 
 pub(crate) fn routes() -> Vec<Route> {
-    let names = ACTIONS.iter().map(|(name, _)| *name).collect();
-    vec![Route::several(
+    let paths = [
         "/v2.1/servers/{id}/action",
-        names,
-        post(act),
-    )]
+        "/v2.1/os-volumes_boot/{id}/action",
+    ];
+    let names = || ACTIONS.iter().map(|(name, _)| *name).collect();
+    paths
+        .map(|path| Route::several(path, names(), post(act)))
+        .into()
 }
 
 /// Something has begun.

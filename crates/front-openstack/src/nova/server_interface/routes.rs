@@ -9,10 +9,10 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::front::At;
-use crate::id;
 use crate::nova::Body;
 use crate::nova::error::ApiError;
 use crate::nova::fields::{Fields, wrong};
+use crate::nova::proxy::shown_firewall;
 use crate::nova::server::routes::path_id;
 use crate::nova::server::translate::{Showing, Whole};
 use crate::route::Route;
@@ -158,17 +158,6 @@ async fn detach(at: At, Path((id, port)): Path<(String, String)>) -> Result<Stat
 
 async fn groups(at: At, Path(id): Path<String>) -> Result<Response, ApiError> {
     let found = interface::firewalls(&at.cloud, &at.caller, path_id(&id)?)?;
-    let all: Vec<Value> = found
-        .iter()
-        .map(|firewall| {
-            json!({
-                "id": firewall.meta.id.to_string(),
-                "name": firewall.meta.name,
-                "description": firewall.spec.description,
-                "tenant_id": id::show(firewall.meta.project.0),
-                "rules": [],
-            })
-        })
-        .collect();
+    let all: Vec<Value> = found.iter().map(|one| shown_firewall(&at, one)).collect();
     Ok(Json(json!({ "security_groups": all })).into_response())
 }
