@@ -8,6 +8,7 @@
 mod docker;
 mod oci;
 mod openstack;
+mod registry;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

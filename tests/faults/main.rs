@@ -7,5 +7,6 @@ mod crash;
 mod disk_full;
 mod down;
 mod keeper;
+mod registry;
 mod server;
 mod volume;

@@ -138,6 +138,28 @@ impl Api {
         Ok(reply)
     }
 
+    /// Asks for the head of an answer alone, on a connection of its own.
+    ///
+    /// # Errors
+    /// As [`Api::call`].
+    pub fn head(&mut self, path: &str) -> Result<Reply> {
+        self.connection = None;
+        let mut connection = BufReader::new(self.address.connect()?);
+        let mut head = format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        connection.get_mut().write_all(head.as_bytes())?;
+        let (status, headers) = read_head(&mut connection)?;
+        let body = Vec::new();
+        Ok(Reply {
+            status,
+            headers,
+            body,
+        })
+    }
+
     /// Sends any bytes as a body.
     ///
     /// # Errors
@@ -181,28 +203,35 @@ fn read_line(connection: &mut BufReader<Box<dyn Stream>>) -> Result<String> {
     Ok(line.trim_end().to_owned())
 }
 
-fn read_reply(connection: &mut BufReader<Box<dyn Stream>>) -> Result<(Reply, bool)> {
+/// The status and the headers, their names in lower case.
+fn read_head(connection: &mut BufReader<Box<dyn Stream>>) -> Result<(u16, Vec<(String, String)>)> {
     let line = read_line(connection)?;
     let status = line
         .split(' ')
         .nth(1)
         .and_then(|code| code.parse().ok())
         .with_context(|| line.clone())?;
-    let (mut length, mut is_chunked, mut is_reusable) = (None, false, true);
     let mut headers = Vec::new();
     loop {
         let line = read_line(connection)?;
         let Some((name, value)) = line.split_once(':') else {
             break;
         };
-        let name = name.to_ascii_lowercase();
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    Ok((status, headers))
+}
+
+fn read_reply(connection: &mut BufReader<Box<dyn Stream>>) -> Result<(Reply, bool)> {
+    let (status, headers) = read_head(connection)?;
+    let (mut length, mut is_chunked, mut is_reusable) = (None, false, true);
+    for (name, value) in &headers {
         match name.as_str() {
-            "content-length" => length = Some(value.trim().parse::<usize>()?),
+            "content-length" => length = Some(value.parse::<usize>()?),
             "transfer-encoding" => is_chunked = value.contains("chunked"),
             "connection" => is_reusable = !value.contains("close"),
             _ => {}
         }
-        headers.push((name, value.trim().to_owned()));
     }
     let mut body = Vec::new();
     match (is_chunked, length) {

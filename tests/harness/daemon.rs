@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::disk::Disk;
+use crate::distribution::Registry;
 use crate::docker::Docker;
 use crate::leftovers::{self, Snapshot};
 use crate::openstack::OpenStack;
@@ -53,6 +54,7 @@ pub struct Daemon {
     dir: TempDir,
     listen: String,
     prefix: String,
+    config: Option<PathBuf>,
     child: Option<Child>,
 }
 
@@ -102,6 +104,19 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// Starts our daemon with these settings, in TOML.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub fn start_configured(settings: &str) -> Result<Self> {
+        let mut daemon = Self::new(Kind::Longshore, &binary()?)?;
+        let path = daemon.scratch().join("longshore.toml");
+        std::fs::write(&path, settings)?;
+        daemon.config = Some(path);
+        daemon.up()?;
+        Ok(daemon)
+    }
+
     fn start_as(kind: Kind, binary: &Path) -> Result<Self> {
         let mut daemon = Self::new(kind, binary)?;
         daemon.up()?;
@@ -125,6 +140,7 @@ impl Daemon {
             dir,
             listen: format!("127.0.0.1:{}", 20_000 + unique),
             prefix: format!("t{unique:04x}"),
+            config: None,
             child: None,
             disk: None,
         })
@@ -145,6 +161,9 @@ impl Daemon {
                 let mut command = Command::new(&self.binary);
                 command.arg("up").arg("--data-dir").arg(self.data_dir());
                 command.args(["--listen", &self.listen, "--bridge-prefix", &self.prefix]);
+                if let Some(config) = &self.config {
+                    command.arg("--config").arg(config);
+                }
                 command.stdout(Stdio::piped());
                 command
             }
@@ -278,6 +297,20 @@ impl Daemon {
     #[must_use]
     pub fn openstack(&self) -> OpenStack {
         OpenStack::operator(&self.data_dir())
+    }
+
+    /// Its registry, as the operator.
+    ///
+    /// # Errors
+    /// When the operator's password is not to be found.
+    pub fn registry(&self) -> Result<Registry> {
+        let openrc = std::fs::read_to_string(self.data_dir().join("openrc"))?;
+        let password = openrc
+            .lines()
+            .find_map(|line| line.strip_prefix("export OS_PASSWORD="))
+            .context("openrc has no password")?
+            .trim_matches('\'');
+        Ok(Registry::new(&self.listen).user("admin", password))
     }
 
     /// Which daemon it is.

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod daemon;
 pub mod disk;
+pub mod distribution;
 pub mod docker;
 pub mod image;
 pub mod leftovers;

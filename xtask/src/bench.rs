@@ -14,6 +14,7 @@ mod log;
 mod pair;
 mod phases;
 mod rebuild;
+mod registry;
 mod run_client;
 mod server;
 mod table;
@@ -95,6 +96,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if is_wanted("server") {
         step::show("server");
         rows.extend(server::measure(&binary)?);
+    }
+    if is_wanted("registry") {
+        step::show("registry");
+        rows.extend(registry::measure(&binary)?);
     }
     let table = Table {
         command: format!("cargo xtask bench {}", subjects.join(" "))

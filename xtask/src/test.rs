@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
 use tests::daemon::{Daemon, Kind};
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     machine: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Against {
     Longshore,
     Dockerd,
@@ -44,6 +44,8 @@ enum Against {
 enum Suite {
     /// The integration tests of Docker's library for Python.
     DockerPy,
+    /// The conformance tests of the OCI Distribution Specification.
+    OciDistribution,
 }
 
 /// Runs the tests.
@@ -52,12 +54,26 @@ enum Suite {
 /// At the first step that fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
     install::clients()?;
-    if let Some(Suite::DockerPy) = options.suite {
-        let daemon = match options.against {
-            Against::Longshore => Daemon::start_with(&step::build_binary(false)?)?,
-            Against::Dockerd => Daemon::start_kind(Kind::Dockerd)?,
-        };
-        return suite::docker_py(&daemon, options.source.as_deref());
+    let source = options.source.as_deref();
+    match options.suite {
+        Some(Suite::DockerPy) => {
+            let daemon = match options.against {
+                Against::Longshore => Daemon::start_with(&step::build_binary(false)?)?,
+                Against::Dockerd => Daemon::start_kind(Kind::Dockerd)?,
+            };
+            return suite::docker_py(&daemon, source);
+        }
+        Some(Suite::OciDistribution) => {
+            ensure!(
+                options.against == Against::Longshore,
+                "--against {:?}: it has no registry",
+                options.against
+            );
+            install::go()?;
+            let daemon = Daemon::start_with(&step::build_binary(false)?)?;
+            return suite::oci_distribution(&daemon, source);
+        }
+        None => {}
     }
     if options.dockerfiles {
         install::debootstrap()?;

@@ -32,6 +32,7 @@ pub mod port;
 pub mod quota;
 pub mod refusal;
 pub mod registered_image;
+pub mod registry;
 pub mod router;
 pub mod server;
 pub mod server_group;
@@ -62,6 +63,7 @@ pub struct Cloud {
     observer: Arc<observer::Observer>,
     identity: Arc<identity::Identity>,
     downloads: Arc<dyn downloads::Downloads>,
+    registry: Arc<registry::Registry>,
 }
 
 impl Cloud {
@@ -85,6 +87,7 @@ impl Cloud {
             observer,
             identity: Arc::default(),
             downloads: Arc::new(downloads::NoDownloads),
+            registry: Arc::default(),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Front ends turn the errors into their own envelopes.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -17,6 +18,9 @@ use crate::document::Document;
 
 /// Bytes read from a file or pipe for one chunk of a streamed answer.
 const CHUNK: usize = 64 * 1024;
+
+/// The same, of a file that is sent as it is.
+const FILE_CHUNK: u64 = 256 * 1024;
 
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +90,37 @@ pub fn from_reader(reader: impl AsyncRead + Send + 'static) -> Body {
     Body::from_stream(ReaderStream::with_capacity(reader, CHUNK))
 }
 
+/// A body of `length` bytes of a file, from `offset` on. Each piece is read when the client has room for
+/// it, so that a slow one costs no memory; the answer's head should say the length.
+pub fn from_file(file: File, offset: u64, length: u64) -> Body {
+    let pieces = stream::try_unfold(
+        (file, offset, length),
+        |(mut file, offset, left)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let wanted = left.min(FILE_CHUNK);
+            let read = tokio::task::spawn_blocking(move || {
+                let mut piece = Vec::new();
+                piece.try_reserve_exact(usize::try_from(wanted).map_err(io::Error::other)?)?;
+                file.seek(io::SeekFrom::Start(offset))?;
+                (&file).take(wanted).read_to_end(&mut piece)?;
+                Ok::<_, io::Error>((file, piece))
+            });
+            let (file, piece) = read.await.map_err(io::Error::other)??;
+            let read = piece.len() as u64;
+            if read == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            }
+            Ok(Some((
+                Bytes::from(piece),
+                (file, offset + read, left - read),
+            )))
+        },
+    );
+    Body::from_stream(pieces)
+}
+
 /// A body of what is sent through the channel. The head goes out at once; dropping the sender ends
 /// the body; a client that leaves closes the channel.
 pub fn channel(capacity: usize) -> (mpsc::Sender<Bytes>, Body) {
@@ -143,6 +178,20 @@ mod tests {
             let error = shape::<Outer>(document).unwrap_err();
             assert!(error.to_string().contains("invalid type: sequence"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_part_of_a_file_is_a_body_and_one_that_is_too_short_breaks_off() {
+        let content: Vec<u8> = (0..600_000_u32).map(|at| at.to_le_bytes()[1]).collect();
+        let part = |offset, length| {
+            let mut file = tempfile::tempfile().unwrap();
+            std::io::Write::write_all(&mut file, &content).unwrap();
+            read(from_file(file, offset, length), usize::MAX)
+        };
+        assert_eq!(part(0, 600_000).await.unwrap(), content);
+        assert_eq!(part(7, 500_000).await.unwrap(), content[7..500_007]);
+        assert!(part(600_000, 0).await.unwrap().is_empty());
+        assert!(matches!(part(7, 600_000).await, Err(ReadError::Broken(_))));
     }
 
     #[tokio::test]

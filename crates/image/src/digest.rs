@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use model::digest::{Algorithm, ContentDigest};
 use ring::digest::{Context, SHA256, digest};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,11 @@ impl Digest {
     /// The 64 hex digits.
     pub(crate) fn hex(&self) -> String {
         hex::encode(self.0)
+    }
+
+    /// The same, as registries name content.
+    pub(crate) fn to_content(self) -> ContentDigest {
+        ContentDigest::new(Algorithm::Sha256, &self.0)
     }
 
     /// From 64 lower-case hex digits.
@@ -79,8 +85,15 @@ fn sized(digest: ring::digest::Digest) -> [u8; 32] {
     bytes
 }
 
-/// Hashes piece by piece.
+/// Hashes piece by piece; a clone goes on from where it is.
+#[derive(Clone)]
 pub(crate) struct Hasher(Context);
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Hasher")
+    }
+}
 
 impl Default for Hasher {
     fn default() -> Self {

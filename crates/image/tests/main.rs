@@ -15,6 +15,7 @@ mod loading;
 mod removing;
 mod samples;
 mod saving;
+mod shelf;
 
 use image::{LoadError, Loaded, Store};
 
@@ -57,7 +58,13 @@ impl Fixture {
     /// Nothing is left but what the index names.
     fn assert_empty(&self) {
         assert_eq!(self.store.list().len(), 0);
-        for part in ["layers", "blobs/sha256", "staging"] {
+        for part in [
+            "layers",
+            "blobs/sha256",
+            "registry/sha256",
+            "registry/sha512",
+            "staging",
+        ] {
             assert_eq!(self.entries(part), [""; 0], "{part}");
         }
     }

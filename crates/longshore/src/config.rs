@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use actions::downloads::Places;
 use actions::identity;
+use actions::registry::Settings as RegistrySettings;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use model::network::Cidr;
@@ -105,6 +106,35 @@ struct File {
     network_pool: Option<usize>,
     identity: Identity,
     images: Images,
+    registry: Registry,
+}
+
+/// The rules of the registry, as `actions` has them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Registry {
+    token_seconds: Option<i64>,
+    upload_idle_seconds: Option<i64>,
+    grace_seconds: Option<i64>,
+    untagged_seconds: Option<i64>,
+    collect_every_seconds: Option<u64>,
+}
+
+impl Registry {
+    fn settings(&self) -> RegistrySettings {
+        let usual = RegistrySettings::default();
+        RegistrySettings {
+            token_seconds: self.token_seconds.unwrap_or(usual.token_seconds),
+            upload_idle_seconds: self
+                .upload_idle_seconds
+                .unwrap_or(usual.upload_idle_seconds),
+            grace_seconds: self.grace_seconds.unwrap_or(usual.grace_seconds),
+            untagged_seconds: self.untagged_seconds,
+            collect_every_seconds: self
+                .collect_every_seconds
+                .unwrap_or(usual.collect_every_seconds),
+        }
+    }
 }
 
 /// From where images may be imported; what is left out is as Glance comes.
@@ -180,6 +210,8 @@ pub(crate) struct Config {
     pub(crate) identity: identity::Settings,
     /// From where images may be imported.
     pub(crate) image_places: Places,
+    /// The rules of the registry.
+    pub(crate) registry: RegistrySettings,
 }
 
 impl Options {
@@ -226,6 +258,7 @@ impl Options {
             admin_password: self.admin_password.clone(),
             identity: file.identity.settings(),
             image_places: file.images.places(),
+            registry: file.registry.settings(),
         };
         config.check()?;
         Ok(config)

@@ -68,6 +68,7 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     host.renew_keeper().await;
     let cloud = Cloud::new(store.clone(), images, Arc::new(ThisNode::new(host.clone())))
         .with_identity(config.identity.clone())
+        .with_registry(config.registry.clone())
         .with_downloads(Http::new(config.image_places.clone()));
     let controllers = controllers::spawn_all(&store, Strategy::default());
     let agent = Agent::start(store, host.clone(), announcement(config)?)
@@ -112,6 +113,7 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     };
     crate::operator::ensure(&cloud, config, &front_openstack::catalogue(&openstack)).await?;
     drop(tokio::spawn(housekeeping::run(cloud.clone())));
+    drop(tokio::spawn(actions::registry::collect::run(cloud.clone())));
     if let Some(questions) = host.networks().questions() {
         drop(tokio::spawn(crate::metadata::serve(
             questions,
@@ -127,7 +129,8 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     }
     let http = edge::health::router(health(&host))
         .merge(metrics.router())
-        .merge(front_openstack::router(cloud.clone(), openstack));
+        .merge(front_openstack::router(cloud.clone(), openstack))
+        .merge(front_registry::router(cloud.clone()));
     let http = edge::observe::observe(http, metrics);
     let tcp = TcpListener::bind(config.listen)
         .await

@@ -183,6 +183,14 @@ pub enum Kind {
     Usage,
     /// See [`crate::metadata_namespace`].
     MetadataNamespace,
+    /// See [`crate::repository`].
+    Repository,
+    /// See [`crate::repository::RepositoryBlob`].
+    RepositoryBlob,
+    /// See [`crate::repository::RepositoryManifest`].
+    RepositoryManifest,
+    /// See [`crate::repository::RepositoryTag`].
+    RepositoryTag,
 }
 
 impl Kind {
@@ -228,6 +236,10 @@ impl Kind {
             Self::Aggregate => "aggregate",
             Self::Usage => "usage",
             Self::MetadataNamespace => "metadata_namespace",
+            Self::Repository => "repository",
+            Self::RepositoryBlob => "repository_blob",
+            Self::RepositoryManifest => "repository_manifest",
+            Self::RepositoryTag => "repository_tag",
         }
     }
 }

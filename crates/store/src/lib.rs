@@ -101,6 +101,12 @@ impl Store {
         self.view.by_name(project, name)
     }
 
+    /// Every record of a type that has a name in this project, by name.
+    #[must_use]
+    pub fn named<R: Record>(&self, project: ProjectId) -> Vec<Versioned<R>> {
+        self.view.named(project)
+    }
+
     /// The newest commit that reads show.
     #[must_use]
     pub fn revision(&self) -> Revision {

@@ -24,6 +24,7 @@ use model::project::Project;
 use model::quota::{Quota, QuotaGate};
 use model::region::Region;
 use model::registered_image::RegisteredImage;
+use model::repository::{Repository, RepositoryBlob, RepositoryManifest, RepositoryTag};
 use model::revocation::Revocation;
 use model::role::Role;
 use model::router::{FloatingAddress, Router, RouterStatus};
@@ -144,6 +145,10 @@ records! {
     Flavor: Flavor, Desired, named if |_| true;
     KeyPair: KeyPair, Desired, named if |_| true;
     Quota: Quota, Desired, named if |_| true;
+    Repository: Repository, Desired, named if |_| true;
+    RepositoryBlob: RepositoryBlob, Desired, named if |_| true;
+    RepositoryManifest: RepositoryManifest, Desired, named if |_| true;
+    RepositoryTag: RepositoryTag, Desired, named if |_| true;
     Aggregate: Aggregate, Desired, named if |_| true;
     ServerGroup: ServerGroup, Desired;
     QuotaGate: QuotaGate, Desired;

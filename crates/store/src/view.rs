@@ -82,6 +82,22 @@ impl View {
         state.entry(Key::of::<R>(id))?.versioned()
     }
 
+    pub(crate) fn named<R: Record>(&self, project: ProjectId) -> Vec<Versioned<R>> {
+        let state = self.read();
+        let names = state.names.get(&R::KIND);
+        let mut found: Vec<(&String, Id)> = names
+            .and_then(|names| names.get(&project))
+            .into_iter()
+            .flatten()
+            .map(|(name, id)| (name, *id))
+            .collect();
+        found.sort_unstable();
+        found
+            .into_iter()
+            .filter_map(|(_, id)| state.entry(Key::of::<R>(id))?.versioned())
+            .collect()
+    }
+
     pub(crate) fn revision(&self) -> Revision {
         self.read().revision
     }

@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("local", &["model", "engine", "actions"]),
     ("front-docker", &["model", "actions", "edge"]),
     ("front-openstack", &["model", "actions", "edge"]),
+    ("front-registry", &["model", "actions", "edge"]),
 ];
 /// Crates that may use all others, and that nobody may use.
 const TOP: &[&str] = &["longshore", "tests", "xtask"];

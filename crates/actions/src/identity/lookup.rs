@@ -63,7 +63,7 @@ impl Cloud {
     }
 
     /// Whether a project, what is above it, and its domain are enabled.
-    pub(super) fn is_open(&self, project: &Project) -> bool {
+    pub(crate) fn is_open(&self, project: &Project) -> bool {
         project.spec.enabled
             && (project.spec.is_domain
                 || project

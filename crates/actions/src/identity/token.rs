@@ -21,6 +21,11 @@ use crate::{ActionError, Caller, Cloud, ErrorKind, Scope};
 
 /// The first byte of what is sealed: how the rest is laid out.
 const LAYOUT: u8 = 1;
+/// The same, of tokens that are not identity's own.
+const OTHER_LAYOUT: u8 = 2;
+
+/// Whoever has this role may everything.
+const ADMIN_ROLE: &str = "admin";
 
 /// How somebody proved who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +82,7 @@ impl Token {
         Self::from_bytes(&fernet::open(&ring.value.keys, sealed)?)
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let methods = self
             .methods
             .iter()
@@ -105,7 +110,7 @@ impl Token {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut rest = bytes;
         let [layout, methods] = take(&mut rest)?;
         if layout != LAYOUT {
@@ -142,6 +147,25 @@ impl Token {
             application_credential: credential.map(Id::from_bytes),
         })
     }
+}
+
+/// Seals what a token says that is not identity's own, and is of no use as one.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`] before the first start has made a key.
+pub(crate) fn seal_other(cloud: &Cloud, text: &[u8]) -> Result<String, ActionError> {
+    let ring = key_ring::tokens(cloud)?;
+    let key = ring.value.keys.first().ok_or_else(no_key)?;
+    let seconds = u64::try_from(cloud.now().as_second()).unwrap_or(0);
+    let text = [&[OTHER_LAYOUT], text].concat();
+    Ok(fernet::seal(key, seconds, rand::random(), &text))
+}
+
+/// Opens what [`seal_other`] sealed.
+pub(crate) fn open_other(cloud: &Cloud, sealed: &str) -> Option<Vec<u8>> {
+    let ring = key_ring::tokens(cloud).ok()?;
+    let text = fernet::open(&ring.value.keys, sealed)?;
+    text.strip_prefix(&[OTHER_LAYOUT]).map(<[u8]>::to_vec)
 }
 
 /// The first bytes of `rest`, which begins after them from then on.
@@ -371,6 +395,52 @@ pub async fn revoke(cloud: &Cloud, caller: &Caller, sealed: &str) -> Result<(), 
         // Somebody else did it meanwhile.
         Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(()),
         done => done,
+    }
+}
+
+/// The session of a token that was kept, as of now.
+///
+/// # Errors
+/// [`ErrorKind::Unauthenticated`] for a token that is worth nothing any more.
+pub(crate) fn resume(cloud: &Cloud, token: Token) -> Result<Session, ActionError> {
+    Session::of(cloud, token)
+        .map_err(|refusal| super::authenticate::unauthenticated().caused_by(refusal))
+}
+
+/// As whom a session's user acts in a project, wherever the session itself is for: with the roles that
+/// they have there, and as an admin where they are one of the whole installation.
+///
+/// What an application credential was made for does not grow: it acts in its own project.
+pub(crate) fn caller_in(
+    cloud: &Cloud,
+    session: &Session,
+    project: ProjectId,
+    request_id: String,
+) -> Caller {
+    let own = session.caller(request_id);
+    if session.application_credential.is_some() {
+        return own;
+    }
+    let user = session.user.meta.id;
+    let names = |target: Target| {
+        let roles = cloud.roles_in(user, target).into_iter();
+        let found = roles.filter_map(|role| cloud.store.get::<Role>(role));
+        found
+            .map(|found| found.value.meta.name.clone())
+            .collect::<BTreeSet<String>>()
+    };
+    let mut roles = names(Target::Project(project.0));
+    let is_admin = |target| names(target).contains(ADMIN_ROLE);
+    if is_admin(Target::System) || is_admin(Target::Project(ProjectId::ADMIN.0)) {
+        roles.insert(ADMIN_ROLE.to_owned());
+    }
+    let domain = cloud
+        .any_project(project.0)
+        .map_or(ProjectId::SYSTEM.0, |project| project.domain());
+    Caller {
+        scope: Scope::Project { project, domain },
+        roles,
+        ..own
     }
 }
 

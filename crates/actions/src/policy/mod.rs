@@ -189,7 +189,7 @@ mod tests {
     }
 
     /// What lies in projects, and is not the network's.
-    const READS: [Action; 12] = [
+    const READS: [Action; 13] = [
         Action::GetInstance,
         Action::ListInstances,
         Action::ListEvents,
@@ -202,8 +202,9 @@ mod tests {
         Action::GetVolume,
         Action::ListVolumes,
         Action::GetNetwork,
+        Action::PullRepository,
     ];
-    const WRITES: [Action; 25] = [
+    const WRITES: [Action; 28] = [
         Action::CreateInstance,
         Action::UpdateInstance,
         Action::DeleteInstance,
@@ -229,6 +230,9 @@ mod tests {
         Action::CreateVolume,
         Action::DeleteVolume,
         Action::CreateNetwork,
+        Action::PushRepository,
+        Action::DeleteFromRepository,
+        Action::PublicizeRepository,
     ];
 
     #[test]

@@ -229,6 +229,12 @@ actions! {
     DeleteImage "delete_image" Admin | ProjectMember;
     DownloadImage "download_image" Admin | ProjectMember;
 
+    // Repositories of the registry. From a public one everybody pulls.
+    PullRepository "registry:pull" Admin | ProjectReader;
+    PushRepository "registry:push" Admin | ProjectMember;
+    DeleteFromRepository "registry:delete" Admin | ProjectMember;
+    PublicizeRepository "registry:publicize" Admin | ProjectMember;
+
     // Volumes.
     GetVolume "volume:get" Admin | ProjectReader;
     ListVolumes "volume:get_all" Admin | ProjectReader;

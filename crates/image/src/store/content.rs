@@ -1,8 +1,11 @@
 //! The store's files: where everything is, and how it gets there so that a crash leaves no half.
 //!
 //! `blobs/sha256/<hex>` configurations, manifests and layers as they came; `layers/<diff id>`
-//! unpacked layers; `index.json` what is what; `staging/` whatever is not finished; `caches/` what commands of builds keep. Things are made
-//! in `staging` and renamed into place; the index is replaced last, and only it counts.
+//! unpacked layers; `index.json` what is what; `registry/<algorithm>/<hex>` what the registry offers;
+//! `caches/` what commands of builds keep; `staging/` whatever is not finished. Things are made in
+//! `staging` and moved into place; the index is replaced last, and only it counts. Content that both
+//! the engine and the registry have is one file with two names, so that each may drop its own without
+//! asking the other.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,6 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use model::digest::{Algorithm, ContentDigest};
 use rustix::fs::FlockOperation;
 
 use crate::digest::Digest;
@@ -132,7 +136,9 @@ impl Content {
             generation,
             staged: AtomicU64::new(0),
         };
-        for part in ["blobs/sha256", "layers", "staging", "caches"] {
+        let shelves = Algorithm::ALL.map(|algorithm| format!("registry/{}", algorithm.as_str()));
+        let own = ["blobs/sha256", "layers", "staging", "caches"].map(str::to_owned);
+        for part in own.into_iter().chain(shelves) {
             let path = dir.join(part);
             fs::create_dir_all(&path).map_err(failed("make", &path))?;
         }
@@ -170,6 +176,12 @@ impl Content {
         entries(&self.dir.join("caches"))
     }
 
+    /// Where the registry's name of some content is.
+    pub(crate) fn shelf_path(&self, digest: &ContentDigest) -> PathBuf {
+        let shelf = self.dir.join("registry").join(digest.algorithm().as_str());
+        shelf.join(digest.hex())
+    }
+
     pub(crate) fn index_path(&self) -> PathBuf {
         self.dir.join("index.json")
     }
@@ -202,7 +214,31 @@ impl Content {
 
     /// Keeps a small blob, at once and for good.
     pub(crate) fn write_blob(&self, digest: &Digest, content: &[u8]) -> Result<(), ContentError> {
+        if self.link_from_shelf(digest)? {
+            return Ok(());
+        }
         self.replace(&self.blob_path(digest), content)
+    }
+
+    /// Makes a finished file a blob; where the registry has the same content, it is that file.
+    pub(crate) fn adopt_blob(&self, staged: &Path, digest: &Digest) -> Result<(), ContentError> {
+        if self.link_from_shelf(digest)? {
+            return Ok(());
+        }
+        self.adopt(staged, &self.blob_path(digest))
+    }
+
+    /// Gives what the registry has a name among the blobs, too; `false` where it has no such content.
+    fn link_from_shelf(&self, digest: &Digest) -> Result<bool, ContentError> {
+        let path = self.blob_path(digest);
+        match fs::hard_link(self.shelf_path(&digest.to_content()), &path) {
+            Ok(()) => Ok(true),
+            Err(error) => match error.kind() {
+                io::ErrorKind::AlreadyExists => Ok(true),
+                io::ErrorKind::NotFound => Ok(false),
+                _ => Err(failed("link to", &path)(error)),
+            },
+        }
     }
 
     /// Replaces a file as a whole: afterwards it is the old one or the new one, also after a power cut.
@@ -212,6 +248,11 @@ impl Content {
         file.write_all(content).map_err(failed("write", &staged))?;
         file.sync_all().map_err(failed("flush", &staged))?;
         fs::rename(&staged, path).map_err(failed("rename to", path))?;
+        self.flush_directory_of(path)
+    }
+
+    /// Makes a name last, be there a power cut.
+    pub(crate) fn flush_directory_of(&self, path: &Path) -> Result<(), ContentError> {
         let parent = path.parent().unwrap_or(&self.dir);
         File::open(parent)
             .and_then(|dir| dir.sync_all())
@@ -280,7 +321,8 @@ impl Content {
     }
 }
 
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, ContentError> {
+/// What is in a directory.
+pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>, ContentError> {
     fs::read_dir(dir)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
         .map_err(failed("read", dir))

@@ -129,8 +129,7 @@ impl Store {
         let Spooled { digest, size_bytes } = received.blob.spooled;
         let held = self.hold(digest);
         self.change(|state| {
-            let path = self.content().blob_path(&digest);
-            self.content().adopt(&received.blob.path, &path)?;
+            self.content().adopt_blob(&received.blob.path, &digest)?;
             state.index.files.insert(digest, size_bytes);
             Ok::<_, ContentError>(())
         })?;

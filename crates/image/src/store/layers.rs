@@ -279,8 +279,7 @@ impl Store {
         record: LayerRecord,
     ) -> Result<(), LayerError> {
         let mut changing = self.changing();
-        self.content()
-            .adopt(&blob.path, &self.content().blob_path(&record.blob))?;
+        self.content().adopt_blob(&blob.path, &record.blob)?;
         self.content()
             .adopt(dir, &self.content().layer_path(&diff_id))?;
         let mut state = State::clone(&self.state());

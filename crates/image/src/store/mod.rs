@@ -15,8 +15,10 @@ pub(crate) mod layers;
 pub(crate) mod load;
 pub(crate) mod remove;
 pub(crate) mod save;
+pub(crate) mod shelf;
 pub(crate) mod step;
 pub(crate) mod tag;
+pub(crate) mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -48,6 +50,7 @@ struct Inner {
     changing: Mutex<Changing>,
     /// A layer was unpacked, or its unpacking failed.
     layer_settled: Condvar,
+    shelf: shelf::Shelf,
 }
 
 /// What only changes look at.
@@ -133,6 +136,7 @@ impl Store {
             state: RwLock::new(Arc::new(state)),
             changing: Mutex::default(),
             layer_settled: Condvar::new(),
+            shelf: shelf::Shelf::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),

@@ -1,0 +1,3 @@
+//! The list of repositories.
+
+pub(crate) mod routes;

@@ -1,0 +1,4 @@
+//! Manifests and indexes: pulled by tag or digest, pushed, deleted.
+
+mod accept;
+pub(crate) mod routes;

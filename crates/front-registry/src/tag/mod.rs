@@ -1,0 +1,3 @@
+//! Lists of tags.
+
+pub(crate) mod routes;
