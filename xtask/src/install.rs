@@ -41,9 +41,6 @@ const KEYSTONE: &[Need] = &[
     ("/usr/bin/wrk", "wrk"),
 ];
 
-/// What makes a Debian to build images on.
-const DEBOOTSTRAP: &[Need] = &[("/usr/sbin/debootstrap", "debootstrap")];
-
 /// What it takes to boot a machine for tests.
 const MACHINE: &[Need] = &[
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
@@ -59,14 +56,6 @@ const MACHINE: &[Need] = &[
 /// When Debian's package manager fails.
 pub(crate) fn clients() -> Result<()> {
     install(DAEMON.iter().chain(TESTS))
-}
-
-/// Installs what makes a Debian to build images on, unless it is there.
-///
-/// # Errors
-/// When Debian's package manager fails.
-pub(crate) fn debootstrap() -> Result<()> {
-    install(DEBOOTSTRAP.iter())
 }
 
 /// Installs Go, in which others' tests are written, unless there is one: from PyPI, for Debian's is

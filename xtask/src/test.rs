@@ -76,7 +76,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         None => {}
     }
     if options.dockerfiles {
-        install::debootstrap()?;
         return step::run(
             clients()
                 .env("LONGSHORE_BIN", step::build_binary(false)?)

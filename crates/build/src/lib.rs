@@ -59,6 +59,8 @@ pub struct Request {
     pub platform: Option<String>,
     /// Nothing is taken from what earlier builds left.
     pub no_cache: bool,
+    /// Only steps that led to one of these images, by name, are taken; empty is all.
+    pub cache_from: Vec<String>,
     /// Look for newer images to begin with.
     pub pull: bool,
     /// Commands run where they can do this and that, as a text: others are other steps.
@@ -89,6 +91,8 @@ pub(crate) struct Build<'a> {
     pub(crate) given: &'a Given,
     pub(crate) global: &'a Declared,
     pub(crate) clock: Clock,
+    /// Images whose steps may be taken from earlier builds; `None` is all.
+    pub(crate) cache_from: Option<Vec<Arc<Image>>>,
     /// What became of each stage.
     pub(crate) outcomes: &'a [watch::Sender<Option<Outcome>>],
     pub(crate) desk_names: &'a AtomicU64,
@@ -121,6 +125,12 @@ impl Clock {
     pub(crate) fn latest_mtime(self) -> Option<i64> {
         self.epoch.map(Timestamp::as_second)
     }
+}
+
+/// The images that are there of those that a request names to take steps from.
+fn cache_sources(store: &Store, names: &[String]) -> Option<Vec<Arc<Image>>> {
+    let found = || names.iter().filter_map(|name| store.get(name).ok());
+    (!names.is_empty()).then(|| found().collect())
 }
 
 /// Builds an image of a context: a tar archive with the Dockerfile in it.
@@ -170,6 +180,7 @@ pub async fn build(
         given: &given,
         global: &global,
         clock: Clock::of(&given)?,
+        cache_from: cache_sources(store, &request.cache_from),
         outcomes: &outcomes,
         desk_names: &AtomicU64::new(0),
     };
@@ -208,6 +219,8 @@ pub async fn build(
         return Err(BuildError::NoImage);
     };
     let held = store.hold_image(&image.id).ok_or(BuildError::NoImage)?;
+    // Nobody waits for many files to be removed.
+    drop(tokio::task::spawn_blocking(move || drop(context)));
     Ok(Built {
         image,
         held,

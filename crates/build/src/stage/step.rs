@@ -4,6 +4,7 @@
 //! the configuration that it leaves.
 
 use image::{StepLayer, StepOptions};
+use model::image::Image;
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 
@@ -31,6 +32,15 @@ impl Step {
     }
 }
 
+/// Whether an image was made of the image of a step.
+fn led_to(step: &Image, image: &Image) -> bool {
+    let instructions = |image: &Image| -> Vec<String> {
+        let steps = image.history.iter();
+        steps.map(|step| step.created_by.clone()).collect()
+    };
+    image.layers.starts_with(&step.layers) && instructions(image).starts_with(&instructions(step))
+}
+
 impl State<'_> {
     /// What a step is found by.
     pub(super) fn key(&self, step: &Step) -> String {
@@ -56,6 +66,10 @@ impl State<'_> {
         let Some((image, held)) = self.build.store.step(&key) else {
             return false;
         };
+        let mut sources = self.build.cache_from.iter().flatten();
+        if self.build.cache_from.is_some() && !sources.any(|source| led_to(&image, source)) {
+            return false;
+        }
         self.teller.note(" ---> Using cache").await;
         self.teller.image(&image.id).await;
         self.held.push(held);

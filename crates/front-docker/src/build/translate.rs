@@ -60,6 +60,7 @@ pub(crate) fn to_model(
             target: form.get("target").to_owned(),
             platform: form.non_empty("platform").map(str::to_owned),
             no_cache: form.is_true("nocache"),
+            cache_from: document(form, "cachefrom")?,
             pull: form.is_true("pull"),
             surroundings,
             keep_containers: !form.is_true_or("rm", true) && !form.is_true("forcerm"),

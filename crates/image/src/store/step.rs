@@ -28,6 +28,7 @@ use crate::config::{ConfigDocument, HistoryDocument, RootDocument, RunDocument};
 use crate::digest::Digest;
 use crate::layer::{SpoolError, spool};
 use crate::pipe;
+use crate::reference::Reference;
 
 /// A tar of what a step changed, with whiteouts.
 pub type StepLayer = Box<dyn AsyncRead + Unpin + Send>;
@@ -263,7 +264,7 @@ impl Store {
     }
 
     /// Lists an image by names, all or none, and notes which steps were used to make it. Waits for
-    /// the disk.
+    /// the disk, unless it is listed so already.
     ///
     /// # Errors
     /// When it is gone, a name is not one, or the index cannot be written.
@@ -277,6 +278,25 @@ impl Store {
             .filter_map(|key| Digest::from_hex(key))
             .collect();
         let now = Timestamp::now();
+        let note_used = |state: &mut State| {
+            for key in &used {
+                if let Some(step) = state.index.steps.get_mut(key) {
+                    step.used_at = now;
+                    step.uses += 1;
+                }
+            }
+        };
+        let changing = self.changing();
+        let mut state = State::clone(&self.state());
+        let digest = state.digest_of(id)?;
+        let is_named = |name: &Reference| state.index.tags.get(&name.to_string()) == Some(&digest);
+        if !state.is_hidden(&digest) && names.iter().all(is_named) {
+            // Nothing is new but when steps were used: that waits for the next write.
+            note_used(&mut state);
+            self.publish(state);
+            return Ok(());
+        }
+        drop(changing);
         self.change(|state| {
             let id = state.digest_of(id)?;
             if let Some(record) = state.index.images.get_mut(&id) {
@@ -285,12 +305,7 @@ impl Store {
             for name in &names {
                 state.tag(name, id, now);
             }
-            for key in &used {
-                if let Some(step) = state.index.steps.get_mut(key) {
-                    step.used_at = now;
-                    step.uses += 1;
-                }
-            }
+            note_used(state);
             Ok(())
         })
     }

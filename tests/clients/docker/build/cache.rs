@@ -31,6 +31,11 @@ fn a_step_is_done_again_only_when_something_changed() {
     assert_eq!(project.run(&[]), random);
     let other = project.build(&["--build-arg", "SEED=2"]).ok();
     assert!(cached(&other) < 6, "{other}");
+    let from_it = project.build(&["--cache-from", "cached"]).ok();
+    assert!(cached(&from_it) > 1, "{from_it}");
+    let from_none = project.build(&["--cache-from", "no-such-image"]).ok();
+    assert_eq!(cached(&from_none), 0, "{from_none}");
+    let random = project.run(&[]);
     project.write("file", "2");
     let changed = project.build(&[]).ok();
     assert_eq!(cached(&changed), 2, "{changed}");

@@ -38,7 +38,6 @@ fn what_is_wrong_with_a_file_is_told() {
     for (text, words) in [
         ("FROM busybox\nFOO bar\n", "unknown instruction: FOO"),
         ("RUN true\n", "no build stage in current context"),
-        ("FROM no-such-image-here\n", "no-such-image-here"),
         ("FROM busybox\nCOPY --nope a b\n", "nope"),
         ("FROM busybox\nENV\n", "ENV"),
         ("\n\n", "no instructions"),
@@ -51,6 +50,13 @@ fn what_is_wrong_with_a_file_is_told() {
     }
     let answer = project.build(&["-f", "missing"]);
     assert_ne!(answer.code, 0, "{answer:?}");
+    if daemon.kind() != Kind::Dockerd {
+        // dockerd asks its registry.
+        project.write("Dockerfile", "FROM no-such-image-here\n");
+        let answer = project.build(&[]);
+        let words = "No such image: no-such-image-here:latest";
+        assert!(answer.fails(1).contains(words), "{answer:?}");
+    }
     project.write("Dockerfile", "FROM busybox\n");
     let answer = project.build(&["--target", "nowhere"]);
     assert!(answer.fails(1).contains("nowhere"), "{answer:?}");
