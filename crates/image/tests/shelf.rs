@@ -161,6 +161,10 @@ async fn an_uploaded_file_is_offered_without_a_copy() {
     );
     let other = digest_of(b"other", Algorithm::Sha256);
     assert!(fixture.store.shelve_own(&other).unwrap().is_none());
+    // What only the registry has is not the engine's to offer.
+    let (pushed, _) = fixture.shelve(b"pushed");
+    assert!(fixture.store.shelve_own(&pushed).unwrap().is_none());
+    assert_eq!(fixture.sweep(&[&digest]), 1);
     drop((file, shelved));
     fixture.store.collect(&InUse::default).unwrap();
     assert_eq!(fixture.read_shelved(&digest), b"abc");

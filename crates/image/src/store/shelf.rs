@@ -135,24 +135,27 @@ impl Store {
         Ok((digest, shelved))
     }
 
-    /// Shelves content that the engine has, or that is there already; `None` where there is none. Moves no bytes, but
-    /// waits for the disk.
+    /// Shelves content that the engine has; `None` where it does not, whoever else may. Moves no bytes,
+    /// but waits for the disk.
     ///
     /// # Errors
     /// When it cannot be linked.
     pub fn shelve_own(&self, digest: &ContentDigest) -> Result<Option<Shelved>, ContentError> {
         let Ok(own) = digest.as_str().parse::<Digest>() else {
-            return Ok(self.shelved(digest));
+            return Ok(None);
         };
         let path = self.content().blob_path(&own);
-        let shelved = self.hold_shelved(digest, 0);
+        let mut shelved = self.hold_shelved(digest, 0);
         match self.put_on_shelf(&path, &[], digest) {
-            Ok(()) => {}
-            Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            Ok(()) => {
+                let path = self.content().shelf_path(digest);
+                let facts = fs::metadata(&path).map_err(failed("look at", &path))?;
+                shelved.size_bytes = facts.len();
+                Ok(Some(shelved))
+            }
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
-        drop(shelved);
-        Ok(self.shelved(digest))
     }
 
     /// Holds content that is on the shelf; `None` where it is not.
