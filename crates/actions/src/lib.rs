@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod build;
 mod caller;
 pub mod commit;
+pub mod distribution;
 pub mod downloads;
 pub mod error;
 pub mod event;
@@ -64,6 +65,7 @@ pub struct Cloud {
     identity: Arc<identity::Identity>,
     downloads: Arc<dyn downloads::Downloads>,
     registry: Arc<registry::Registry>,
+    registries: ::image::registry::Registries,
 }
 
 impl Cloud {
@@ -88,6 +90,7 @@ impl Cloud {
             identity: Arc::default(),
             downloads: Arc::new(downloads::NoDownloads),
             registry: Arc::default(),
+            registries: ::image::registry::Registries::new(Default::default()),
         }
     }
 
@@ -95,6 +98,13 @@ impl Cloud {
     #[must_use]
     pub fn with_downloads(mut self, downloads: impl downloads::Downloads) -> Self {
         self.downloads = Arc::new(downloads);
+        self
+    }
+
+    /// Speaks to registries by these rules; without, by the usual ones.
+    #[must_use]
+    pub fn with_registries(mut self, registries: ::image::registry::Registries) -> Self {
+        self.registries = registries;
         self
     }
 

@@ -132,6 +132,13 @@ pub fn channel(capacity: usize) -> (mpsc::Sender<Bytes>, Body) {
     )
 }
 
+/// As [`channel`], of a first chunk and what is sent after it; nothing is ever too much for it.
+pub fn follow(first: Bytes, mut receiver: mpsc::UnboundedReceiver<Bytes>) -> Body {
+    let rest = stream::poll_fn(move |cx| receiver.poll_recv(cx));
+    let chunks = stream::iter([first]).chain(rest);
+    Body::from_stream(chunks.map(Ok::<Bytes, io::Error>))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,10 +29,6 @@ const PLUGINS: Answer = (
     "plugins are not supported by this daemon",
 );
 const BUILDKIT: Answer = (StatusCode::NOT_IMPLEMENTED, crate::build::NO_BUILDKIT);
-const REGISTRY: Answer = (
-    StatusCode::NOT_IMPLEMENTED,
-    "registries are not supported yet: move images with 'docker save' and 'docker load'",
-);
 #[derive(Clone, Copy)]
 enum Method {
     Get,
@@ -41,19 +37,10 @@ enum Method {
     Delete,
 }
 
-const REFUSED: [(Method, &str, &str, Answer); 46] = [
+const REFUSED: [(Method, &str, &str, Answer); 42] = [
     (Method::Post, "/session", "Session", BUILDKIT),
     // Undocumented: what clients with buildx talk to.
     (Method::Post, "/grpc", "Grpc", BUILDKIT),
-    (Method::Post, "/images/{name}/push", "ImagePush", REGISTRY),
-    (Method::Get, "/images/search", "ImageSearch", REGISTRY),
-    (
-        Method::Get,
-        "/distribution/{name}/json",
-        "DistributionInspect",
-        REGISTRY,
-    ),
-    (Method::Post, "/auth", "SystemAuth", REGISTRY),
     (
         Method::Get,
         "/plugins/privileges",

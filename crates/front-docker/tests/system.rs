@@ -101,19 +101,6 @@ async fn what_is_not_carried_out_says_so() {
             501,
             "building images is not supported yet",
         ),
-        ("POST", "/auth", 501, "registries are not supported yet"),
-        (
-            "GET",
-            "/distribution/local:5000/a/b/json",
-            501,
-            "registries are not supported yet",
-        ),
-        (
-            "POST",
-            "/images/create?fromImage=docker.io/library/nosuch&tag=1",
-            501,
-            "registry pull is not supported yet: load nosuch:1",
-        ),
         ("GET", "/plugins/x/json", 404, "plugin \"x\" not found"),
     ] {
         let answer = house.send(method, path, "", "").await;

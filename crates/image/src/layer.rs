@@ -55,6 +55,15 @@ pub(crate) fn unpack_blob(
             size_bytes,
         });
     }
+    inflate_and_unpack(source, compression, dir)
+}
+
+/// Unpacks what comes compressed into the existing, empty directory `dir`.
+pub(crate) fn inflate_and_unpack(
+    source: impl BufRead + Send,
+    compression: Compression,
+    dir: &Path,
+) -> Result<Unpacked, UnpackError> {
     thread::scope(|scope| {
         let (to_writer, for_writer) = sync_channel(UNDER_WAY);
         let (to_hasher, for_hasher) = sync_channel::<Chunk>(UNDER_WAY);

@@ -24,31 +24,40 @@ fn channel() -> (
 
 /// A pipe from an asynchronous stream to a thread.
 fn inward() -> (Feeder, BlockingReader) {
+    let (sender, reader) = chunks_inward();
+    (Feeder(sender), reader)
+}
+
+/// A pipe to a thread, for who has chunks already; the empty one is the end.
+pub(crate) fn chunks_inward() -> (mpsc::Sender<io::Result<Bytes>>, BlockingReader) {
     let (sender, receiver) = channel();
-    (
-        Feeder(sender),
-        BlockingReader {
-            receiver,
-            chunk: Bytes::new(),
-            ended: false,
-        },
-    )
+    let reader = BlockingReader {
+        receiver,
+        chunk: Bytes::new(),
+        ended: false,
+    };
+    (sender, reader)
 }
 
 /// A pipe from a thread to an asynchronous stream.
 pub fn outward() -> (BlockingWriter, AsyncReader) {
+    let (writer, receiver) = chunks_outward();
+    let reader = AsyncReader {
+        receiver,
+        chunk: Bytes::new(),
+        ended: false,
+    };
+    (writer, reader)
+}
+
+/// A pipe from a thread, for who takes chunks; the empty one is the end.
+pub(crate) fn chunks_outward() -> (BlockingWriter, mpsc::Receiver<io::Result<Bytes>>) {
     let (sender, receiver) = channel();
-    (
-        BlockingWriter {
-            sender,
-            chunk: BytesMut::new(),
-        },
-        AsyncReader {
-            receiver,
-            chunk: Bytes::new(),
-            ended: false,
-        },
-    )
+    let writer = BlockingWriter {
+        sender,
+        chunk: BytesMut::new(),
+    };
+    (writer, receiver)
 }
 
 /// Lets `work` read `stream` on a thread of its own.
@@ -99,8 +108,9 @@ pub struct BlockingReader {
     ended: bool,
 }
 
-impl BufRead for BlockingReader {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+impl BlockingReader {
+    /// The next chunk as it came; empty at the end.
+    pub(crate) fn next_chunk(&mut self) -> io::Result<Bytes> {
         if self.chunk.is_empty() && !self.ended {
             self.chunk = match self.receiver.blocking_recv() {
                 Some(chunk) => chunk?,
@@ -112,6 +122,15 @@ impl BufRead for BlockingReader {
                 }
             };
             self.ended = self.chunk.is_empty();
+        }
+        Ok(std::mem::take(&mut self.chunk))
+    }
+}
+
+impl BufRead for BlockingReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.chunk.is_empty() {
+            self.chunk = self.next_chunk()?;
         }
         Ok(&self.chunk)
     }

@@ -12,9 +12,11 @@ mod hostile;
 mod keeping;
 mod layers;
 mod loading;
+mod pulling;
 mod removing;
 mod samples;
 mod saving;
+mod server;
 mod shelf;
 
 use image::{LoadError, Loaded, Store};

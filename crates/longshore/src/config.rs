@@ -8,6 +8,7 @@ use actions::identity;
 use actions::registry::Settings as RegistrySettings;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use image::registry::{self, Mirror};
 use model::network::Cidr;
 use serde::Deserialize;
 
@@ -64,6 +65,13 @@ pub(crate) struct Options {
     /// Address range of the external network [default: the first free one of 172.24.4.0/24 and up]
     #[arg(long, value_name = "CIDR", env = "LONGSHORE_EXTERNAL_NETWORK")]
     external_network: Option<Cidr>,
+    /// A registry that may be without TLS or have any certificate, as those on loopback: a host with
+    /// or without a port, or a range of addresses; may be given several times
+    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]|CIDR")]
+    insecure_registries: Vec<String>,
+    /// A copy of Docker Hub that is asked first, http:// or https://; may be given several times
+    #[arg(long = "registry-mirror", value_name = "URL")]
+    registry_mirrors: Vec<Mirror>,
     /// The password that the user `admin` gets at first start [default: a random one]
     #[arg(
         long = "admin-password",
@@ -107,6 +115,7 @@ struct File {
     identity: Identity,
     images: Images,
     registry: Registry,
+    registries: Registries,
 }
 
 /// The rules of the registry, as `actions` has them.
@@ -134,6 +143,51 @@ impl Registry {
                 .collect_every_seconds
                 .unwrap_or(usual.collect_every_seconds),
         }
+    }
+}
+
+/// How registries are spoken to; what is left out is as dockerd comes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Registries {
+    insecure: Vec<String>,
+    mirrors: Vec<String>,
+    certificates: Option<PathBuf>,
+    downloads: Option<usize>,
+    uploads: Option<usize>,
+    attempts: Option<u32>,
+}
+
+impl Registries {
+    fn settings(self, options: &Options) -> Result<registry::Settings> {
+        let usual = registry::Settings::default();
+        let mut insecure = registry::Insecure::default();
+        for text in options.insecure_registries.iter().chain(&self.insecure) {
+            match text.parse::<Cidr>() {
+                Ok(network) => insecure.networks.push(network),
+                Err(_) if text.contains('/') => bail!(
+                    "--insecure-registry {text}: it is neither HOST[:PORT] nor an address range"
+                ),
+                Err(_) => insecure.hosts.push(text.clone()),
+            }
+        }
+        let mut mirrors = options.registry_mirrors.clone();
+        for text in &self.mirrors {
+            mirrors.push(text.parse().context("registries.mirrors")?);
+        }
+        let at_once = |name: &str, number: Option<usize>, usual| match number {
+            Some(0) => bail!("registries.{name} = 0: at least one must go at once"),
+            number => Ok(number.unwrap_or(usual)),
+        };
+        Ok(registry::Settings {
+            insecure,
+            mirrors,
+            certificates: self.certificates.unwrap_or(usual.certificates),
+            downloads: at_once("downloads", self.downloads, usual.downloads)?,
+            uploads: at_once("uploads", self.uploads, usual.uploads)?,
+            attempts: self.attempts.unwrap_or(usual.attempts),
+            ..registry::Settings::default()
+        })
     }
 }
 
@@ -212,6 +266,8 @@ pub(crate) struct Config {
     pub(crate) image_places: Places,
     /// The rules of the registry.
     pub(crate) registry: RegistrySettings,
+    /// How registries are spoken to.
+    pub(crate) registries: registry::Settings,
 }
 
 impl Options {
@@ -259,6 +315,7 @@ impl Options {
             identity: file.identity.settings(),
             image_places: file.images.places(),
             registry: file.registry.settings(),
+            registries: file.registries.settings(self)?,
         };
         config.check()?;
         Ok(config)
@@ -343,12 +400,32 @@ mod tests {
     }
 
     #[test]
+    fn registries_without_tls_are_named() {
+        let registries = resolve(&[
+            "--insecure-registry",
+            "a:5000",
+            "--insecure-registry",
+            "10.0.0.0/8",
+        ])
+        .unwrap()
+        .registries;
+        for (authority, expected) in [("a:5000", true), ("10.1.1.1:1", true), ("b", false)] {
+            assert_eq!(
+                registries.insecure.includes(authority),
+                expected,
+                "{authority}"
+            );
+        }
+    }
+
+    #[test]
     fn what_cannot_be_had_is_refused_by_name() {
         for (args, words) in [
             (["--listen", "192.0.2.1:7070"], "TLS"),
             (["--store", "etcd://127.0.0.1:2379"], "etcd"),
             (["--store", "paper"], "no such store"),
             (["--bridge-prefix", "Ls"], "--bridge-prefix"),
+            (["--insecure-registry", "a/b"], "--insecure-registry"),
         ] {
             let error = resolve(&args).unwrap_err();
             assert!(error.to_string().contains(words), "{error:#}");

@@ -69,7 +69,8 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     let cloud = Cloud::new(store.clone(), images, Arc::new(ThisNode::new(host.clone())))
         .with_identity(config.identity.clone())
         .with_registry(config.registry.clone())
-        .with_downloads(Http::new(config.image_places.clone()));
+        .with_downloads(Http::new(config.image_places.clone()))
+        .with_registries(image::registry::Registries::new(config.registries.clone()));
     let controllers = controllers::spawn_all(&store, Strategy::default());
     let agent = Agent::start(store, host.clone(), announcement(config)?)
         .await

@@ -13,5 +13,7 @@ mod links;
 mod listing;
 mod logs;
 mod networks;
+mod pull;
+mod push;
 mod run;
 mod volumes;

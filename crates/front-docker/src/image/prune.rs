@@ -26,7 +26,7 @@ pub(crate) async fn prune(at: At) -> Result<Response, ApiError> {
     let (mut deleted, mut space) = (Vec::new(), 0);
     for image in image::list(&at.cloud, &at.caller) {
         let created_at = image.created_at.unwrap_or(Timestamp::UNIX_EPOCH);
-        let is_dangling = image.tags.is_empty() && image.digests.is_empty();
+        let is_dangling = image.tags.is_empty();
         if used.contains(&image.id)
             || (only_dangling && !is_dangling)
             || !is_wanted(&filters, until, created_at, &image.defaults.labels)
@@ -34,11 +34,10 @@ pub(crate) async fn prune(at: At) -> Result<Response, ApiError> {
             continue;
         }
         // Name by name: an identifier with several is only removed by force.
-        let names = if image.tags.is_empty() {
-            vec![image.id.clone()]
-        } else {
-            image.tags.clone()
-        };
+        let mut names = [image.tags.as_slice(), &image.digests].concat();
+        if names.is_empty() {
+            names.push(image.id.clone());
+        }
         for name in names {
             match image::remove(&at.cloud, &at.caller, &name, false, true).await {
                 Ok(gone) => {

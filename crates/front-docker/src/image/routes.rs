@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::lookup::{check_platform, find};
 use super::transfer::{self, reference};
 use super::translate::{familiar, history, inspect, removed, summary};
-use super::{commit, prune, translate};
+use super::{commit, distribution, prune, push, search, translate};
 use crate::container::prune::until;
 use crate::error::ApiError;
 use crate::filters::Filters;
@@ -34,6 +34,13 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("/images/{name}/json", "ImageInspect", get(inspect_one)),
         Route::new("/images/{name}/history", "ImageHistory", get(history_of)),
         Route::new("/images/{name}/get", "ImageGet", get(transfer::save_one)),
+        Route::new("/images/{name}/push", "ImagePush", post(push::push)),
+        Route::new("/images/search", "ImageSearch", get(search::search)),
+        Route::new(
+            "/distribution/{name}/json",
+            "DistributionInspect",
+            get(distribution::inspect),
+        ),
         Route::new("/images/{name}/tag", "ImageTag", post(tag)),
         Route::new("/images/{name}", "ImageDelete", delete(remove)),
     ]

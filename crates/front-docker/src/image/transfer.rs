@@ -1,4 +1,4 @@
-//! Images in and out as tar archives: load, save, import; and why pulling is refused.
+//! Images in and out as tar archives: load, save, import.
 
 use actions::image::{self, NewImport};
 use axum::extract::Request;
@@ -8,6 +8,8 @@ use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::progress::{failure, line_of};
+use super::short_digest;
 use crate::container::json_lines;
 use crate::error::ApiError;
 use crate::front::{At, Path};
@@ -59,28 +61,10 @@ pub(crate) async fn load(at: At, request: Request) -> Response {
     json_lines(body)
 }
 
-fn failure(message: &str) -> Value {
-    json!({ "errorDetail": { "message": message }, "error": message })
-}
-
-fn line_of(document: &Value) -> Bytes {
-    Bytes::from(format!("{document}\r\n"))
-}
-
 async fn send(sender: &mpsc::Sender<Bytes>, document: &Value) {
     if sender.send(line_of(document)).await.is_err() {
         tracing::debug!("a client left before the end of a load");
     }
-}
-
-fn short_digest(digest: &str) -> String {
-    digest
-        .rsplit(':')
-        .next()
-        .unwrap_or(digest)
-        .chars()
-        .take(12)
-        .collect()
 }
 
 /// Saves the images named by the parameter.
@@ -104,21 +88,10 @@ async fn save(at: &At, names: &[String]) -> Result<Response, ApiError> {
     Ok(([(CONTENT_TYPE, TAR)], edge::body::from_reader(archive)).into_response())
 }
 
-/// Imports a root file system, or refuses to pull.
+/// Pulls an image, or imports a root file system.
 pub(crate) async fn create(at: At, request: Request) -> Result<Response, ApiError> {
-    if let Some(name) = at.form.non_empty("fromImage") {
-        let tag = at.form.non_empty("tag").map(|tag| {
-            let separator = if tag.contains(':') { '@' } else { ':' };
-            format!("{separator}{tag}")
-        });
-        let name = format!(
-            "{}{}",
-            super::translate::familiar(name),
-            tag.unwrap_or_default()
-        );
-        return Err(ApiError::unsupported(format!(
-            "registry pull is not supported yet: load {name} with 'docker load' or 'docker import'"
-        )));
+    if at.form.non_empty("fromImage").is_some() {
+        return super::pull::pull(at, request.headers()).await;
     }
     let source = at.form.get("fromSrc");
     if source != "-" {

@@ -1,12 +1,12 @@
 //! Paths of the daemon itself.
 
-use actions::{image, instance, stream, system};
+use actions::{distribution, image, instance, stream, system};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, head};
+use axum::routing::{get, head, post};
 use http::header::CONTENT_LENGTH;
 use serde_json::json;
 
-use super::wire;
+use super::{auth, wire};
 use crate::error::ApiError;
 use crate::front::{At, Path};
 use crate::image::translate::summary;
@@ -18,6 +18,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("/_ping", "SystemPing", get(ping)),
         Route::new("/version", "SystemVersion", get(version)),
         Route::new("/info", "SystemInfo", get(info)),
+        Route::new("/auth", "SystemAuth", post(auth::auth)),
         Route::new("/system/df", "SystemDataUsage", get(data_usage)),
         // There are no plugins: the list of them is empty.
         Route::new(
@@ -53,7 +54,13 @@ async fn version(at: At) -> Response {
 
 async fn info(at: At) -> Result<Response, ApiError> {
     let info = system::info(&at.cloud, &at.caller)?;
-    Ok(axum::Json(wire::info(&at.settings, &info, at.version)).into_response())
+    Ok(axum::Json(wire::info(
+        &at.settings,
+        distribution::settings(&at.cloud),
+        &info,
+        at.version,
+    ))
+    .into_response())
 }
 
 async fn no_plugin(Path(name): Path<String>) -> ApiError {

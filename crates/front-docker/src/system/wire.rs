@@ -2,9 +2,10 @@
 //!
 //! Spec: Docker Engine API 1.51, `SystemVersion`, `SystemInfo`.
 
+use actions::distribution;
 use actions::system::Info;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::container::translate::RUNTIMES;
 use crate::version::Version;
@@ -55,7 +56,12 @@ pub(crate) fn version(info: Option<&Info>) -> Value {
 }
 
 /// `GET /info`.
-pub(crate) fn info(settings: &Settings, info: &Info, version: Version) -> Value {
+pub(crate) fn info(
+    settings: &Settings,
+    registries: &distribution::Settings,
+    info: &Info,
+    version: Version,
+) -> Value {
     let node = &info.node.spec;
     let is_v1 = node.cgroup_version != 2;
     let mut security = vec!["name=seccomp,profile=builtin"];
@@ -100,7 +106,7 @@ pub(crate) fn info(settings: &Settings, info: &Info, version: Version) -> Value 
         "OSType": "linux",
         "Architecture": node.architecture,
         "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": { "InsecureRegistryCIDRs": [], "IndexConfigs": {}, "Mirrors": null },
+        "RegistryConfig": registry_config(registries),
         "NCPU": node.cpu_milli / 1000,
         "MemTotal": node.memory_bytes,
         "GenericResources": null,
@@ -137,4 +143,23 @@ pub(crate) fn info(settings: &Settings, info: &Info, version: Version) -> Value 
         document["BridgeNfIp6tables"] = Value::Bool(true);
     }
     document
+}
+
+/// How registries are spoken to, in the form of `docker info`.
+fn registry_config(registries: &distribution::Settings) -> Value {
+    const LOOPBACK: [&str; 2] = ["::1/128", "127.0.0.0/8"];
+    let mirrors: Vec<String> = registries.mirrors.iter().map(ToString::to_string).collect();
+    let index = |name: &str, mirrors: &[String], secure: bool| json!({ "Name": name, "Mirrors": mirrors, "Secure": secure, "Official": name == "docker.io" });
+    let mut indexes = Map::new();
+    indexes.insert("docker.io".to_owned(), index("docker.io", &mirrors, true));
+    for host in &registries.insecure.hosts {
+        indexes.insert(host.clone(), index(host, &[], false));
+    }
+    let networks = registries.insecure.networks.iter().map(ToString::to_string);
+    let networks: Vec<String> = LOOPBACK
+        .map(str::to_owned)
+        .into_iter()
+        .chain(networks)
+        .collect();
+    json!({ "InsecureRegistryCIDRs": networks, "IndexConfigs": indexes, "Mirrors": mirrors })
 }

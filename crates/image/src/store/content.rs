@@ -107,6 +107,17 @@ impl Staging {
     }
 }
 
+impl Staging {
+    /// A further name, in here, of a blob that is kept, be it by the registry; `None` where it is not.
+    pub(crate) fn link_blob(&self, content: &Content, digest: &Digest) -> Option<PathBuf> {
+        let path = self.path.join("blob");
+        fs::hard_link(content.blob_path(digest), &path)
+            .or_else(|_| fs::hard_link(content.shelf_path(&digest.to_content()), &path))
+            .ok()?;
+        Some(path)
+    }
+}
+
 impl Drop for Staging {
     fn drop(&mut self) {
         remove_tree(&self.path);

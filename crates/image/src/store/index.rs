@@ -34,6 +34,19 @@ pub(crate) struct Index {
     /// Steps of builds, by key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) steps: BTreeMap<Digest, StepRecord>,
+    /// Id by the digest that a registry knows an image by: `docker.io/library/busybox@sha256:...`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) digests: BTreeMap<String, Digest>,
+    /// What layers without compression were pushed as, by their digest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) pushed_as: BTreeMap<Digest, PushedAs>,
+}
+
+/// A layer as it was compressed for a registry. It is not kept: compressing it again gives the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PushedAs {
+    pub(crate) digest: Digest,
+    pub(crate) size_bytes: u64,
 }
 
 /// An image, beside its configuration.
@@ -74,6 +87,8 @@ impl Default for Index {
             layers: BTreeMap::new(),
             files: BTreeMap::new(),
             steps: BTreeMap::new(),
+            digests: BTreeMap::new(),
+            pushed_as: BTreeMap::new(),
         }
     }
 }
@@ -156,19 +171,27 @@ impl State {
             .filter(|before| *before != id)
     }
 
+    /// Says that the registry of a repository knows an image by this digest.
+    pub(crate) fn name_by_digest(&mut self, repository: &Reference, digest: &Digest, id: Digest) {
+        let name = format!("{}@{digest}", repository.repository());
+        self.index.digests.insert(name, id);
+    }
+
     /// Forgets an image and its names.
     pub(crate) fn forget(&mut self, id: &Digest) {
         self.index.images.remove(id);
         self.index.tags.retain(|_, named| named != id);
         self.index.steps.retain(|_, step| step.image != *id);
+        self.index.digests.retain(|_, named| named != id);
         self.images.remove(id);
     }
 
-    /// Full names of an image.
+    /// Full names of an image: those with a tag, then those with a digest.
     pub(crate) fn names(&self, id: &Digest) -> Vec<String> {
         self.index
             .tags
             .iter()
+            .chain(&self.index.digests)
             .filter(|(_, named)| *named == id)
             .map(|(name, _)| name.clone())
             .collect()
@@ -176,20 +199,15 @@ impl State {
 
     /// Brings the images that are read into line with the index.
     pub(crate) fn settle(&mut self) {
-        let mut names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
-        for (name, id) in &self.index.tags {
-            names.entry(*id).or_default().push(name.clone());
-        }
+        let mut names = by_image(&self.index.tags);
+        let mut digested = by_image(&self.index.digests);
         for (id, stored) in &mut self.images {
             let Some(record) = self.index.images.get(id) else {
                 continue;
             };
             let tags = names.remove(id).unwrap_or_default();
             let parent = record.parent.map(|parent| parent.to_string());
-            let digests = match record.manifest {
-                Some(manifest) => digested_names(&tags, &manifest),
-                None => Vec::new(),
-            };
+            let digests = digested.remove(id).unwrap_or_default();
             let image = &stored.image;
             if image.tags != tags
                 || image.parent != parent
@@ -334,23 +352,15 @@ impl State {
             return self.index.tags.get(&reference.to_string()).copied();
         };
         let name = format!("{}@{digest}", reference.repository());
-        let stored = self
-            .images
-            .iter()
-            .find(|(_, stored)| stored.image.digests.contains(&name));
-        stored.map(|(id, _)| *id).filter(|id| self.is_listed(id))
+        self.index.digests.get(&name).copied()
     }
 }
 
-/// The repositories of these names, with the digest of the manifest.
-fn digested_names(tags: &[String], manifest: &Digest) -> Vec<String> {
-    let repositories = tags
-        .iter()
-        .filter_map(|tag| Reference::parse(tag).ok())
-        .map(|tag| tag.repository());
-    repositories
-        .map(|repository| format!("{repository}@{manifest}"))
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
+/// Names, by what they name.
+fn by_image(names: &BTreeMap<String, Digest>) -> BTreeMap<Digest, Vec<String>> {
+    let mut found: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+    for (name, id) in names {
+        found.entry(*id).or_default().push(name.clone());
+    }
+    found
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -81,6 +81,7 @@ fn hint(error: &UnpackError) -> &'static str {
 }
 
 /// Layers that stay, even though no image may have them yet, until this is dropped.
+#[derive(Debug)]
 pub(crate) struct Pins {
     store: Store,
     layers: Vec<Digest>,
@@ -274,7 +275,7 @@ impl Store {
     fn adopt_layer(
         &self,
         diff_id: Digest,
-        dir: &std::path::Path,
+        dir: &Path,
         blob: &StagedBlob,
         record: LayerRecord,
     ) -> Result<(), LayerError> {
@@ -296,6 +297,30 @@ impl Store {
         staging: &Staging,
     ) -> Result<(Digest, Pins), LayerError> {
         let (dir, record, diff_id) = self.unpack(blob, "layer", staging, &|_| {})?;
+        Ok((diff_id, self.settle_layer(diff_id, &dir, blob, record)?))
+    }
+
+    /// Pins a layer where it is there.
+    pub(crate) fn pin_layer(&self, diff_id: Digest) -> Option<Pins> {
+        let mut changing = self.changing();
+        if !self.state().index.layers.contains_key(&diff_id) {
+            return None;
+        }
+        *changing.pins.entry(diff_id).or_default() += 1;
+        Some(Pins {
+            store: self.clone(),
+            layers: vec![diff_id],
+        })
+    }
+
+    /// Takes an unpacked layer, unless somebody else has brought the same one by now, and pins it.
+    pub(crate) fn settle_layer(
+        &self,
+        diff_id: Digest,
+        dir: &Path,
+        blob: &StagedBlob,
+        record: LayerRecord,
+    ) -> Result<Pins, LayerError> {
         let mut changing = self.changing();
         while changing.unpacking.contains(&diff_id) {
             changing = self
@@ -315,14 +340,11 @@ impl Store {
                 store: self,
                 layer: diff_id,
             };
-            self.adopt_layer(diff_id, &dir, blob, record)?;
+            self.adopt_layer(diff_id, dir, blob, record)?;
         }
-        Ok((
-            diff_id,
-            Pins {
-                store: self.clone(),
-                layers: vec![diff_id],
-            },
-        ))
+        Ok(Pins {
+            store: self.clone(),
+            layers: vec![diff_id],
+        })
     }
 }

@@ -342,15 +342,19 @@ impl Store {
                 if let Some((digest, text)) = &manifest {
                     self.content().write_blob(digest, text)?;
                 }
+                let manifest = manifest.map(|(digest, _)| digest);
                 let record = ImageRecord {
                     parent: candidate.parent,
-                    manifest: manifest.map(|(digest, _)| digest),
+                    manifest,
                     removed: candidate.hidden,
                     ..ImageRecord::default()
                 };
                 state.add(id, &candidate.document, candidate.config.into(), record);
                 for name in &candidate.names {
                     let displaced = state.tag(name, id, now);
+                    if let Some(manifest) = &manifest {
+                        state.name_by_digest(name, manifest, id);
+                    }
                     loaded.push(Loaded {
                         id: id.to_string(),
                         reference: Some(name.familiar()),

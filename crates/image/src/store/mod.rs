@@ -4,6 +4,7 @@
 //! state, then to the index on disk, and only then do readers see them. The verbs are in the
 //! modules below, one each.
 
+pub(crate) mod arrival;
 pub(crate) mod cache;
 pub(crate) mod commit;
 mod content;
@@ -13,11 +14,14 @@ pub(crate) mod import;
 mod index;
 pub(crate) mod layers;
 pub(crate) mod load;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod remove;
 pub(crate) mod save;
 pub(crate) mod shelf;
 pub(crate) mod step;
 pub(crate) mod tag;
+pub(crate) mod transfer;
 pub(crate) mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +54,7 @@ struct Inner {
     changing: Mutex<Changing>,
     /// A layer was unpacked, or its unpacking failed.
     layer_settled: Condvar,
+    transfers: transfer::Transfers,
     shelf: shelf::Shelf,
 }
 
@@ -136,6 +141,7 @@ impl Store {
             state: RwLock::new(Arc::new(state)),
             changing: Mutex::default(),
             layer_settled: Condvar::new(),
+            transfers: transfer::Transfers::default(),
             shelf: shelf::Shelf::default(),
         };
         Ok(Self {
@@ -295,6 +301,11 @@ impl Changing {
             .index
             .layers
             .retain(|layer, _| needed.contains(layer) || self.pins.contains_key(layer));
+        let layers = &state.index.layers;
+        state
+            .index
+            .pushed_as
+            .retain(|layer, _| layers.contains_key(layer));
     }
 }
 

@@ -155,6 +155,7 @@ impl Store {
         };
         self.change(|state| {
             state.index.tags.retain(|_, named| *named != id);
+            state.index.digests.retain(|_, named| *named != id);
             if let Some(record) = state.index.images.get_mut(&id) {
                 record.removed = true;
             }
@@ -206,6 +207,21 @@ fn unused(state: &State, in_use: &InUse) -> BTreeSet<Digest> {
     images.map(|(id, _)| *id).chain(files.copied()).collect()
 }
 
+/// Whether these names are one to people: a tag, with or without the digests of its repository.
+fn is_one(names: &[String]) -> bool {
+    let names: Vec<Reference> = names
+        .iter()
+        .filter_map(|name| Reference::parse(name).ok())
+        .collect();
+    let Some(first) = names.first() else {
+        return false;
+    };
+    names.iter().filter(|name| name.tag().is_some()).count() <= 1
+        && names
+            .iter()
+            .all(|name| name.repository() == first.repository())
+}
+
 /// One removal under way.
 struct Removal<'a> {
     state: &'a mut State,
@@ -218,7 +234,7 @@ struct Removal<'a> {
 impl Removal<'_> {
     fn run(&mut self, text: &str, prune_parents: bool) -> Result<(), RemoveError> {
         let (id, found_by) = self.state.find(text)?;
-        let has_one_name = self.state.names(&id).len() == 1;
+        let has_one_name = is_one(&self.state.names(&id));
         let mut parent = self
             .state
             .index
@@ -239,8 +255,7 @@ impl Removal<'_> {
                     }
                     .into());
                 }
-                let tag = self.tag_of(&name, &id);
-                self.untag(&tag);
+                self.untag_with_digests(&name, &id);
                 // The name that was asked for is gone: an image that is still needed stays behind.
                 if !self.state.names(&id).is_empty()
                     || self.conflict(&id, !self.force, true).is_some()
@@ -270,24 +285,29 @@ impl Removal<'_> {
         Ok(())
     }
 
-    /// The tag to remove: of a name with a digest, one of the same repository.
-    fn tag_of(&self, name: &Reference, id: &Digest) -> String {
-        let is_same = |tag: &String| {
-            Reference::parse(tag).is_ok_and(|tag| tag.repository() == name.repository())
-        };
-        match name.digest() {
-            None => name.to_string(),
-            Some(_) => self
-                .state
-                .names(id)
-                .into_iter()
-                .find(is_same)
-                .unwrap_or_else(|| name.to_string()),
+    /// Takes a name away. With the last tag of its repository, the digests of that repository go, too.
+    fn untag_with_digests(&mut self, name: &Reference, id: &Digest) {
+        if let Some(digest) = name.digest() {
+            self.untag(&format!("{}@{digest}", name.repository()));
+            return;
+        }
+        self.untag(&name.to_string());
+        let names = self.state.names(id);
+        let of_repository: Vec<Reference> = names
+            .iter()
+            .filter_map(|other| Reference::parse(other).ok())
+            .filter(|other| other.repository() == name.repository())
+            .collect();
+        if of_repository.iter().all(|other| other.digest().is_some()) {
+            for other in of_repository {
+                self.untag(&other.to_string());
+            }
         }
     }
 
     fn untag(&mut self, name: &str) {
         self.state.index.tags.remove(name);
+        self.state.index.digests.remove(name);
         let familiar =
             Reference::parse(name).map_or_else(|_| name.to_owned(), |name| name.familiar());
         self.removed.push(Removed::Untagged(familiar));

@@ -4,20 +4,19 @@
 
 use std::collections::BTreeSet;
 
-use oci_spec::image::{Arch, Descriptor, ImageIndex, ImageManifest, MediaType, Os, Platform};
+use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 use serde::de::DeserializeOwned;
 
 use super::members::{Members, blob_path};
 use super::{Candidate, LoadError};
 use crate::digest::Digest;
+use crate::platform::{Platform, choose, is_about};
 use crate::reference::Reference;
 
 /// Full name of the image: containerd and BuildKit write it.
 const NAME: &str = "io.containerd.image.name";
 /// Full name, or only the tag.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// On manifests that are not images but about one.
-const ABOUT: &str = "vnd.docker.reference.type";
 const DEEPEST_NESTING: usize = 8;
 
 /// The images of the layout; of one for many platforms, the one that fits this host.
@@ -83,8 +82,9 @@ fn resolve(
         return Err(LoadError::Nesting);
     }
     let index: ImageIndex = parse(&path, &text)?;
-    let chosen = choose(index.manifests()).ok_or_else(|| LoadError::NoPlatform {
-        platform: host_platform(),
+    let host = Platform::host();
+    let chosen = choose(index.manifests(), &host).ok_or_else(|| LoadError::NoPlatform {
+        platform: host.to_string(),
     })?;
     resolve(members, chosen, depth + 1)
 }
@@ -154,10 +154,6 @@ fn annotation<'a>(descriptor: &'a Descriptor, key: &str) -> Option<&'a str> {
         .map(String::as_str)
 }
 
-fn is_about(descriptor: &Descriptor) -> bool {
-    annotation(descriptor, ABOUT).is_some()
-}
-
 /// The name in the annotations; a bare tag names no image.
 fn name(descriptor: &Descriptor) -> Result<Option<Reference>, LoadError> {
     let full = annotation(descriptor, REF_NAME).filter(|name| name.contains(['/', ':']));
@@ -169,19 +165,4 @@ fn name(descriptor: &Descriptor) -> Result<Option<Reference>, LoadError> {
         reason,
     })?;
     Ok(Some(reference.or_latest()).filter(|reference| reference.digest().is_none()))
-}
-
-fn host_platform() -> String {
-    format!("linux/{}", Arch::default())
-}
-
-/// The best for this host: its platform, then one that does not say for which it is.
-fn choose(manifests: &[Descriptor]) -> Option<&Descriptor> {
-    let images = || manifests.iter().filter(|descriptor| !is_about(descriptor));
-    let fits = |platform: &Platform| {
-        *platform.os() == Os::Linux && *platform.architecture() == Arch::default()
-    };
-    images()
-        .find(|descriptor| descriptor.platform().as_ref().is_some_and(fits))
-        .or_else(|| images().find(|descriptor| descriptor.platform().is_none()))
 }
