@@ -9,6 +9,7 @@ mod cold_start;
 mod density;
 mod exec;
 mod image_load;
+mod image_pull;
 mod keystone;
 mod log;
 mod pair;
@@ -69,13 +70,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let pair = Pair::start(&binary)?;
     type Subject = (&'static str, fn(&Pair) -> Result<Vec<Row>>);
-    let measures: [Subject; 7] = [
+    let measures: [Subject; 8] = [
         ("run_client", run_client::measure),
         ("api_rate", api_rate::measure),
         ("exec", exec::measure),
         ("log", log::measure),
         ("image_load", image_load::measure),
         ("rebuild", rebuild::measure),
+        ("image_pull", image_pull::measure),
         ("phases", phases::measure),
     ];
     for (name, measure) in measures {

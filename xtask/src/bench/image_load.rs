@@ -39,7 +39,7 @@ pub(super) fn measure(pair: &Pair) -> Result<Vec<Row>> {
 }
 
 /// Makes an image archive whose layer is compressed with gzip, as registries have them.
-fn make_archive(scratch: &Path, archive: &Path) -> Result<()> {
+pub(super) fn make_archive(scratch: &Path, archive: &Path) -> Result<()> {
     let layer = scratch.join("layer.tar.gz");
     let script = format!(
         "tar -C / -cf - {} 2>/dev/null | gzip -1 | head -c {COMPRESSED_BYTES} | gzip -dc 2>/dev/null > {tar}; \
