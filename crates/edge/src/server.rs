@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::hijack::{Connection, Slot};
+use crate::tls::Identity;
 
 /// How long requests may still run once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(3);
@@ -32,6 +33,9 @@ const GRACE: Duration = Duration::from_secs(3);
 const LINGER: Duration = Duration::from_secs(10);
 /// ...and how long it may be silent.
 const SILENCE: Duration = Duration::from_millis(500);
+
+/// How long a client may take to agree on keys.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// How long accepting pauses when the process is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -43,6 +47,8 @@ pub enum Listener {
     Unix(UnixListener),
     /// A port.
     Tcp(TcpListener),
+    /// A port where TLS is spoken.
+    Tls(TcpListener, Identity),
 }
 
 /// Why a socket file could not be bound.
@@ -86,6 +92,26 @@ impl Listener {
     }
 }
 
+impl Listener {
+    fn identity(&self) -> Option<Identity> {
+        match self {
+            Self::Unix(_) | Self::Tcp(_) => None,
+            Self::Tls(_, identity) => Some(identity.clone()),
+        }
+    }
+}
+
+/// The connection inside TLS, where that is spoken. A client that takes its time is not waited for
+/// by others.
+async fn secured(stream: Box<dyn Io>, identity: Option<Identity>) -> io::Result<Box<dyn Io>> {
+    match identity {
+        None => Ok(stream),
+        Some(identity) => tokio::time::timeout(HANDSHAKE, identity.accept(stream))
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?,
+    }
+}
+
 /// Serves `router` on `listener` until `shutdown`, then lets open requests end, for a few seconds.
 ///
 /// Hijacked connections are not waited for.
@@ -98,7 +124,14 @@ pub async fn serve(listener: Listener, router: Router, shutdown: CancellationTok
         };
         match accepted {
             Ok(stream) => {
-                connections.spawn(serve_connection(stream, router.clone(), shutdown.clone()));
+                let identity = listener.identity();
+                let (router, shutdown) = (router.clone(), shutdown.clone());
+                connections.spawn(async move {
+                    match secured(stream, identity).await {
+                        Ok(stream) => serve_connection(stream, router, shutdown).await,
+                        Err(error) => tracing::debug!(%error, "a client speaks no acceptable TLS"),
+                    }
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -122,7 +155,7 @@ async fn accept(listener: &Listener) -> io::Result<Box<dyn Io>> {
             let (stream, _) = listener.accept().await?;
             Ok(Box::new(stream))
         }
-        Listener::Tcp(listener) => {
+        Listener::Tcp(listener) | Listener::Tls(listener, _) => {
             let (stream, _) = listener.accept().await?;
             // Small answers and keystrokes must not wait for more.
             stream.set_nodelay(true)?;

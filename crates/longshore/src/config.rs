@@ -1,6 +1,7 @@
 //! What the daemon is told: flags first, then the environment, then the configuration file.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use actions::downloads::Places;
@@ -11,6 +12,8 @@ use clap::Args;
 use image::registry::{self, Mirror};
 use model::network::Cidr;
 use serde::Deserialize;
+
+use crate::authority;
 
 /// Where everything is kept unless told otherwise.
 const DEFAULT_DATA_DIR: &str = "/var/lib/longshore";
@@ -50,6 +53,24 @@ pub(crate) struct Options {
     /// Where HTTP is served [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDR:PORT", env = "LONGSHORE_LISTEN")]
     listen: Option<SocketAddr>,
+    /// What clients call this machine, in addresses that they are told and in its certificate
+    /// [default: the address that HTTP is served on]
+    #[arg(long, value_name = "HOST", env = "LONGSHORE_PUBLIC_HOST")]
+    public_host: Option<String>,
+    /// A certificate, in PEM with those between it and its authority, to serve HTTPS with [default:
+    /// one of an authority that is made, except on loopback, where plain HTTP is served]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The certificate's key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// Where the Docker API is served over TLS, to clients that show a certificate [default: nowhere]
+    #[arg(long, value_name = "ADDR:PORT", env = "LONGSHORE_DOCKER_LISTEN")]
+    docker_listen: Option<SocketAddr>,
+    /// The authority, in PEM, whose clients may use the Docker API there [default: the one that is
+    /// made, which admits the operator]
+    #[arg(long, value_name = "FILE", requires = "docker_listen")]
+    docker_client_authority: Option<PathBuf>,
     /// A file with these settings, in TOML; flags win
     #[arg(long, value_name = "FILE", env = "LONGSHORE_CONFIG")]
     config: Option<PathBuf>,
@@ -87,8 +108,8 @@ pub(crate) struct Options {
 #[derive(Clone)]
 pub(crate) struct Secret(pub(crate) String);
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
     }
 }
@@ -107,6 +128,11 @@ impl std::str::FromStr for Secret {
 struct File {
     data_dir: Option<PathBuf>,
     listen: Option<SocketAddr>,
+    public_host: Option<String>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    docker_listen: Option<SocketAddr>,
+    docker_client_authority: Option<PathBuf>,
     store: Option<String>,
     bridge_prefix: Option<String>,
     default_network: Option<Cidr>,
@@ -250,6 +276,12 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where HTTP is served.
     pub(crate) listen: SocketAddr,
+    /// How clients reach it: scheme, host and port.
+    pub(crate) url: Url,
+    /// The operator's certificate and its key, where there is one.
+    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
+    /// Where the Docker API is served beside its socket.
+    pub(crate) docker: Option<DockerDoor>,
     /// What names on the host begin with.
     pub(crate) bridge_prefix: String,
     /// Address range of the default network; `None` takes a free one.
@@ -297,12 +329,34 @@ impl Options {
             "--store {store}: there is no such store; the embedded one is called `embedded`"
         );
         let data_dir = self.data_dir.data_dir.clone().or(file.data_dir);
+        let listen = match self.listen.or(file.listen) {
+            Some(listen) => listen,
+            None => DEFAULT_LISTEN.parse().context("the default address")?,
+        };
+        let tls_certificate = self.tls_certificate.clone().or(file.tls_certificate);
+        let certificate = match (tls_certificate, self.tls_key.clone().or(file.tls_key)) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) => bail!("tls-certificate is nothing without tls-key"),
+            (None, Some(_)) => bail!("tls-key is nothing without tls-certificate"),
+        };
+        let docker_authority = self.docker_client_authority.clone();
         let config = Config {
             data_dir: absolute(data_dir.as_deref().unwrap_or(Path::new(DEFAULT_DATA_DIR))),
-            listen: match self.listen.or(file.listen) {
-                Some(listen) => listen,
-                None => DEFAULT_LISTEN.parse().context("the default address")?,
+            listen,
+            url: Url {
+                is_tls: !listen.ip().is_loopback() || certificate.is_some(),
+                host: match self.public_host.clone().or(file.public_host) {
+                    Some(host) => host,
+                    None => own_address(listen.ip())?.to_string(),
+                },
+                port: listen.port(),
             },
+            certificate,
+            docker: self.docker_listen.or(file.docker_listen).map(|listen| DockerDoor {
+                listen,
+                client_authority: docker_authority.or(file.docker_client_authority),
+            }),
             bridge_prefix: self
                 .bridge_prefix
                 .clone()
@@ -322,6 +376,65 @@ impl Options {
     }
 }
 
+/// How clients reach what is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Url {
+    /// HTTPS is spoken.
+    pub(crate) is_tls: bool,
+    /// A name or an address.
+    pub(crate) host: String,
+    port: u16,
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { is_tls, host, port } = self;
+        let scheme = if *is_tls { "https" } else { "http" };
+        if host.contains(':') {
+            write!(f, "{scheme}://[{host}]:{port}")
+        } else {
+            write!(f, "{scheme}://{host}:{port}")
+        }
+    }
+}
+
+/// Where the Docker API is served over TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct DockerDoor {
+    /// The address.
+    pub(crate) listen: SocketAddr,
+    /// Whose clients are let in; `None` is the authority that is made.
+    pub(crate) client_authority: Option<PathBuf>,
+}
+
+/// By which address others reach what is served on `listen`: itself, or, where that is every
+/// address, the one that this machine has towards the world.
+fn own_address(listen: IpAddr) -> Result<IpAddr> {
+    if !listen.is_unspecified() {
+        return Ok(listen);
+    }
+    // Documentation's addresses: connecting a datagram socket sends nothing.
+    let (own, other): (SocketAddr, SocketAddr) = match listen {
+        IpAddr::V4(any) => (
+            (any, 0).into(),
+            (Ipv4Addr::new(192, 0, 2, 1), 9).into(),
+        ),
+        IpAddr::V6(any) => (
+            (any, 0).into(),
+            (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into(),
+        ),
+    };
+    let found = || {
+        let socket = UdpSocket::bind(own)?;
+        socket.connect(other)?;
+        socket.local_addr()
+    };
+    let found = found().with_context(|| {
+        format!("--listen {listen}: find this machine's address; name it by --public-host")
+    })?;
+    Ok(found.ip())
+}
+
 impl File {
     fn read(path: &Path) -> Result<Self> {
         let text =
@@ -331,6 +444,13 @@ impl File {
 }
 
 impl Config {
+    /// The file with the authority that vouches for [`Config::url`], where that is the one that is
+    /// made: clients know those that operators bring.
+    pub(crate) fn authority_file(&self) -> Option<String> {
+        (self.url.is_tls && self.certificate.is_none())
+            .then(|| self.data_dir.join(authority::FILE).display().to_string())
+    }
+
     fn check(&self) -> Result<()> {
         let prefix = &self.bridge_prefix;
         let is_name = !prefix.is_empty()
@@ -343,10 +463,10 @@ impl Config {
             is_name,
             "--bridge-prefix {prefix:?}: use one to {LONGEST_BRIDGE_PREFIX} lower-case letters and digits, a letter first"
         );
+        let host = &self.url.host;
         ensure!(
-            self.listen.ip().is_loopback(),
-            "--listen {}: TLS is not supported yet, and plain HTTP is served on loopback addresses only",
-            self.listen
+            !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c)),
+            "--public-host {host:?}: it is neither a name nor an address"
         );
         Ok(())
     }
@@ -376,6 +496,17 @@ mod tests {
         let config = resolve(&[]).unwrap();
         assert_eq!(config.data_dir, Path::new("/var/lib/longshore"));
         assert_eq!(config.listen.to_string(), "127.0.0.1:7070");
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback() {
+        let url = |args: &[&str]| resolve(args).unwrap().url.to_string();
+        assert_eq!(url(&["--listen", "127.0.0.1:1"]), "http://127.0.0.1:1");
+        assert_eq!(url(&["--listen", "192.0.2.1:1"]), "https://192.0.2.1:1");
+        let named = ["--listen", "[::]:1", "--public-host", "cloud.example"];
+        assert_eq!(url(&named), "https://cloud.example:1");
+        let brought = ["--listen", "[::1]:1", "--tls-certificate", "c", "--tls-key", "k"];
+        assert_eq!(url(&brought), "https://[::1]:1");
     }
 
     #[test]
@@ -421,7 +552,7 @@ mod tests {
     #[test]
     fn what_cannot_be_had_is_refused_by_name() {
         for (args, words) in [
-            (["--listen", "192.0.2.1:7070"], "TLS"),
+            (["--public-host", "a b"], "--public-host"),
             (["--store", "etcd://127.0.0.1:2379"], "etcd"),
             (["--store", "paper"], "no such store"),
             (["--bridge-prefix", "Ls"], "--bridge-prefix"),

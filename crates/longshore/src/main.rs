@@ -3,10 +3,12 @@
 //! Flags, environment and the configuration file are read here and nowhere else. Each subcommand
 //! is a file; [`up`] wires the crates together.
 
+mod authority;
 mod config;
 mod doctor;
 mod down;
 mod downloads;
+mod listeners;
 mod lock;
 mod logging;
 mod metadata;

@@ -9,19 +9,17 @@ use agent::{Agent, Announcement};
 use anyhow::{Context, Result};
 use controllers::Strategy;
 use edge::metrics::Metrics;
-use edge::server::{Listener, serve};
+use edge::server::serve;
 use engine::host::{Host, HostConfig};
 use local::ThisNode;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Options};
 use crate::downloads::Http;
+use crate::listeners;
 use crate::lock::Lock;
 
-/// The Docker socket's permissions: its group may use it.
-const DOCKER_SOCKET_MODE: u32 = 0o660;
 /// Where the bridge prefix is written down, so that `down` finds what is the daemon's.
 const BRIDGE_PREFIX_FILE: &str = "bridge-prefix";
 /// Threads that serve. More would only make the idle daemon larger.
@@ -107,10 +105,9 @@ async fn serve_until_told(config: &Config) -> Result<()> {
             metrics: metrics.clone(),
         },
     );
-    let docker_socket =
-        Listener::unix(&config.data_dir.join("docker.sock"), DOCKER_SOCKET_MODE).await?;
+    let listeners = listeners::bind(config).await?;
     let openstack = front_openstack::Settings {
-        url: format!("http://{}", config.listen),
+        url: config.url.to_string(),
     };
     crate::operator::ensure(&cloud, config, &front_openstack::catalogue(&openstack)).await?;
     drop(tokio::spawn(housekeeping::run(cloud.clone())));
@@ -133,13 +130,11 @@ async fn serve_until_told(config: &Config) -> Result<()> {
         .merge(front_openstack::router(cloud.clone(), openstack))
         .merge(front_registry::router(cloud.clone()));
     let http = edge::observe::observe(http, metrics);
-    let tcp = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("listen on {}", config.listen))?;
-    let servers = [
-        tokio::spawn(serve(docker_socket, docker, shutdown.clone())),
-        tokio::spawn(serve(Listener::Tcp(tcp), http, shutdown.clone())),
-    ];
+    let mut servers = vec![tokio::spawn(serve(listeners.http, http, shutdown.clone()))];
+    for listener in listeners.docker {
+        let docker = docker.clone();
+        servers.push(tokio::spawn(serve(listener, docker, shutdown.clone())));
+    }
     announce(config);
 
     tokio::select! {
@@ -198,7 +193,7 @@ fn announce(config: &Config) {
         reason = "whoever started us waits for this line"
     )]
     {
-        println!("ready: http://{}", config.listen);
+        println!("ready: {}", config.url);
     }
 }
 

@@ -16,4 +16,5 @@ mod networks;
 mod pull;
 mod push;
 mod run;
+mod tls;
 mod volumes;

@@ -10,6 +10,7 @@ mod network;
 mod operator;
 mod quota;
 mod server;
+mod tls;
 mod volume;
 
 use tests::daemon::Kind;
