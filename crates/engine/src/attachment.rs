@@ -25,7 +25,7 @@ const READ_BYTES: usize = 64 << 10;
 /// One byte for the stream and four for the length.
 const HEAD_BYTES: usize = 5;
 
-/// Whether the end of an attachment's input is the end of the process's input.
+/// Whether the process's input ends with the attachment whose client is gone.
 pub(crate) type EndsInput = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// Channels for these descriptors. After the last piece, the output ends when `end` is done.
@@ -112,8 +112,8 @@ fn take_piece(buffer: &mut BytesMut) -> Option<(Stream, Bytes)> {
     Some((stream, buffer.split_to(length).freeze()))
 }
 
-/// Standard input of a process. Shutting it down or dropping it detaches, and ends the process's
-/// input where that is wanted.
+/// Standard input of a process. Shutting it down ends the process's input, also of one that is yet
+/// to start; dropping it detaches, and ends the input where that is wanted.
 struct ProcessInput {
     descriptor: Option<AsyncFd<OwnedFd>>,
     keeper: Client,
@@ -122,12 +122,12 @@ struct ProcessInput {
 }
 
 impl ProcessInput {
-    fn close(&mut self) {
+    fn close(&mut self, ends_input: bool) {
         let Some(descriptor) = self.descriptor.take() else {
             return;
         };
         drop(descriptor);
-        if (self.ends_input)() {
+        if ends_input {
             let (keeper, key) = (self.keeper.clone(), self.key.clone());
             // A process that has ended meanwhile has no input left to end.
             tokio::spawn(async move { drop(keeper.close_stdin(&key).await) });
@@ -137,7 +137,8 @@ impl ProcessInput {
 
 impl Drop for ProcessInput {
     fn drop(&mut self) {
-        self.close();
+        let ends_input = (self.ends_input)();
+        self.close(ends_input);
     }
 }
 
@@ -165,7 +166,7 @@ impl AsyncWrite for ProcessInput {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.close();
+        self.close(true);
         Poll::Ready(Ok(()))
     }
 }

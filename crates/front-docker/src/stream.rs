@@ -265,15 +265,15 @@ async fn read_input(
     let mut detector = detach_keys.map(Detector::new);
     let mut buffer = vec![0; CHUNK];
     loop {
-        let count = match client.read(&mut buffer).await {
-            Ok(0) => {
-                if let Some(input) = input.as_mut().filter(|_| close_input)
-                    && let Err(error) = input.shutdown().await
-                {
-                    tracing::debug!(%error, "closing a process's input");
-                }
-                return Typed::Closed;
-            }
+        let read = client.read(&mut buffer).await;
+        if matches!(read, Ok(0) | Err(_))
+            && let Some(input) = input.as_mut().filter(|_| close_input)
+            && let Err(error) = input.shutdown().await
+        {
+            tracing::debug!(%error, "closing a process's input");
+        }
+        let count = match read {
+            Ok(0) => return Typed::Closed,
             Ok(count) => count,
             Err(error) => {
                 tracing::debug!(%error, "a client left its stream");
