@@ -3,7 +3,8 @@
 //!
 //! They fetch packages of Debian, PyPI and npm, so they take minutes: they run where
 //! `LONGSHORE_DOCKERFILES` is set (`cargo xtask test --dockerfiles`). Of this machine's environment
-//! `PIP_INDEX_URL` and `NPM_CONFIG_REGISTRY`, and the proxies, become build arguments.
+//! the proxies and what is said there to pip and npm become build arguments, and the authorities
+//! that it trusts beside Debian's are trusted by the Debian that images are built on.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -33,12 +34,14 @@ const ASKED: [(&str, &str, &str); 11] = [
 const HTTP: &str = "GET / HTTP/1.0\r\n\r\n";
 
 /// Settings of this machine that the packages' programs need.
-const HANDED_ON: [&str; 5] = [
+const HANDED_ON: [&str; 7] = [
     "http_proxy",
     "https_proxy",
     "no_proxy",
     "PIP_INDEX_URL",
+    "PIP_CERT",
     "NPM_CONFIG_REGISTRY",
+    "NPM_CONFIG_CAFILE",
 ];
 
 #[test]
@@ -116,6 +119,15 @@ fn import_debian(daemon: &Daemon) {
         .status()
         .unwrap();
     assert!(made.success(), "debootstrap failed");
+    let own = Path::new("/usr/local/share/ca-certificates");
+    if own.exists() {
+        let copied = Command::new("cp")
+            .args(["-r", "/usr/local/share/ca-certificates"])
+            .arg(root.join("usr/local/share"))
+            .status()
+            .unwrap();
+        assert!(copied.success(), "cp failed");
+    }
     let archive = daemon.scratch().join("debian.tar");
     let packed = Command::new("tar")
         .arg("-C")
