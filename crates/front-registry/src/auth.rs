@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Method, header};
 
+use crate::front::Settings;
 use crate::path::{Wanted, What};
 
 /// A user and a password.
@@ -63,6 +64,7 @@ pub(crate) async fn visitor(
 ///
 /// `from` is the repository that a blob is to be mounted from.
 pub(crate) fn challenge(
+    settings: Settings,
     headers: &HeaderMap,
     method: &Method,
     wanted: Wanted<'_>,
@@ -70,7 +72,8 @@ pub(crate) fn challenge(
     wrong: &str,
 ) -> Option<HeaderValue> {
     let host = headers.get(header::HOST)?.to_str().ok()?;
-    let mut text = format!("Bearer realm=\"http://{host}/v2/token\",service=\"{host}\"");
+    let scheme = if settings.is_tls { "https" } else { "http" };
+    let mut text = format!("Bearer realm=\"{scheme}://{host}/v2/token\",service=\"{host}\"");
     match wanted {
         Wanted::Base | Wanted::Nothing => {}
         Wanted::Catalogue => text.push_str(",scope=\"registry:catalog:*\""),
@@ -101,6 +104,8 @@ fn rights(method: &Method, what: What<'_>) -> &'static str {
 mod tests {
     use super::*;
 
+    const PLAIN: Settings = Settings { is_tls: false };
+
     fn headers(authorization: &str) -> HeaderMap {
         let value = HeaderValue::from_str(authorization).unwrap();
         HeaderMap::from_iter([(header::AUTHORIZATION, value)])
@@ -122,14 +127,14 @@ mod tests {
     fn a_challenge_says_where_and_what_for() {
         let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("h:1"))]);
         let wanted = Wanted::read("a/b/manifests/1");
-        let text = challenge(&headers, &Method::PUT, wanted, None, "invalid_token").unwrap();
+        let text = challenge(PLAIN, &headers, &Method::PUT, wanted, None, "invalid_token").unwrap();
         assert_eq!(
             text.to_str().unwrap(),
             "Bearer realm=\"http://h:1/v2/token\",service=\"h:1\",\
              scope=\"repository:a/b:pull,push\",error=\"invalid_token\""
         );
         let wanted = Wanted::read("a/b/blobs/uploads/");
-        let text = challenge(&headers, &Method::POST, wanted, Some("c/d"), "").unwrap();
+        let text = challenge(PLAIN, &headers, &Method::POST, wanted, Some("c/d"), "").unwrap();
         assert_eq!(
             text.to_str().unwrap(),
             "Bearer realm=\"http://h:1/v2/token\",service=\"h:1\",\

@@ -28,11 +28,14 @@ use axum::response::Response;
 use axum::routing::{any, get};
 use http::{HeaderName, HeaderValue};
 
+use self::front::Front;
+pub use self::front::Settings;
+
 /// Tells clients of Docker's that this is a registry.
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// Everything below `/v2/`, and the search, which is older.
-pub fn router(cloud: Cloud) -> Router {
+pub fn router(cloud: Cloud, settings: Settings) -> Router {
     Router::new()
         .route(
             "/v2/token",
@@ -44,7 +47,7 @@ pub fn router(cloud: Cloud) -> Router {
         .route("/v2/", any(operation::run))
         .route("/v2/{*path}", any(operation::run))
         .layer(map_response(finish))
-        .with_state(cloud)
+        .with_state(Front { cloud, settings })
 }
 
 /// The header that every answer has.

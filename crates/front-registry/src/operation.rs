@@ -13,7 +13,7 @@ use http::{Method, header};
 use serde_json::json;
 
 use crate::error::ApiError;
-use crate::front::At;
+use crate::front::{At, Front};
 use crate::path::{Wanted, What};
 use crate::query::Query;
 use crate::{auth, blob, catalogue, manifest, referrer, tag, upload, visibility};
@@ -75,7 +75,7 @@ operations! {
 
 /// Answers a request below `/v2/`.
 pub(crate) async fn run(
-    State(cloud): State<Cloud>,
+    State(Front { cloud, settings }): State<Front>,
     path: RawPathParams,
     request: Request,
 ) -> Response {
@@ -90,7 +90,14 @@ pub(crate) async fn run(
         Ok(response) => response,
         Err(error) => {
             let challenge = error.challenge.and_then(|wrong| {
-                auth::challenge(&headers, &method, wanted, query.get("from"), wrong)
+                auth::challenge(
+                    settings,
+                    &headers,
+                    &method,
+                    wanted,
+                    query.get("from"),
+                    wrong,
+                )
             });
             let mut response = error.into_response();
             if let Some(challenge) = challenge {

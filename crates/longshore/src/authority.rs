@@ -102,8 +102,8 @@ impl Authority {
             .and_then(|()| std::fs::set_permissions(&directory, Permissions::from_mode(0o700)))
             .with_context(|| format!("make {}", directory.display()))?;
         let authority = directory.join("ca.pem");
-        let is_ours = std::fs::read_to_string(&authority)
-            .is_ok_and(|text| text == self.certificate.text);
+        let is_ours =
+            std::fs::read_to_string(&authority).is_ok_and(|text| text == self.certificate.text);
         let made = std::fs::metadata(directory.join("cert.pem")).and_then(|file| file.modified());
         let is_young = made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age < RENEWAL));
         if is_ours && is_young {
@@ -173,11 +173,17 @@ mod tests {
     #[test]
     fn another_authority_admits_the_operator_anew() {
         let dir = tempfile::tempdir().unwrap();
-        Authority::open(dir.path()).unwrap().admit_operator().unwrap();
+        Authority::open(dir.path())
+            .unwrap()
+            .admit_operator()
+            .unwrap();
         let path = dir.path().join("docker-tls/cert.pem");
         let old = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_dir_all(dir.path().join("tls")).unwrap();
-        Authority::open(dir.path()).unwrap().admit_operator().unwrap();
+        Authority::open(dir.path())
+            .unwrap()
+            .admit_operator()
+            .unwrap();
         assert_ne!(std::fs::read_to_string(&path).unwrap(), old);
     }
 }

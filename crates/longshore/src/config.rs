@@ -353,10 +353,13 @@ impl Options {
                 port: listen.port(),
             },
             certificate,
-            docker: self.docker_listen.or(file.docker_listen).map(|listen| DockerDoor {
-                listen,
-                client_authority: docker_authority.or(file.docker_client_authority),
-            }),
+            docker: self
+                .docker_listen
+                .or(file.docker_listen)
+                .map(|listen| DockerDoor {
+                    listen,
+                    client_authority: docker_authority.or(file.docker_client_authority),
+                }),
             bridge_prefix: self
                 .bridge_prefix
                 .clone()
@@ -415,10 +418,7 @@ fn own_address(listen: IpAddr) -> Result<IpAddr> {
     }
     // Documentation's addresses: connecting a datagram socket sends nothing.
     let (own, other): (SocketAddr, SocketAddr) = match listen {
-        IpAddr::V4(any) => (
-            (any, 0).into(),
-            (Ipv4Addr::new(192, 0, 2, 1), 9).into(),
-        ),
+        IpAddr::V4(any) => ((any, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into()),
         IpAddr::V6(any) => (
             (any, 0).into(),
             (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into(),
@@ -465,7 +465,10 @@ impl Config {
         );
         let host = &self.url.host;
         ensure!(
-            !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c)),
+            !host.is_empty()
+                && host
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c)),
             "--public-host {host:?}: it is neither a name nor an address"
         );
         Ok(())
@@ -505,7 +508,14 @@ mod tests {
         assert_eq!(url(&["--listen", "192.0.2.1:1"]), "https://192.0.2.1:1");
         let named = ["--listen", "[::]:1", "--public-host", "cloud.example"];
         assert_eq!(url(&named), "https://cloud.example:1");
-        let brought = ["--listen", "[::1]:1", "--tls-certificate", "c", "--tls-key", "k"];
+        let brought = [
+            "--listen",
+            "[::1]:1",
+            "--tls-certificate",
+            "c",
+            "--tls-key",
+            "k",
+        ];
         assert_eq!(url(&brought), "https://[::1]:1");
     }
 

@@ -55,7 +55,8 @@ pub(crate) async fn bind(config: &Config) -> Result<Listeners> {
 
 /// Something here is vouched for by the authority that is made.
 fn is_vouched(config: &Config) -> bool {
-    let admits = |door: &DockerDoor| config.certificate.is_none() || door.client_authority.is_none();
+    let admits =
+        |door: &DockerDoor| config.certificate.is_none() || door.client_authority.is_none();
     config.authority_file().is_some() || config.docker.as_ref().is_some_and(admits)
 }
 
@@ -72,7 +73,12 @@ fn certificate(config: &Config, authority: Option<&Authority>) -> Result<Option<
 fn names(config: &Config) -> Vec<String> {
     let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut names: Vec<String> = own.into();
-    names.push(rustix::system::uname().nodename().to_string_lossy().into_owned());
+    names.push(
+        rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+    );
     names.push(config.url.host.clone());
     let doors = config.docker.iter().map(|door| door.listen);
     let addresses = doors.chain([config.listen]).map(|listen| listen.ip());

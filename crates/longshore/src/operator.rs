@@ -58,7 +58,12 @@ pub(crate) async fn ensure(cloud: &Cloud, config: &Config, services: &[OwnServic
         write(&openrc, &openrc_text(&url, &password.0), PRIVATE)?;
         write(&clouds, &clouds_text(&url, &password.0), PRIVATE)?;
     }
-    readdress(&openrc, &OPENRC, &quoted(&url), authority.as_deref().map(quoted))?;
+    readdress(
+        &openrc,
+        &OPENRC,
+        &quoted(&url),
+        authority.as_deref().map(quoted),
+    )?;
     readdress(&clouds, &CLOUDS, &url, authority)
 }
 
@@ -150,7 +155,13 @@ mod tests {
         let path = dir.path().join("clouds.yaml");
         let text = |port: u16| clouds_text(&format!("http://127.0.0.1:{port}"), "it's \"secret\"");
         write(&path, &text(1), PRIVATE).unwrap();
-        readdress(&path, &CLOUDS, "http://127.0.0.1:2", Some("/ca.pem".to_owned())).unwrap();
+        readdress(
+            &path,
+            &CLOUDS,
+            "http://127.0.0.1:2",
+            Some("/ca.pem".to_owned()),
+        )
+        .unwrap();
         let read = || std::fs::read_to_string(&path).unwrap();
         let vouched = text(2).replace("    region_name", "    cacert: /ca.pem\n    region_name");
         assert_eq!(read(), vouched);

@@ -128,7 +128,12 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     let http = edge::health::router(health(&host))
         .merge(metrics.router())
         .merge(front_openstack::router(cloud.clone(), openstack))
-        .merge(front_registry::router(cloud.clone()));
+        .merge(front_registry::router(
+            cloud.clone(),
+            front_registry::Settings {
+                is_tls: config.url.is_tls,
+            },
+        ));
     let http = edge::observe::observe(http, metrics);
     let mut servers = vec![tokio::spawn(serve(listeners.http, http, shutdown.clone()))];
     for listener in listeners.docker {

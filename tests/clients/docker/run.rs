@@ -34,6 +34,10 @@ fn standard_input_reaches_the_process_and_ends() {
         &[b'x'; 300_000],
     );
     assert_eq!(answer.ok(), "300000");
+    // The client has sent all and ended its side before it asks for the start.
+    let short = ["run", "--rm", "-i", "busybox", "cat"];
+    let answer = daemon.docker().run_with_input(&short, b"short");
+    assert_eq!(answer.ok(), "short");
 }
 
 #[test]
