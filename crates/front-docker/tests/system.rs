@@ -95,12 +95,6 @@ async fn what_is_not_carried_out_says_so() {
             503,
             "This node is not part of a swarm",
         ),
-        (
-            "POST",
-            "/build?version=1",
-            501,
-            "building images is not supported yet",
-        ),
         ("GET", "/plugins/x/json", 404, "plugin \"x\" not found"),
     ] {
         let answer = house.send(method, path, "", "").await;

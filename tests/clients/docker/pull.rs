@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use crate::daemon;
+use tests::api::Api;
 use tests::daemon::Kind;
 use tests::docker::Docker;
 use tests::image::busybox_rootfs;
@@ -99,6 +100,22 @@ fn an_image_that_was_pushed_is_pulled_and_runs() {
     assert_eq!(docker.inspect(&by_digest, "{{.Id}}"), id);
     assert_eq!(docker.inspect(&by_digest, "{{json .RepoTags}}"), "[]");
     docker.run(&["rmi", &by_digest]).ok();
+}
+
+#[test]
+fn a_registry_tells_of_an_image_that_nobody_pulls() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    let registry = Registry::start().unwrap();
+    let name = push_sample(&docker, &registry, "told", 1000);
+    let digest = digest_of(&docker, &name);
+    docker.run(&["rmi", &name]).ok();
+    let path = format!("/distribution/{name}/json");
+    let mut api = Api::new(&daemon.socket());
+    let told = api.expect("GET", &path, None).unwrap().json().unwrap();
+    assert_eq!(told["Descriptor"]["digest"], *digest);
+    assert_eq!(told["Platforms"][0]["os"], "linux");
+    assert_ne!(docker.run(&["image", "inspect", &name]).code, 0);
 }
 
 #[test]
