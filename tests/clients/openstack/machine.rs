@@ -9,18 +9,22 @@ use tests::setting;
 
 use super::is_ours;
 
-/// Tells the console, once the machine is up, what cloud-init made of it.
+/// Tells the console, once the machine is up, what cloud-init made of it. systemd shows the command
+/// there, too, so the line's beginning is put together by it.
 const USER_DATA: &str = r#"#cloud-config
 runcmd:
-  - [systemd-run, --no-block, sh, -c, 'echo "up: $(systemctl is-system-running --wait) $(cloud-init query subplatform | cut -d" " -f1) $(hostname) $(cut -d" " -f2 /home/debian/.ssh/authorized_keys) that is all" >/dev/console']
+  - [systemd-run, --no-block, sh, -c, 'echo "$(printf up): $(systemctl is-system-running --wait) $(cloud-init query subplatform | cut -d" " -f1) $(hostname) $(cut -d" " -f2 /home/debian/.ssh/authorized_keys) that is all" >/dev/console']
 "#;
 
-/// What a server's console says, once it says this.
-fn console(openstack: &OpenStack, server: &str, awaited: &str) -> String {
+/// The line of a server's console that has all of these words, once there is one.
+fn console(openstack: &OpenStack, server: &str, words: &[&str]) -> String {
     loop {
         let log = openstack.run(&["console", "log", "show", server]).ok();
-        if log.contains(awaited) {
-            return log.replace('\r', "");
+        let line = log
+            .lines()
+            .find(|line| words.iter().all(|word| line.contains(word)));
+        if let Some(line) = line {
+            return line.trim_end().to_owned();
         }
     }
 }
@@ -70,18 +74,14 @@ fn debian_boots_with_systemd_and_cloud_init_and_is_shut_down_in_order() {
         ("corvette", "--config-drive true", "seed-dir"),
     ] {
         boot(&member, name, more, &data);
-        let log = console(&member, name, "that is all");
-        let told = log
-            .lines()
-            .find_map(|line| line.split_once("up: "))
-            .unwrap()
-            .1;
+        let line = console(&member, name, &["up: ", "that is all"]);
+        let (_, told) = line.split_once("up: ").unwrap();
         let words: Vec<&str> = told.split(' ').collect();
         assert!(["running", "degraded"].contains(&words[0]), "{told}");
         assert_eq!(words[1..4], [source, name, public], "{told}");
     }
     run(&member, "server stop frigate");
-    console(&member, "frigate", "Exiting container.");
+    console(&member, "frigate", &["Exiting container."]);
     run(&member, "server delete --wait frigate corvette");
     run(&admin, "image delete debian");
 }
