@@ -304,13 +304,21 @@ impl Daemon {
     /// # Errors
     /// When the operator's password is not to be found.
     pub fn registry(&self) -> Result<Registry> {
+        let password = self.operator_password()?;
+        Ok(Registry::new(&self.listen).user("admin", &password))
+    }
+
+    /// The password that the operator got at first start.
+    ///
+    /// # Errors
+    /// When it is not to be found.
+    pub fn operator_password(&self) -> Result<String> {
         let openrc = std::fs::read_to_string(self.data_dir().join("openrc"))?;
-        let password = openrc
+        let line = openrc
             .lines()
             .find_map(|line| line.strip_prefix("export OS_PASSWORD="))
-            .context("openrc has no password")?
-            .trim_matches('\'');
-        Ok(Registry::new(&self.listen).user("admin", password))
+            .context("openrc has no password")?;
+        Ok(line.trim_matches('\'').to_owned())
     }
 
     /// Which daemon it is.

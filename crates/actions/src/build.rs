@@ -4,6 +4,7 @@
 //! in every list; what it changed is then packed by its node and becomes a layer. Such an instance
 //! goes with its build, and one whose daemon died goes when the next begins.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::build::{BuildError, Built, Command, Network, Runner};
@@ -21,6 +22,7 @@ use model::instance::{Failure, FailureKind, Instance, NetworkMode};
 use model::stream::Stream;
 use tokio::sync::mpsc;
 
+use crate::distribution::{self, Credentials, NewPull};
 use crate::error::{invalid, with_causes};
 use crate::image::{in_use, on_thread, tell};
 use crate::instance::{self, BUILD_STEP, BuildStep, NewInstance, RemoveOptions, WaitFor};
@@ -42,6 +44,8 @@ pub struct NewBuild {
     /// What commands run in: limits, network and names of hosts. The image and what runs are the
     /// instructions'.
     pub template: NewInstance,
+    /// Who the caller is at registries from which images are pulled, by the registry's address.
+    pub credentials: BTreeMap<String, Credentials>,
 }
 
 /// Why there is no image.
@@ -86,6 +90,7 @@ pub async fn build(
         caller: caller.clone(),
         keeps: new.request.keep_containers,
         template: new.template,
+        credentials: new.credentials,
         open: Mutex::default(),
     };
     let built = ::build::build(&cloud.images, &steps, context, &new.request, lines).await;
@@ -207,6 +212,7 @@ struct Steps {
     caller: Caller,
     keeps: bool,
     template: NewInstance,
+    credentials: BTreeMap<String, Credentials>,
     open: Mutex<Vec<Id>>,
 }
 
@@ -235,14 +241,24 @@ impl Drop for Steps {
 
 #[async_trait]
 impl Runner for Steps {
-    async fn base(&self, reference: &str, _pull: bool) -> Result<Arc<Image>, Failure> {
-        match crate::image::get(&self.cloud, &self.caller, reference) {
-            Err(error) if error.kind == ErrorKind::NotFound => Err(Failure {
-                kind: FailureKind::NotFound,
-                message: format!("{error}: pull it first, or load it with 'docker load'"),
-            }),
-            answer => answer.map_err(failure),
+    async fn base(&self, reference: &str, pull: bool) -> Result<Arc<Image>, Failure> {
+        let here = || crate::image::get(&self.cloud, &self.caller, reference);
+        match here() {
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Ok(_) if pull => {}
+            answer => return answer.map_err(failure),
         }
+        let name =
+            Reference::parse(reference).map_err(|error| failure(invalid(error.to_string())))?;
+        let new = NewPull {
+            credentials: self.credentials.get(name.domain()).cloned(),
+            reference: name.or_latest(),
+            platform: None,
+        };
+        distribution::pull(&self.cloud, &self.caller, new, &|_| {})
+            .await
+            .map_err(failure)?;
+        here().map_err(failure)
     }
 
     async fn create(&self, command: &Command) -> Result<Id, Failure> {

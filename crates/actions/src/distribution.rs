@@ -62,7 +62,7 @@ pub async fn pull(
         let pulling = cloud.images.pull(&cloud.registries, &request, progress);
         let image = pulling
             .await
-            .map_err(|error| pull_refused(&error, &reference))?;
+            .map_err(|error| pull_refused(&error, &reference, new.credentials.is_some()))?;
         let name = reference.familiar();
         tell(
             cloud,
@@ -77,7 +77,8 @@ pub async fn pull(
 }
 
 async fn every_tag(cloud: &Cloud, new: &NewPull) -> Result<Vec<Reference>, ActionError> {
-    let refused = |error| pull_refused(&PullError::Registry(error), &new.reference);
+    let is_known = new.credentials.is_some();
+    let refused = |error| pull_refused(&PullError::Registry(error), &new.reference, is_known);
     let repository = cloud
         .registries
         .repository(&new.reference, Access::Pull, new.credentials.clone())
@@ -152,7 +153,8 @@ pub async fn inspect(
     credentials: Option<Credentials>,
 ) -> Result<Inspected, ActionError> {
     caller.may(policy::Action::GetImage, &Target::OPERATOR)?;
-    let refused = |error| pull_refused(&PullError::Registry(error), reference);
+    let is_known = credentials.is_some();
+    let refused = |error| pull_refused(&PullError::Registry(error), reference, is_known);
     let repository = cloud
         .registries
         .repository(reference, Access::Pull, credentials)
@@ -185,11 +187,15 @@ pub async fn search(
 }
 
 /// A refused pull, in the words that Docker's users know.
-fn pull_refused(error: &PullError, reference: &Reference) -> ActionError {
+/// Why nothing is pulled, for a caller who said who they are, or did not.
+fn pull_refused(error: &PullError, reference: &Reference, is_known: bool) -> ActionError {
     if let Some(error) = error.registry() {
         let name = reference.familiar_name();
+        let is_about_nobody = !is_known
+            && error.is_unauthorized()
+            && !matches!(error, RegistryError::NoCredentials { .. });
         let words = match error.code() {
-            _ if error.is_denied() => format!(
+            _ if error.is_denied() || is_about_nobody => format!(
                 "pull access denied for {name}, repository does not exist or may require 'docker login'"
             ),
             "NAME_UNKNOWN" => format!("repository {name} not found"),

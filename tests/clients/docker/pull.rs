@@ -136,6 +136,37 @@ fn an_image_that_is_not_here_is_pulled_to_be_run() {
 }
 
 #[test]
+fn a_build_pulls_what_it_begins_with() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    let registry = Registry::start_with_password().unwrap();
+    let address = registry.name();
+    let login = ["login", "-u", USER, "--password-stdin", &address];
+    docker.run_with_input(&login, PASSWORD.as_bytes()).ok();
+    let base = push_sample(&docker, &registry, "built-on", 1000);
+    docker.run(&["rmi", &base]).ok();
+    let dir = tempfile::tempdir().unwrap();
+    let dockerfile = format!("FROM {base}\nRUN test -s /noise-built-on\n");
+    std::fs::write(dir.path().join("Dockerfile"), dockerfile).unwrap();
+    let build = |flag: &str| {
+        let mut command = docker.command(&["build", flag, dir.path().to_str().unwrap()]);
+        let output = command.env("DOCKER_BUILDKIT", "0").output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        (output.status.success(), told)
+    };
+    assert!(build("--quiet").0);
+    docker.run(&["logout", &address]).ok();
+    // What is here needs nobody's leave, unless a newer one is asked for.
+    assert!(build("--no-cache").0);
+    let (is_built, told) = build("--pull");
+    assert!(
+        !is_built && told.contains("no basic auth credentials"),
+        "{told}"
+    );
+    docker.run(&["rmi", &base]).ok();
+}
+
+#[test]
 fn only_the_layer_that_changed_moves() {
     const TOP: usize = 300_000;
     let daemon = daemon();
@@ -243,6 +274,31 @@ fn a_password_opens_a_registry_and_a_wrong_one_does_not() {
     assert!(
         answer.fails(1).contains("no basic auth credentials"),
         "{answer:?}"
+    );
+}
+
+#[test]
+fn the_daemons_own_registry_is_one_more() {
+    let daemon = daemon();
+    if daemon.kind() == Kind::Dockerd {
+        return;
+    }
+    let docker = daemon.docker();
+    let name = format!("{}/admin/own:1", daemon.listen());
+    let login = ["login", "-u", "admin", "--password-stdin", daemon.listen()];
+    let password = daemon.operator_password().unwrap();
+    docker.run_with_input(&login, password.as_bytes()).ok();
+    docker.run(&["tag", "busybox", &name]).ok();
+    docker.run(&["push", &name]).ok();
+    docker.run(&["rmi", &name]).ok();
+    let run = docker.run(&["run", "--rm", &name, "echo", "pulled"]).ok();
+    assert_eq!(run, "pulled");
+    docker.run(&["rmi", &name]).ok();
+    docker.run(&["logout", daemon.listen()]).ok();
+    let stranger = docker.run(&["pull", &name]);
+    assert!(
+        stranger.fails(1).contains("pull access denied"),
+        "{stranger:?}"
     );
 }
 

@@ -30,7 +30,7 @@ pub(super) fn measure(binary: &Path) -> Result<Vec<Row>> {
         Service {
             address: daemon.listen().to_owned(),
             prefix: "/identity/v3",
-            password: admin_password(&daemon)?,
+            password: daemon.operator_password()?,
         },
         Service {
             address: keystone::ADDRESS.to_owned(),
@@ -186,22 +186,10 @@ pub(super) fn admin_token(daemon: &Daemon) -> Result<String> {
     let service = Service {
         address: daemon.listen().to_owned(),
         prefix: "/identity/v3",
-        password: admin_password(daemon)?,
+        password: daemon.operator_password()?,
     };
     service.token(
         &mut Api::tcp(&service.address),
         &by_password(&service.password),
     )
-}
-
-/// What the daemon chose at its first start.
-fn admin_password(daemon: &Daemon) -> Result<String> {
-    let text = std::fs::read_to_string(daemon.data_dir().join("openrc"))?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("export OS_PASSWORD="));
-    Ok(line
-        .context("no password in openrc")?
-        .trim_matches(['"', '\''])
-        .to_owned())
 }

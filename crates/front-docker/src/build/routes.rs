@@ -16,6 +16,7 @@ use crate::container::prune::until;
 use crate::error::ApiError;
 use crate::filters::Filters;
 use crate::front::At;
+use crate::image::credentials;
 use crate::router::Route;
 
 /// Lines that wait for a slow client.
@@ -33,7 +34,8 @@ pub(crate) fn routes() -> Vec<Route> {
 /// Builds an image. Progress comes as JSON lines, and so does a failure once there was progress.
 async fn build(at: At, request: Request) -> Result<Response, ApiError> {
     let around = Around::new(&at)?;
-    let new = to_model(&at.form, at.version, &around)?;
+    let mut new = to_model(&at.form, at.version, &around)?;
+    new.credentials = credentials::read_all(request.headers());
     let quiet = at.form.is_true("q");
     let context = Box::new(edge::body::reader(request.into_body()));
     let (lines, mut heard) = mpsc::channel(WAITING_LINES);

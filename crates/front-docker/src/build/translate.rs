@@ -71,6 +71,7 @@ pub(crate) fn to_model(
             .filter(|name| !name.is_empty())
             .collect(),
         template: translated.new,
+        credentials: BTreeMap::new(),
     })
 }
 

@@ -1,6 +1,9 @@
-//! Who the client is at a registry: `X-Registry-Auth`, and the body of `POST /auth`.
+//! Who the client is at registries: `X-Registry-Auth`, `X-Registry-Config`, and the body of
+//! `POST /auth`.
 //!
-//! Spec: Docker Engine API 1.51, "Authentication" and `AuthConfig`.
+//! Spec: Docker Engine API 1.51, "Authentication", `AuthConfig` and `ImageBuild`.
+
+use std::collections::BTreeMap;
 
 use actions::distribution::Credentials;
 use base64::Engine;
@@ -10,6 +13,11 @@ use http::HeaderMap;
 use serde::Deserialize;
 
 const HEADER: &str = "x-registry-auth";
+/// The same for every registry that the client knows, as a build may need any.
+const ALL_HEADER: &str = "x-registry-config";
+
+/// Names of the registry that is meant where none is said.
+const DOCKER_HUB: [&str; 4] = ["", "index.docker.io", "docker.io", "registry-1.docker.io"];
 
 /// What clients keep for a registry.
 #[derive(Debug, Default, Deserialize)]
@@ -54,6 +62,33 @@ pub(crate) fn read(headers: &HeaderMap) -> Option<Credentials> {
     let text = headers.get(HEADER)?.to_str().ok()?;
     let config: AuthConfig = serde_json::from_slice(&decode(text)?).ok()?;
     config.credentials()
+}
+
+/// Who the client says that it is, by registry.
+pub(crate) fn read_all(headers: &HeaderMap) -> BTreeMap<String, Credentials> {
+    let read = || {
+        let text = headers.get(ALL_HEADER)?.to_str().ok()?;
+        serde_json::from_slice::<BTreeMap<String, AuthConfig>>(&decode(text)?).ok()
+    };
+    let known = read().unwrap_or_default();
+    let with_credentials = known
+        .iter()
+        .filter_map(|(address, config)| Some((host(address).to_owned(), config.credentials()?)));
+    with_credentials.collect()
+}
+
+/// The registry that an address of old or new form means.
+pub(crate) fn host(address: &str) -> &str {
+    let rest = address
+        .strip_prefix("https://")
+        .or_else(|| address.strip_prefix("http://"))
+        .unwrap_or(address);
+    let host = rest.split('/').next().unwrap_or(rest);
+    if DOCKER_HUB.contains(&host) {
+        "docker.io"
+    } else {
+        host
+    }
 }
 
 /// Base 64 in either alphabet, with padding or without.
@@ -112,5 +147,37 @@ mod tests {
         for text in ["", "!", "e30=", "bnVsbA==", "e30", "W10="] {
             assert_eq!(header(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn addresses_of_old_and_new_form_mean_a_registry() {
+        for (address, registry) in [
+            ("", "docker.io"),
+            ("https://index.docker.io/v1/", "docker.io"),
+            ("127.0.0.1:5000", "127.0.0.1:5000"),
+            ("http://127.0.0.1:5000/v2/", "127.0.0.1:5000"),
+        ] {
+            assert_eq!(host(address), registry);
+        }
+    }
+
+    #[test]
+    fn a_client_is_known_to_each_registry_by_its_own() {
+        let text = r#"{"https://index.docker.io/v1/":{"username":"hub","password":"p"},
+            "127.0.0.1:5000":{"auth":"bWU6c2VjcmV0"},"quiet:1":{}}"#;
+        let known = read_all(&HeaderMap::from_iter([(
+            http::HeaderName::from_static(ALL_HEADER),
+            URL_SAFE.encode(text).parse().unwrap(),
+        )]));
+        let password = |user: &str, password: &str| Credentials::Password {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        };
+        let expected = [
+            ("127.0.0.1:5000", password("me", "secret")),
+            ("docker.io", password("hub", "p")),
+        ];
+        let expected = expected.map(|(host, who)| (host.to_owned(), who));
+        assert_eq!(known, BTreeMap::from(expected));
     }
 }
