@@ -69,13 +69,7 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.early.is_empty() {
-            return match Pin::new(&mut this.stream).poll_read(cx, buf) {
-                // QUIRK(docker 28): it ends its side of a TLS connection beneath TLS.
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    Poll::Ready(Ok(()))
-                }
-                read => read,
-            };
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
         }
         let count = this.early.len().min(buf.remaining());
         buf.put_slice(&this.early[..count]);
