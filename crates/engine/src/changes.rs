@@ -7,7 +7,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use image::pack::{is_opaque, is_whiteout};
@@ -274,20 +273,11 @@ fn stat(
 }
 
 fn names(directory: &OwnedFd, path: &Path) -> Result<Vec<OsString>, ChangesError> {
-    let failed = |source| ChangesError::Layer {
+    rooted::names(directory).map_err(|source| ChangesError::Layer {
         attempt: "list",
         path: path.to_owned(),
         source,
-    };
-    let mut names = Vec::new();
-    for entry in fs::Dir::read_from(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name != "." && name != ".." {
-            names.push(name.to_owned());
-        }
-    }
-    Ok(names)
+    })
 }
 
 #[cfg(test)]

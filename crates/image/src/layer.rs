@@ -11,6 +11,7 @@ use std::thread;
 
 use crate::compression::{Compression, InflateError, MAGIC_LENGTH};
 use crate::digest::{Digest, Hasher};
+use crate::pipe;
 use crate::unpack::{UnpackError, unpack};
 
 const CHUNK: usize = 256 << 10;
@@ -175,11 +176,7 @@ impl BufRead for Chunks {
 
 impl Read for Chunks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let length = available.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&available[..length]);
-        self.consume(length);
-        Ok(length)
+        pipe::read_buffered(self, buffer)
     }
 }
 

@@ -7,7 +7,7 @@
 //! builder what it copies into images.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -287,16 +287,7 @@ impl<W: Write> Packer<W> {
             path: path.to_owned(),
             source: errno.into(),
         };
-        let mut names: Vec<OsString> = Vec::new();
-        for entry in fs::Dir::read_from(directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name != "." && name != ".." {
-                names.push(name.to_owned());
-            }
-        }
-        names.sort_unstable();
-        for name in names {
+        for name in rooted::names(directory).map_err(failed)? {
             let stat = match fs::statat(directory, &name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => continue,
                 answer => answer.map_err(failed)?,

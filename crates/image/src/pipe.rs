@@ -127,6 +127,15 @@ impl BlockingReader {
     }
 }
 
+/// Reads from what is buffered: `Read` for those that are `BufRead`.
+pub(crate) fn read_buffered(reader: &mut impl BufRead, buffer: &mut [u8]) -> io::Result<usize> {
+    let available = reader.fill_buf()?;
+    let length = available.len().min(buffer.len());
+    buffer[..length].copy_from_slice(&available[..length]);
+    reader.consume(length);
+    Ok(length)
+}
+
 impl BufRead for BlockingReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.chunk.is_empty() {
@@ -142,11 +151,7 @@ impl BufRead for BlockingReader {
 
 impl Read for BlockingReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let length = available.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&available[..length]);
-        self.consume(length);
-        Ok(length)
+        read_buffered(self, buffer)
     }
 }
 

@@ -288,6 +288,23 @@ fn empty_deep(top: OwnedFd) -> Result<(), Errno> {
     }
 }
 
+/// The names of a directory's entries, in their order.
+///
+/// # Errors
+/// When the kernel refuses to list it.
+pub fn names(directory: impl AsFd) -> Result<Vec<OsString>, Errno> {
+    let mut names = Vec::new();
+    for entry in fs::Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Calls `remove` with the entries of a directory, as long as it answers that they are gone;
 /// answers whether there were any.
 fn remove_entries(

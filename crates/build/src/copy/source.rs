@@ -301,14 +301,5 @@ fn entries(directory: &OwnedFd, path: &Path) -> Result<Vec<OsString>, CopyError>
         path: path.to_owned(),
         source,
     };
-    let mut names = Vec::new();
-    for entry in fs::Dir::read_from(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name != "." && name != ".." {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
+    Ok(rooted::names(directory).map_err(failed)?)
 }

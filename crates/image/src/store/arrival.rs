@@ -19,7 +19,7 @@ use crate::archive::ArchiveError;
 use crate::compression::{Compression, MAGIC_LENGTH};
 use crate::digest::{Digest, Hasher};
 use crate::layer::{Spooled, Unpacked, inflate_and_unpack};
-use crate::pipe::BlockingReader;
+use crate::pipe::{self, BlockingReader};
 use crate::unpack::{UnpackError, unpack};
 
 /// Chunks on their way to the disk.
@@ -258,10 +258,6 @@ impl BufRead for Incoming {
 
 impl Read for Incoming {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let length = available.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&available[..length]);
-        self.consume(length);
-        Ok(length)
+        pipe::read_buffered(self, buffer)
     }
 }

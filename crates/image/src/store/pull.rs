@@ -4,14 +4,16 @@
 //! All or nothing: after an error, or when the future is dropped, the store is as before, but for
 //! layers that another pull still waits for.
 
-use std::collections::BTreeMap;
+mod described;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
-use oci_spec::image::{Descriptor, ImageManifest};
 
+use self::described::{Described, described};
 use super::index::ImageRecord;
 use super::transfer::{LayerStage, Pinned, Transfer, TransferError};
 use super::{ContentError, Store};
@@ -20,12 +22,9 @@ use crate::digest::{Digest, DigestError};
 use crate::platform::{self, Platform};
 use crate::reference::Reference;
 use crate::registry::{
-    Access, Credentials, DOCKER_CONFIG, Document, FetchedManifest, OCI_CONFIG, Registries,
-    RegistryError, Repository, Wanted, digest_of,
+    Access, Credentials, Document, Registries, RegistryError, Repository, Wanted, digest_of,
 };
 
-/// The largest configuration.
-const LARGEST_CONFIG: u64 = 8 << 20;
 const DEEPEST_NESTING: usize = 4;
 
 /// What is to be pulled.
@@ -201,16 +200,6 @@ impl PullError {
 
 type Tell<'a> = &'a (dyn Fn(PullStep) + Send + Sync);
 
-/// An image as its manifest describes it.
-struct Described {
-    /// The digest that was found under the name: perhaps of an index.
-    named: Digest,
-    manifest_digest: Digest,
-    manifest_text: Bytes,
-    config: Wanted,
-    layers: Vec<Wanted>,
-}
-
 impl Store {
     /// Pulls an image and names it.
     ///
@@ -385,7 +374,7 @@ impl Store {
     ) -> Result<Vec<Arc<Pinned>>, PullError> {
         let mut pins = Vec::new();
         let mut under_way: Vec<(Wanted, Arc<Transfer>)> = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for diff_id in diff_ids {
             let Some(wanted) = layers.get(diff_id).filter(|_| seen.insert(*diff_id)) else {
                 continue;
@@ -492,63 +481,6 @@ fn what(reference: &Reference) -> &str {
     reference.digest().or(reference.tag()).unwrap_or("latest")
 }
 
-fn described(
-    named: Digest,
-    fetched: &FetchedManifest,
-    image: &ImageManifest,
-) -> Result<Described, PullError> {
-    let config = image.config();
-    let media_type = config.media_type().to_string();
-    if media_type != DOCKER_CONFIG && media_type != OCI_CONFIG {
-        return Err(PullError::MediaType { media_type });
-    }
-    if config.size() > LARGEST_CONFIG {
-        return Err(PullError::TooLarge {
-            what: "configuration",
-            digest: config.digest().to_string(),
-            size_bytes: config.size(),
-        });
-    }
-    let layers = image.layers().iter().map(|layer| {
-        check_layer(layer)?;
-        wanted(layer)
-    });
-    Ok(Described {
-        named,
-        manifest_digest: fetched.digest,
-        manifest_text: fetched.content.clone(),
-        config: wanted(config)?,
-        layers: layers.collect::<Result<_, PullError>>()?,
-    })
-}
-
-fn wanted(descriptor: &Descriptor) -> Result<Wanted, PullError> {
-    Ok(Wanted {
-        digest: digest_of(descriptor)?,
-        size_bytes: descriptor.size(),
-    })
-}
-
-/// Refuses layers that are not in the registry, and what is no layer.
-fn check_layer(layer: &Descriptor) -> Result<(), PullError> {
-    let media_type = layer.media_type().to_string();
-    let is_foreign = media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
-        || media_type.starts_with("application/vnd.oci.image.layer.nondistributable.");
-    if is_foreign {
-        return Err(PullError::Foreign {
-            digest: layer.digest().to_string(),
-            media_type,
-        });
-    }
-    let is_layer = media_type.starts_with("application/vnd.docker.image.rootfs.diff.tar")
-        || media_type.starts_with("application/vnd.oci.image.layer.v1.tar");
-    if is_layer {
-        Ok(())
-    } else {
-        Err(PullError::MediaType { media_type })
-    }
-}
-
 /// An image without an index is for what its configuration says.
 fn check_platform(document: &ConfigDocument, request: &PullRequest) -> Result<(), PullError> {
     let found = Platform::new(
@@ -588,32 +520,5 @@ mod tests {
         );
         assert_eq!(between(Extracting, Pulled), [Pulled]);
         assert_eq!(between(Retrying, downloading(3)), [downloading(3)]);
-    }
-
-    #[test]
-    fn only_layers_of_the_registry_are_layers() {
-        let layer = |media_type: &str| {
-            let document = serde_json::json!({
-                "mediaType": media_type, "digest": format!("sha256:{:064}", 1), "size": 1,
-            });
-            check_layer(&serde_json::from_value(document).unwrap())
-        };
-        for good in [
-            "application/vnd.docker.image.rootfs.diff.tar.gzip",
-            "application/vnd.oci.image.layer.v1.tar",
-            "application/vnd.oci.image.layer.v1.tar+zstd",
-        ] {
-            layer(good).unwrap();
-        }
-        for foreign in [
-            "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
-            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-        ] {
-            assert!(matches!(layer(foreign), Err(PullError::Foreign { .. })));
-        }
-        assert!(matches!(
-            layer("application/vnd.example"),
-            Err(PullError::MediaType { .. })
-        ));
     }
 }

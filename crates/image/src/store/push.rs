@@ -4,37 +4,31 @@
 //! digests stay. Other layers are compressed on their way, always in the same way; what came out is
 //! remembered, so that the next push can ask for it and need not send anything.
 
+mod manifest;
+mod packing;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use flate2::Compression as Level;
-use flate2::write::GzEncoder;
 use futures_util::future::try_join_all;
-use oci_spec::image::ImageManifest;
-use serde::Serialize;
 use tokio::sync::{mpsc, watch};
+
+use self::manifest::{media_type_of, write_manifest};
 
 use super::index::{LayerRecord, PushedAs, State};
 use super::transfer::Pinned;
 use super::{ContentError, Store};
 use crate::compression::Compression;
-use crate::digest::{Digest, DigestError, Hasher};
-use crate::pipe;
+use crate::digest::{Digest, DigestError};
 use crate::reference::Reference;
 use crate::registry::{
-    Access, Begun, Credentials, DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, Mounting, OCI_CONFIG,
-    OCI_MANIFEST, Registries, RegistryError, Report, Repository, Source,
+    Access, Begun, Credentials, Mounting, Registries, RegistryError, Report, Repository, Source,
 };
 
 /// How many neighbours are asked for a layer before it is sent.
 const MOST_NEIGHBOURS: usize = 3;
-const OCI_ZSTD_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
-const OCI_GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// What is to be pushed.
 #[derive(Clone, Debug)]
@@ -378,7 +372,7 @@ impl Push<'_> {
         let path = self.store.content().blob_path(&local.record.blob);
         let packed = Arc::new(Mutex::new(local.blob.filter(|_| !local.packs)));
         let (packs, found) = (local.packs, Arc::clone(&packed));
-        let source: Source = Arc::new(move || read(&path, packs, Arc::clone(&found)));
+        let source: Source = Arc::new(move || packing::read(&path, packs, Arc::clone(&found)));
         let (sender, mut sent) = watch::channel(0_u64);
         let report: Report = Arc::new(move |bytes| {
             sender.send_replace(bytes);
@@ -434,64 +428,6 @@ impl Push<'_> {
             .upload(begun, size_bytes, &source, &report, || Some(id))
             .await?;
         Ok(())
-    }
-}
-
-/// Reads a blob on a thread, and compresses it where that is wanted; `found` is what came out.
-fn read(
-    path: &Path,
-    packs: bool,
-    found: Arc<Mutex<Option<Blob>>>,
-) -> mpsc::Receiver<io::Result<Bytes>> {
-    let (mut writer, receiver) = pipe::chunks_outward();
-    let path = path.to_owned();
-    tokio::task::spawn_blocking(move || {
-        let outcome = File::open(&path).and_then(|mut file| {
-            if !packs {
-                return io::copy(&mut file, &mut writer).map(drop);
-            }
-            let blob = pack(&mut file, &mut writer)?;
-            *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(blob);
-            Ok(())
-        });
-        writer.finish(outcome);
-    });
-    receiver
-}
-
-/// Compresses a layer: the same input always gives the same.
-fn pack(input: &mut impl Read, output: &mut impl Write) -> io::Result<Blob> {
-    let counted = Counted {
-        output,
-        hasher: Hasher::default(),
-        size_bytes: 0,
-    };
-    let mut encoder = GzEncoder::new(counted, Level::default());
-    io::copy(input, &mut encoder)?;
-    let counted = encoder.finish()?;
-    Ok(Blob {
-        digest: counted.hasher.finish(),
-        size_bytes: counted.size_bytes,
-    })
-}
-
-/// Hashes and counts what is written.
-struct Counted<W> {
-    output: W,
-    hasher: Hasher,
-    size_bytes: u64,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = self.output.write(bytes)?;
-        self.hasher.update(&bytes[..length]);
-        self.size_bytes += length as u64;
-        Ok(length)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
     }
 }
 
@@ -556,112 +492,4 @@ fn neighbours(
         }
     }
     found
-}
-
-/// What a manifest that came says that it is.
-fn media_type_of(manifest: &[u8]) -> Result<String, serde_json::Error> {
-    let manifest: ImageManifest = serde_json::from_slice(manifest)?;
-    Ok(manifest
-        .media_type()
-        .as_ref()
-        .map_or_else(|| OCI_MANIFEST.to_owned(), ToString::to_string))
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest {
-    schema_version: u32,
-    media_type: &'static str,
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    media_type: &'static str,
-    size: u64,
-    digest: Digest,
-}
-
-impl Descriptor {
-    const fn new(media_type: &'static str, blob: Blob) -> Self {
-        Self {
-            media_type,
-            size: blob.size_bytes,
-            digest: blob.digest,
-        }
-    }
-}
-
-/// A manifest in Docker's form, which every registry takes; in the OCI's where a layer is of a kind
-/// that Docker's has not.
-fn write_manifest(
-    config: Blob,
-    layers: impl Iterator<Item = (Blob, Compression)>,
-) -> Result<(String, Bytes), serde_json::Error> {
-    let layers: Vec<(Blob, Compression)> = layers.collect();
-    let is_docker = layers
-        .iter()
-        .all(|(_, compression)| *compression != Compression::Zstd);
-    let (media_type, config_type, gzip) = if is_docker {
-        (DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER)
-    } else {
-        (OCI_MANIFEST, OCI_CONFIG, OCI_GZIP_LAYER)
-    };
-    let layers = layers.into_iter().map(|(blob, compression)| {
-        let media_type = match compression {
-            Compression::Zstd => OCI_ZSTD_LAYER,
-            // What is not compressed here is on its way.
-            Compression::Gzip | Compression::Plain => gzip,
-        };
-        Descriptor::new(media_type, blob)
-    });
-    let manifest = Manifest {
-        schema_version: 2,
-        media_type,
-        config: Descriptor::new(config_type, config),
-        layers: layers.collect(),
-    };
-    let text = serde_json::to_vec(&manifest)?;
-    Ok((media_type.to_owned(), text.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn blob(content: &[u8]) -> Blob {
-        Blob {
-            digest: Digest::of(content),
-            size_bytes: content.len() as u64,
-        }
-    }
-
-    #[test]
-    fn the_same_layer_is_always_packed_to_the_same() {
-        let text = b"some layer".repeat(100_000);
-        let (mut one, mut other) = (Vec::new(), Vec::new());
-        let packed = pack(&mut &text[..], &mut one).unwrap();
-        assert_eq!(pack(&mut &text[..], &mut other).unwrap(), packed);
-        assert_eq!(one, other);
-        assert_eq!(blob(&one), packed);
-    }
-
-    #[test]
-    fn a_manifest_is_dockers_unless_a_layer_is_not() {
-        let write = |compression| {
-            let layers = [(blob(b"layer"), compression)];
-            let (media_type, text) = write_manifest(blob(b"config"), layers.into_iter()).unwrap();
-            let manifest: ImageManifest = serde_json::from_slice(&text).unwrap();
-            (media_type, manifest.layers()[0].media_type().to_string())
-        };
-        let docker = (DOCKER_MANIFEST.to_owned(), DOCKER_LAYER.to_owned());
-        assert_eq!(write(Compression::Gzip), docker);
-        assert_eq!(write(Compression::Plain), docker);
-        assert_eq!(
-            write(Compression::Zstd),
-            (OCI_MANIFEST.to_owned(), OCI_ZSTD_LAYER.to_owned())
-        );
-    }
 }
