@@ -122,7 +122,16 @@ impl Registry {
         let digest = digest_of(content);
         let mut api = self.api(&format!("repository:{repository}:pull,push"))?;
         let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
-        let reply = api.raw("POST", &path, "application/octet-stream", content)?;
+        let kind = "application/octet-stream";
+        let mut reply = api.raw("POST", &path, kind, content)?;
+        if reply.status == 202 {
+            // A registry may want the bytes by a request of their own.
+            let place = reply.header("location").context("a location")?;
+            let place = place.find("/v2/").map_or(place, |at| &place[at..]);
+            let join = if place.contains('?') { '&' } else { '?' };
+            let place = format!("{place}{join}digest={digest}");
+            reply = api.raw("PUT", &place, kind, content)?;
+        }
         ensure!(reply.status == 201, "{reply:?}");
         Ok(digest)
     }

@@ -2,7 +2,8 @@
 //!
 //! What is behind a [`View`] is hostile and may change at any moment: every look-up goes through
 //! [`rooted::Root`], and archives stream with bounded memory through a thread of their own. The
-//! host makes the view (of a running instance or a stopped one); [`image::extract`] reads archives, [`image::pack`] writes them.
+//! host makes the view (of a running instance or a stopped one); [`image::extract`] reads archives,
+//! [`image::pack`] writes them.
 
 mod path;
 
