@@ -64,6 +64,19 @@ impl Registry {
         Ok(Api::tcp(&self.listen).with("Authorization", &format!("Bearer {token}")))
     }
 
+    /// Requests with the password itself, for a registry that has no tokens.
+    ///
+    /// # Errors
+    /// For nobody.
+    pub fn basic(&self) -> Result<Api> {
+        let (name, password) = self
+            .credentials
+            .as_ref()
+            .context("nobody has no password")?;
+        let encoded = STANDARD.encode(format!("{name}:{password}"));
+        Ok(Api::tcp(&self.listen).with("Authorization", &format!("Basic {encoded}")))
+    }
+
     /// What the token endpoint answers.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub struct Registry {
     address: SocketAddr,
     behind: SocketAddr,
     meter: Arc<Meter>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Registry {
@@ -77,7 +77,7 @@ impl Registry {
             address,
             behind,
             meter,
-            _dir: dir,
+            dir,
         };
         let deadline = Instant::now() + READY_WITHIN;
         while TcpStream::connect(behind).is_err() {
@@ -119,6 +119,19 @@ impl Registry {
         stream.read_to_string(&mut answer)?;
         ensure!(answer.starts_with("HTTP/1.1 201"), "{answer}");
         Ok(())
+    }
+
+    /// Turns a byte of a blob over, on the disk.
+    ///
+    /// # Errors
+    /// When there is no such blob.
+    pub fn spoil_blob(&self, digest: &str) -> Result<()> {
+        let digits = digest.strip_prefix("sha256:").context("a digest")?;
+        let blobs = self.dir.path().join("data/docker/registry/v2/blobs/sha256");
+        let path = blobs.join(&digits[..2]).join(digits).join("data");
+        let mut content = std::fs::read(&path)?;
+        content[0] ^= 1;
+        Ok(std::fs::write(path, content)?)
     }
 
     /// Bytes that it has sent so far.

@@ -4,7 +4,9 @@
 //! Every error of the registry's actions is mapped here, exhaustively. Source: OCI Distribution
 //! Specification v1.1, "Error Codes"; `UNKNOWN` is what Docker's registry says of its own failures.
 
+use actions::error::with_causes;
 use actions::registry::RegistryError;
+use actions::registry::upstream::UpstreamError;
 use actions::{ActionError, ErrorKind};
 use axum::Json;
 use axum::response::{AppendHeaders, IntoResponse, Response};
@@ -134,6 +136,8 @@ impl From<RegistryError> for ApiError {
             RegistryError::Unauthenticated
             | RegistryError::TokenInvalid
             | RegistryError::ScopeInsufficient => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            RegistryError::IsCopy { .. } => (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
+            RegistryError::Upstream { source, .. } => by_upstream(source),
             RegistryError::Denied(_) => (StatusCode::FORBIDDEN, "DENIED"),
             RegistryError::TooManyUploads(_) => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
             RegistryError::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN"),
@@ -142,7 +146,7 @@ impl From<RegistryError> for ApiError {
         if status.is_server_error() {
             tracing::error!(error = &error as &dyn std::error::Error, "a request failed");
         }
-        let answer = Self::new(status, code, error.to_string());
+        let answer = Self::new(status, code, with_causes(&error));
         match error {
             RegistryError::Unauthenticated => answer.challenging(""),
             RegistryError::TokenInvalid => answer.challenging("invalid_token"),
@@ -158,6 +162,15 @@ impl From<RegistryError> for ApiError {
             }
             _ => answer,
         }
+    }
+}
+
+/// What an upstream did not give.
+fn by_upstream(error: &UpstreamError) -> (StatusCode, &'static str) {
+    match error.code() {
+        _ if error.is_denied() || error.is_unauthorized() => (StatusCode::FORBIDDEN, "DENIED"),
+        "TOOMANYREQUESTS" => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
+        _ => (StatusCode::BAD_GATEWAY, "UNKNOWN"),
     }
 }
 

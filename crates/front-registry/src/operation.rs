@@ -3,7 +3,7 @@
 //! Their names are those of `spec/registry/coverage.toml`.
 
 use actions::Cloud;
-use actions::registry::{RegistryError, Visitor};
+use actions::registry::{RegistryError, Visitor, upstream};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request, State};
@@ -134,7 +134,7 @@ async fn answer(
     let at = At {
         cloud,
         visitor,
-        name: name.parse()?,
+        name: upstream::meant(cloud, name, query.get("ns"))?,
         query,
         headers: parts.headers,
     };
@@ -180,10 +180,10 @@ async fn carry_out(
         Operation::FinishUpload => upload::routes::finish(at, argument, body).await,
         Operation::CancelUpload => upload::routes::cancel(&at, argument),
         Operation::GetManifest => manifest::routes::get(at, argument).await,
-        Operation::HeadManifest => manifest::routes::head(&at, argument),
+        Operation::HeadManifest => manifest::routes::head(&at, argument).await,
         Operation::PutManifest => manifest::routes::put(at, argument, body).await,
         Operation::DeleteManifest => manifest::routes::delete(&at, argument).await,
-        Operation::ListTags => tag::routes::list(&at),
+        Operation::ListTags => tag::routes::list(&at).await,
         Operation::ListReferrers => referrer::routes::list(&at, argument),
         Operation::GetVisibility => visibility::routes::get(&at),
         Operation::PutVisibility => visibility::routes::put(at, body).await,

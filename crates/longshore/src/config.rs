@@ -3,10 +3,12 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use actions::downloads::Places;
 use actions::identity;
-use actions::registry::Settings as RegistrySettings;
+use actions::registry::{Settings as RegistrySettings, upstream as registry_upstream};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use image::registry::{self, Mirror};
@@ -153,12 +155,73 @@ struct Registry {
     grace_seconds: Option<i64>,
     untagged_seconds: Option<i64>,
     collect_every_seconds: Option<u64>,
+    upstreams: Vec<Upstream>,
+}
+
+/// A registry behind ours.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Upstream {
+    prefix: String,
+    registry: String,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+    #[serde(default)]
+    mirror: bool,
+    #[serde(default)]
+    public: bool,
+    #[serde(default)]
+    fresh_seconds: u64,
+    most_bytes: Option<u64>,
+    unused_seconds: Option<i64>,
+}
+
+impl Upstream {
+    fn read(&self) -> Result<registry_upstream::Upstream> {
+        let which = || format!("registry.upstreams: prefix = {:?}", self.prefix);
+        let credentials = match (&self.user, &self.password_file) {
+            (None, None) => None,
+            (Some(user), Some(path)) => {
+                let password = std::fs::read_to_string(path)
+                    .with_context(|| format!("{}: read {}", which(), path.display()))?;
+                Some(registry::Credentials::Password {
+                    user: user.clone(),
+                    password: password.trim_end_matches(['\r', '\n']).to_owned(),
+                })
+            }
+            (Some(_), None) | (None, Some(_)) => {
+                bail!("{}: user and password-file go together", which())
+            }
+        };
+        Ok(registry_upstream::Upstream {
+            prefix: self.prefix.parse().with_context(which)?,
+            registry: self.registry.parse().with_context(which)?,
+            credentials,
+            is_mirror: self.mirror,
+            is_public: self.public,
+            fresh_for: Duration::from_secs(self.fresh_seconds),
+            limits: registry_upstream::Limits {
+                most_bytes: self.most_bytes,
+                unused_seconds: self.unused_seconds,
+            },
+        })
+    }
 }
 
 impl Registry {
-    fn settings(&self) -> RegistrySettings {
+    fn settings(&self) -> Result<RegistrySettings> {
         let usual = RegistrySettings::default();
-        RegistrySettings {
+        let mut upstreams: Vec<Arc<registry_upstream::Upstream>> = Vec::new();
+        for upstream in &self.upstreams {
+            let read = upstream.read()?;
+            ensure!(
+                upstreams.iter().all(|other| other.prefix != read.prefix),
+                "registry.upstreams: prefix = {:?} is there twice",
+                upstream.prefix
+            );
+            upstreams.push(Arc::new(read));
+        }
+        Ok(RegistrySettings {
             token_seconds: self.token_seconds.unwrap_or(usual.token_seconds),
             upload_idle_seconds: self
                 .upload_idle_seconds
@@ -168,7 +231,8 @@ impl Registry {
             collect_every_seconds: self
                 .collect_every_seconds
                 .unwrap_or(usual.collect_every_seconds),
-        }
+            upstreams,
+        })
     }
 }
 
@@ -371,7 +435,7 @@ impl Options {
             admin_password: self.admin_password.clone(),
             identity: file.identity.settings(),
             image_places: file.images.places(),
-            registry: file.registry.settings(),
+            registry: file.registry.settings()?,
             registries: file.registries.settings(self)?,
         };
         config.check()?;

@@ -3,6 +3,7 @@
 mod identity;
 mod pieces;
 mod skopeo;
+mod upstream;
 
 use std::sync::Arc;
 

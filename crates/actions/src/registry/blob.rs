@@ -9,6 +9,7 @@ use store::Versioned;
 
 use super::repository::write_into;
 use super::upload::on_thread;
+use super::upstream::{self, blob::Arriving};
 use super::visitor::Place;
 use super::{RegistryError, RepositoryName, Right, Visitor};
 use crate::Cloud;
@@ -16,10 +17,19 @@ use crate::Cloud;
 /// A blob, to be read.
 #[derive(Debug)]
 pub struct Blob {
-    /// From its beginning; can be read to its end even when it is removed meanwhile.
-    pub file: File,
+    /// Where it is read.
+    pub data: Data,
     /// Bytes of it.
     pub size_bytes: u64,
+}
+
+/// The bytes of a blob.
+#[derive(Debug)]
+pub enum Data {
+    /// From its beginning; can be read to its end even when it is removed meanwhile.
+    Kept(File),
+    /// It comes from an upstream.
+    Arriving(Arriving),
 }
 
 /// How many bytes a blob has.
@@ -44,7 +54,10 @@ pub async fn size_bytes(
             cloud.registry.ask_for(found.value.meta.id);
             Ok(found.value.size_bytes)
         }
-        Err(error) => offer_own(cloud, visitor, name, digest).await?.ok_or(error),
+        Err(error) => match &place.source {
+            Some(source) => upstream::blob::size_bytes(cloud, source, digest).await,
+            None => offer_own(cloud, visitor, name, digest).await?.ok_or(error),
+        },
     }
 }
 
@@ -81,13 +94,26 @@ pub async fn get(
     name: &RepositoryName,
     digest: &ContentDigest,
 ) -> Result<Blob, RegistryError> {
-    let place = visitor.enter(cloud, name, Right::Pull)?;
-    let found = find(cloud, &place.repository()?.value, digest)?;
+    let mut place = visitor.enter(cloud, name, Right::Pull)?;
+    let is_here = |place: &Place| {
+        let found = place.repository();
+        found.and_then(|repository| find(cloud, &repository.value, digest))
+    };
+    if let (Some(source), Err(_)) = (&place.source, is_here(&place)) {
+        if let Some(arriving) = upstream::blob::fetch(cloud, &place, source, digest).await? {
+            return Ok(Blob {
+                size_bytes: arriving.size_bytes(),
+                data: Data::Arriving(arriving),
+            });
+        }
+        place = visitor.enter(cloud, name, Right::Pull)?;
+    }
+    let found = is_here(&place)?;
     cloud.registry.ask_for(found.value.meta.id);
     let (images, digest) = (cloud.images.clone(), digest.clone());
     let opened = on_thread(move || images.open_shelved(&digest)).await?;
     Ok(Blob {
-        file: opened.file,
+        data: Data::Kept(opened.file),
         size_bytes: opened.size_bytes,
     })
 }

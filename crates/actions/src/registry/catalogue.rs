@@ -3,7 +3,7 @@
 use model::repository::Repository;
 
 use super::tag::Names;
-use super::{RegistryError, RepositoryName, Visitor};
+use super::{RegistryError, RepositoryName, Visitor, upstream};
 use crate::Cloud;
 
 /// A repository that was found.
@@ -52,7 +52,12 @@ fn visible(cloud: &Cloud, visitor: &Visitor) -> Vec<Found> {
         .map(|repository| Found {
             name: RepositoryName::of(cloud, repository.meta.project, &repository.meta.name)
                 .to_string(),
-            public: repository.public,
+            public: upstream::is_public(
+                cloud,
+                repository.meta.project,
+                &repository.meta.name,
+                Some(&repository),
+            ),
         })
         .collect();
     found.sort_unstable_by(|one, other| one.name.cmp(&other.name));

@@ -17,6 +17,7 @@ use model::{Id, Kind};
 use store::{CommitError, Versioned};
 
 use super::upload::{self, on_thread};
+use super::upstream::{Source, limit};
 use super::{Registry, RegistryError};
 use crate::{ActionError, Cloud};
 
@@ -59,6 +60,12 @@ pub async fn run(cloud: Cloud) {
     let mut seen = None;
     loop {
         let asked = cloud.registry.take_asked();
+        if let Err(error) = limit::enforce(&cloud, &asked).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "what is kept of upstreams was not looked at, to be tried again"
+            );
+        }
         let newest = cloud.store.touched(&KINDS);
         if seen != Some(newest) || !unneeded.is_empty() {
             match once(&cloud, &mut unneeded, &asked).await {
@@ -141,10 +148,13 @@ impl Pass<'_> {
         let mut transaction = store.transaction();
         let is_orphan = store.get::<Project>(project.0).is_none();
         let settings = &self.cloud.registry.settings;
+        // What comes again when it is asked for need not wait.
+        let is_copy = Source::of(self.cloud, project, path).is_some();
+        let grace_seconds = if is_copy { 0 } else { settings.grace_seconds };
         let mut left = manifests.len() + blobs.len() + tags.len();
         let mut gone_blobs = 0;
         for blob in self.unneeded_blobs(&manifests, blobs) {
-            if is_orphan || self.is_due(blob.value.meta.id, settings.grace_seconds) {
+            if is_orphan || self.is_due(blob.value.meta.id, grace_seconds) {
                 transaction.delete::<RepositoryBlob>(blob.value.meta.id, Some(blob.revision));
                 gone_blobs += 1;
             }
@@ -152,8 +162,9 @@ impl Pass<'_> {
         left -= gone_blobs;
         let untagged = match settings.untagged_seconds {
             _ if is_orphan => manifests.iter().collect(),
-            Some(_) => untagged(&manifests, &tags),
-            None => Vec::new(),
+            // Those of a copy go when they are not used.
+            Some(_) if !is_copy => untagged(&manifests, &tags),
+            Some(_) | None => Vec::new(),
         };
         for manifest in untagged {
             let grace = settings.untagged_seconds.unwrap_or_default();
@@ -172,7 +183,7 @@ impl Pass<'_> {
         let id = repository.meta.id;
         // What somebody has made public stays so, though nothing is in it.
         let is_empty = left == 0 && (is_orphan || !repository.public);
-        if is_empty && (is_orphan || self.is_due(id, settings.grace_seconds)) {
+        if is_empty && (is_orphan || self.is_due(id, grace_seconds)) {
             transaction.delete::<Repository>(id, Some(found.revision));
         } else {
             transaction.require::<Repository>(id, found.revision);

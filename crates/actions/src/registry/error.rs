@@ -1,6 +1,8 @@
 //! What can go wrong in the registry, without HTTP's words: the conditions that its clients know by a
 //! code of their own (OCI Distribution Specification v1.1, "Error Codes").
 
+use std::sync::Arc;
+
 use model::digest::{ContentDigest, DigestError};
 
 use crate::error::with_causes;
@@ -60,6 +62,16 @@ pub enum RegistryError {
     Denied(String),
     #[error("project {0} has too many unfinished uploads; finish or cancel some")]
     TooManyUploads(String),
+    #[error("{repository} is a copy of {registry}'s; push there")]
+    IsCopy {
+        repository: String,
+        registry: String,
+    },
+    #[error("{registry}, of which this is a copy, does not give it")]
+    Upstream {
+        registry: String,
+        source: Arc<::image::registry::RegistryError>,
+    },
     #[error("there is no room left: the disk is full")]
     DiskFull,
     #[error(transparent)]

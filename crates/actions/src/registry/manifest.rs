@@ -11,7 +11,8 @@ use store::{Transaction, Versioned};
 use super::document::{Document, Need};
 use super::repository::write_into;
 use super::upload::on_thread;
-use super::{RegistryError, RepositoryName, Right, Visitor, tag};
+use super::visitor::Place;
+use super::{RegistryError, RepositoryName, Right, Visitor, tag, upstream};
 use crate::Cloud;
 
 /// Bytes of the largest manifest; the specification asks for as many at least ("Pushing Manifests").
@@ -62,13 +63,17 @@ pub struct Pushed {
 ///
 /// # Errors
 /// [`RegistryError::ManifestUnknown`], [`RegistryError::NameUnknown`], and for who may not pull.
-pub fn facts(
+pub async fn facts(
     cloud: &Cloud,
     visitor: &Visitor,
     name: &RepositoryName,
     reference: &Reference,
 ) -> Result<Facts, RegistryError> {
-    let place = visitor.enter(cloud, name, Right::Pull)?;
+    let mut place = visitor.enter(cloud, name, Right::Pull)?;
+    if let Some(source) = &place.source {
+        upstream::manifest::refresh(cloud, &place, source, reference).await?;
+        place = visitor.enter(cloud, name, Right::Pull)?;
+    }
     let manifest = find(cloud, &place.repository()?.value, reference)?.value;
     cloud.registry.ask_for(manifest.meta.id);
     Ok(Facts {
@@ -136,12 +141,94 @@ pub async fn push(
     let (digest, shelved) = on_thread(move || images.shelve_document(&text, algorithm)).await?;
     write_into(cloud, &place, |transaction, repository| {
         require(cloud, repository, &document, transaction)?;
+        let written = Written {
+            document: &document,
+            digest: &digest,
+            size_bytes,
+        };
+        written.record(cloud, repository, transaction);
+        for tag in &tags {
+            name_it(cloud, repository, tag, &digest, transaction);
+        }
+        Ok(())
+    })
+    .await?;
+    drop(shelved);
+    Ok(Pushed {
+        digest,
+        subject: document.subject,
+    })
+}
+
+/// Keeps a manifest of an upstream, and names it where it was asked for by a tag. What it needs comes
+/// when it is asked for.
+pub(super) async fn keep(
+    cloud: &Cloud,
+    place: &Place,
+    media_type: &str,
+    text: Bytes,
+    algorithm: Algorithm,
+    tag: Option<String>,
+) -> Result<(), RegistryError> {
+    let document = Document::read(&text, Some(media_type))?;
+    let size_bytes = text.len() as u64;
+    let images = cloud.images.clone();
+    let (digest, shelved) = on_thread(move || images.shelve_document(&text, algorithm)).await?;
+    write_into(cloud, place, |transaction, repository| {
+        let written = Written {
+            document: &document,
+            digest: &digest,
+            size_bytes,
+        };
+        written.record(cloud, repository, transaction);
+        if let Some(tag) = &tag {
+            name_it(cloud, repository, tag, &digest, transaction);
+        }
+        Ok(())
+    })
+    .await?;
+    drop(shelved);
+    Ok(())
+}
+
+/// Lets a tag mean a manifest of an upstream that is kept.
+pub(super) async fn name_kept(
+    cloud: &Cloud,
+    place: &Place,
+    tag: &str,
+    digest: &ContentDigest,
+) -> Result<(), RegistryError> {
+    let found = place
+        .current(cloud)
+        .and_then(|owner| cloud.store.by_name::<RepositoryTag>(owner, tag));
+    if found.is_some_and(|found| found.value.manifest == *digest) {
+        return Ok(());
+    }
+    write_into(cloud, place, |transaction, repository| {
+        name_it(cloud, repository, tag, digest, transaction);
+        Ok(())
+    })
+    .await
+}
+
+/// A manifest that is to be written.
+struct Written<'a> {
+    document: &'a Document,
+    digest: &'a ContentDigest,
+    size_bytes: u64,
+}
+
+impl Written<'_> {
+    fn record(&self, cloud: &Cloud, repository: &Repository, transaction: &mut Transaction) {
+        let Self {
+            document, digest, ..
+        } = self;
         let owner = repository.as_owner();
         let manifest = |meta| RepositoryManifest {
             meta,
-            digest: digest.clone(),
+            digest: ContentDigest::clone(digest),
             media_type: document.media_type.clone(),
-            size_bytes,
+            size_bytes: self.size_bytes,
             artifact_type: document.artifact_type.clone(),
             subject: document.subject.clone(),
             annotations: document.annotations.clone(),
@@ -164,17 +251,7 @@ pub async fn push(
                 transaction.insert(meta.id, manifest(meta));
             }
         }
-        for tag in &tags {
-            name_it(cloud, repository, tag, &digest, transaction);
-        }
-        Ok(())
-    })
-    .await?;
-    drop(shelved);
-    Ok(Pushed {
-        digest,
-        subject: document.subject,
-    })
+    }
 }
 
 /// Refuses a manifest that is not whole; what it needs then stays until it is written.

@@ -17,6 +17,7 @@ pub mod repository;
 pub mod tag;
 pub mod token;
 pub mod upload;
+pub mod upstream;
 pub mod visitor;
 
 use std::collections::HashSet;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub untagged_seconds: Option<i64>,
     /// How often that is looked at, in seconds.
     pub collect_every_seconds: u64,
+    /// The registries behind this one.
+    pub upstreams: Vec<Arc<upstream::Upstream>>,
 }
 
 impl Default for Settings {
@@ -54,6 +57,7 @@ impl Default for Settings {
             grace_seconds: 3600,
             untagged_seconds: None,
             collect_every_seconds: 60,
+            upstreams: Vec::new(),
         }
     }
 }
@@ -63,6 +67,7 @@ impl Default for Settings {
 pub(crate) struct Registry {
     settings: Settings,
     uploads: upload::Sessions,
+    upstreams: upstream::Upstreams,
     /// What was asked for since the collector last looked: records whose grace begins again.
     asked: Mutex<HashSet<Id>>,
 }

@@ -22,7 +22,10 @@ pub fn is_public(
     name: &RepositoryName,
 ) -> Result<bool, RegistryError> {
     let place = visitor.enter(cloud, name, Right::Pull)?;
-    Ok(place.repository()?.value.public)
+    match &place.source {
+        Some(source) => Ok(source.upstream.is_public),
+        None => Ok(place.repository()?.value.public),
+    }
 }
 
 /// Lets everybody pull from a repository, or its project only. One that is not there is made.

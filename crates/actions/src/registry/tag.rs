@@ -2,7 +2,7 @@
 
 use model::repository::RepositoryTag;
 
-use super::{RegistryError, RepositoryName, Right, Visitor};
+use super::{RegistryError, RepositoryName, Right, Visitor, upstream};
 use crate::Cloud;
 
 /// Characters of the longest tag.
@@ -34,11 +34,11 @@ impl Names {
     }
 }
 
-/// The tags of a repository after `last`, at most `most`.
+/// The tags of a repository after `last`, at most `most`; of one with an upstream, the upstream's.
 ///
 /// # Errors
 /// [`RegistryError::NameUnknown`], and for who may not pull.
-pub fn list(
+pub async fn list(
     cloud: &Cloud,
     visitor: &Visitor,
     name: &RepositoryName,
@@ -46,6 +46,11 @@ pub fn list(
     most: Option<usize>,
 ) -> Result<Names, RegistryError> {
     let place = visitor.enter(cloud, name, Right::Pull)?;
+    if let Some(source) = &place.source
+        && let Some(tags) = upstream::manifest::tags(cloud, &place, source).await?
+    {
+        return Ok(Names::after(tags, last, most));
+    }
     let owner = place.repository()?.value.as_owner();
     let tags = cloud.store.named::<RepositoryTag>(owner);
     let names = tags.into_iter().map(|tag| tag.value.meta.name.clone());

@@ -14,7 +14,7 @@ use model::repository::Repository;
 use serde::{Deserialize, Serialize};
 
 use super::visitor::Right;
-use super::{RegistryError, RepositoryName, Visitor};
+use super::{RegistryError, RepositoryName, Visitor, upstream};
 use crate::identity::Named;
 use crate::identity::authenticate::{CredentialName, Proof, Shown, Wanted, Who, authenticate};
 use crate::identity::token::{Session, Token, open_other, resume, seal_other};
@@ -81,10 +81,11 @@ impl Scope {
         let Self::Repository { name, rights } = self else {
             return (!visitor.is_nobody()).then_some(Self::Catalogue);
         };
-        let parsed: RepositoryName = name.parse().ok()?;
+        let parsed = upstream::meant(cloud, name, None).ok()?;
         let project = parsed.project_of(cloud)?.as_owner();
         let found = cloud.store.by_name::<Repository>(project, &parsed.path);
-        let is_public = found.is_some_and(|found| found.value.public);
+        let found = found.map(|found| found.value);
+        let is_public = upstream::is_public(cloud, project, &parsed.path, found.as_deref());
         let may = |right: &&Right| visitor.has_right(cloud, project, is_public, **right);
         let rights: Vec<String> = Right::SCOPED
             .iter()
@@ -93,7 +94,7 @@ impl Scope {
             .map(|right| right.as_str().to_owned())
             .collect();
         (!rights.is_empty()).then(|| Self::Repository {
-            name: name.clone(),
+            name: parsed.to_string(),
             rights,
         })
     }

@@ -8,6 +8,7 @@ use model::repository::Repository;
 use store::Versioned;
 
 use super::token::Scope;
+use super::upstream::{self, Source};
 use super::{RegistryError, RepositoryName};
 use crate::identity::token::{Session, caller_in};
 use crate::policy::{Action, Target};
@@ -69,6 +70,8 @@ impl Right {
 pub(super) struct Place {
     pub(super) project: ProjectId,
     pub(super) name: RepositoryName,
+    /// Where its content comes from; `None` is from pushes.
+    pub(super) source: Option<Source>,
     found: Option<Versioned<Repository>>,
 }
 
@@ -78,6 +81,14 @@ impl Place {
         self.found
             .as_ref()
             .ok_or_else(|| RegistryError::NameUnknown(self.name.to_string()))
+    }
+
+    /// Whose what is in the repository is, where it is there by now.
+    pub(super) fn current(&self, cloud: &Cloud) -> Option<ProjectId> {
+        let found = cloud
+            .store
+            .by_name::<Repository>(self.project, &self.name.path)?;
+        Some(found.value.as_owner())
     }
 }
 
@@ -165,8 +176,9 @@ impl Visitor {
 
     /// Whether they may pull from a repository.
     pub(super) fn pulls(&self, cloud: &Cloud, repository: &Repository) -> bool {
-        let project = repository.meta.project;
-        self.has_right(cloud, project, repository.public, Right::Pull)
+        let (project, path) = (repository.meta.project, &repository.meta.name);
+        let is_public = upstream::is_public(cloud, project, path, Some(repository));
+        self.has_right(cloud, project, is_public, Right::Pull)
     }
 
     /// Whether they may have what the engine keeps, which is the operator's.
@@ -190,7 +202,12 @@ impl Visitor {
         };
         let project = name.project_of(cloud).ok_or_else(refused)?.as_owner();
         let found = cloud.store.by_name::<Repository>(project, &name.path);
-        let is_public = found.as_ref().is_some_and(|found| found.value.public);
+        let is_public = upstream::is_public(
+            cloud,
+            project,
+            &name.path,
+            found.as_ref().map(|found| &*found.value),
+        );
         if !self.has_right(cloud, project, is_public, right) {
             return Err(refused());
         }
@@ -198,9 +215,14 @@ impl Visitor {
         if !is_open_to_all && !self.is_in_scope(name, right) {
             return Err(RegistryError::ScopeInsufficient);
         }
+        let source = Source::of(cloud, project, &name.path);
+        if let (Some(source), Right::Push | Right::Publicize) = (&source, right) {
+            return Err(source.refuse_write(name));
+        }
         Ok(Place {
             project,
             name: name.clone(),
+            source,
             found,
         })
     }

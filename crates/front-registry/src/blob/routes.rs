@@ -1,6 +1,6 @@
 //! `/v2/<name>/blobs/<digest>`.
 
-use actions::registry::blob;
+use actions::registry::blob::{self, Data};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -51,11 +51,11 @@ pub(crate) async fn get(at: At<'_>, digest: &str) -> Result<Response, ApiError> 
     match Range::read(range, whole) {
         Range::Outside => Err(ApiError::outside(whole)),
         Range::Whole => {
-            let body = edge::body::from_file(found.file, 0, whole);
+            let body = part(found.data, 0, whole);
             Ok(with_head(&digest, whole, body.into_response()))
         }
         Range::Part { offset, length } => {
-            let body = edge::body::from_file(found.file, offset, length);
+            let body = part(found.data, offset, length);
             let mut response = with_head(&digest, length, body.into_response());
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let range = format!("bytes {offset}-{}/{whole}", offset + length - 1);
@@ -74,6 +74,14 @@ pub(crate) async fn delete(at: &At<'_>, digest: &str) -> Result<Response, ApiErr
         .map_err(actions::registry::RegistryError::from)?;
     blob::delete(at.cloud, &at.visitor, &at.name, &digest).await?;
     Ok(StatusCode::ACCEPTED.into_response())
+}
+
+/// A part of a blob, which may be still coming.
+fn part(data: Data, offset: u64, length: u64) -> Body {
+    match data {
+        Data::Kept(file) => edge::body::from_file(file, offset, length),
+        Data::Arriving(blob) => Body::from_stream(blob.part(offset, length)),
+    }
 }
 
 /// The entity tag of a digest.

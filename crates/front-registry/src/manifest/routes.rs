@@ -16,21 +16,21 @@ const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
 
 /// What there is to know of a manifest.
-pub(crate) fn head(at: &At<'_>, reference: &str) -> Result<Response, ApiError> {
-    let facts = find(at, reference)?;
+pub(crate) async fn head(at: &At<'_>, reference: &str) -> Result<Response, ApiError> {
+    let facts = find(at, reference).await?;
     Ok(with_head(&facts, Body::empty().into_response()))
 }
 
 /// A manifest.
 pub(crate) async fn get(at: At<'_>, reference: &str) -> Result<Response, ApiError> {
-    let facts = find(&at, reference)?;
+    let facts = find(&at, reference).await?;
     let text = manifest::read(at.cloud, &facts).await?;
     Ok(with_head(&facts, text.into_response()))
 }
 
-fn find(at: &At<'_>, reference: &str) -> Result<Facts, ApiError> {
+async fn find(at: &At<'_>, reference: &str) -> Result<Facts, ApiError> {
     let reference: Reference = reference.parse()?;
-    let facts = manifest::facts(at.cloud, &at.visitor, &at.name, &reference)?;
+    let facts = manifest::facts(at.cloud, &at.visitor, &at.name, &reference).await?;
     if accept::takes(&at.headers, &facts.media_type) {
         Ok(facts)
     } else {

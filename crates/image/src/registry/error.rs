@@ -38,6 +38,12 @@ pub enum RegistryError {
         /// What is wrong with it.
         source: http::Error,
     },
+    /// No registry has such a repository.
+    #[error("{name} is no name of a repository")]
+    Name {
+        /// The name.
+        name: String,
+    },
     /// Its certificates on this node.
     #[error("read the certificates for a registry from {}", path.display())]
     Certificates {
@@ -174,7 +180,11 @@ impl RegistryError {
     /// What was asked for is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
+        match self {
+            Self::Refused { status, .. } => *status == StatusCode::NOT_FOUND,
+            Self::Name { .. } => true,
+            _ => false,
+        }
     }
 
     /// Another name or password, or one at all, might help.

@@ -30,7 +30,7 @@ pub(crate) const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.
 
 /// What registries keep at most (OCI Distribution Specification, "Pushing Manifests").
 pub(crate) const LONGEST_MANIFEST: usize = 4 << 20;
-const DIGEST_HEADER: &str = "docker-content-digest";
+pub(super) const DIGEST_HEADER: &str = "docker-content-digest";
 
 /// A manifest as it came.
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ impl Repository {
         self.succeed_in_the_end(&call).await.map(drop)
     }
 
-    fn about_manifest(
+    pub(super) fn about_manifest(
         &self,
         method: Method,
         reference: &str,

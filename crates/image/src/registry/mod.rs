@@ -17,6 +17,7 @@ mod error;
 mod inspect;
 mod login;
 mod manifest;
+mod relay;
 mod repository;
 mod retry;
 mod search;
@@ -40,6 +41,7 @@ pub(crate) use manifest::{
     DOCKER_CONFIG, DOCKER_LAYER, DOCKER_MANIFEST, Document, FetchedManifest, OCI_CONFIG,
     OCI_MANIFEST, digest_of,
 };
+pub use relay::{RelayError, Relayed};
 pub use repository::{Access, Repository};
 pub use search::Found;
 pub(crate) use upload::{Begun, Mounting, Report, Source};

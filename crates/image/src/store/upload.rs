@@ -64,6 +64,15 @@ impl Upload {
         self.size_bytes
     }
 
+    /// The file, to be read as far as it has come, with the calls that name an offset; it can be read
+    /// to its end even when the upload is dropped meanwhile.
+    ///
+    /// # Errors
+    /// When the process has too many files open.
+    pub fn share(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
     /// Adds all that `input` gives, at most `most_bytes`, and tells after each piece how much there is
     /// now. Waits for the disk.
     ///
