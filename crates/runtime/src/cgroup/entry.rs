@@ -6,12 +6,12 @@ use std::path::Path;
 use super::CgroupError;
 
 /// Descriptors by which a process gets into a cgroup of version 1.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Entry {
     /// `tasks` of each version 1 directory, open for writing, without those of `shares`.
-    pub(super) tasks: Vec<OwnedFd>,
+    pub(crate) tasks: Vec<OwnedFd>,
     /// `tasks` where processor time is shared out.
-    pub(super) shares: Option<OwnedFd>,
+    pub(crate) shares: Option<OwnedFd>,
 }
 
 impl Entry {

@@ -360,6 +360,9 @@ impl Cgroup {
 
     /// Makes the version 2 directories on the way, with the controllers that a container may need.
     fn make_v2(&self, mount: &Path) -> Result<(), CgroupError> {
+        if !self.host.is_unified() && make(&mount.join(&self.path)).is_ok() {
+            return Ok(());
+        }
         'from_the_top: loop {
             let mut directory = mount.to_owned();
             for part in &self.path {
@@ -368,8 +371,8 @@ impl Cgroup {
                 }
                 let is_first = directory == mount;
                 directory.push(part);
-                match fs::mkdirat(CWD, &directory, Mode::from_raw_mode(0o755)) {
-                    Ok(()) | Err(Errno::EXIST) => {}
+                match make(&directory) {
+                    Ok(()) => {}
                     // Somebody took the one above away while it was empty.
                     Err(Errno::NOENT) if !is_first => continue 'from_the_top,
                     Err(errno) => {
@@ -403,23 +406,25 @@ impl Cgroup {
     }
 }
 
+/// Makes a directory, unless it is there. Fails with `ENOENT` when the one above is missing.
+fn make(directory: &Path) -> Result<(), Errno> {
+    match fs::mkdirat(CWD, directory, Mode::from_raw_mode(0o755)) {
+        Err(Errno::EXIST) => Ok(()),
+        answer => answer,
+    }
+}
+
 /// Makes a version 1 directory, with those on the way.
 fn make_v1(mount: &Path, path: &Path, controller: &str) -> Result<(), CgroupError> {
-    let mode = Mode::from_raw_mode(0o755);
-    let directory = mount.join(path);
-    if controller != "cpuset" {
-        match fs::mkdirat(CWD, &directory, mode) {
-            Ok(()) | Err(Errno::EXIST) => return Ok(()),
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(CgroupError::refused("make cgroup", &directory, errno)),
-        }
+    if controller != "cpuset" && make(&mount.join(path)).is_ok() {
+        return Ok(());
     }
     'from_the_top: loop {
         let mut parent = mount.to_owned();
         for part in path {
             let directory = parent.join(part);
-            match fs::mkdirat(CWD, &directory, mode) {
-                Ok(()) | Err(Errno::EXIST) => {}
+            match make(&directory) {
+                Ok(()) => {}
                 // Somebody took the one above away while it was empty.
                 Err(Errno::NOENT) if parent != mount => continue 'from_the_top,
                 Err(errno) => return Err(CgroupError::refused("make cgroup", &directory, errno)),

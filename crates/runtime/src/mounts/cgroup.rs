@@ -17,8 +17,8 @@ use super::options::{Change, Options, Recursion};
 use super::{MountError, attach, change, clone_tree, mount_point};
 
 /// Detached mounts of the container's directories, by name of the hierarchy (empty: version 2).
-#[derive(Debug)]
-pub(crate) struct Hierarchies(Vec<(String, OwnedFd)>);
+#[derive(Debug, Default)]
+pub(crate) struct Hierarchies(pub(crate) Vec<(String, OwnedFd)>);
 
 impl Hierarchies {
     /// Opens those that are there; needs the host's paths.

@@ -3,6 +3,7 @@
 //! It runs in a copy of the parent's memory and never returns. Until [`root::enter`] it sees the
 //! host's files; every step on the container's own goes through `rooted`.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
@@ -14,15 +15,16 @@ use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::program::{Labels, Program, take_streams};
-use super::sources::{Sources, shows_cgroup, wants_v2};
+use super::release::Ready;
+use super::sources::{Sources, shows_cgroup};
 use super::status::{Record, Reporter, Stage};
 use super::{ChildIo, Purpose, Stages, hooks};
-use crate::cgroup::{Cgroup, Entry};
+use crate::cgroup::Entry;
 use crate::devices::{self, Means};
 use crate::launch::{Launch, StartError, StartErrorKind};
 use crate::mounts::cgroup::Hierarchies;
 use crate::mounts::options::{Change, Recursion, propagation};
-use crate::mounts::{MountError, change, set_propagation};
+use crate::mounts::{MountError, Planned, change, set_propagation};
 use crate::namespaces::Namespaces;
 use crate::procfs::Proc;
 use crate::sys::fork::exit_now;
@@ -40,18 +42,19 @@ pub(super) struct Birth<'launch> {
     pub(super) process: &'launch Process,
     pub(super) program: Program<'launch>,
     pub(super) namespaces: &'launch Namespaces,
-    pub(super) cgroup: &'launch Cgroup,
-    /// The way into the cgroup; `None` where the parent makes that meanwhile.
+    /// The way into the cgroup; `None` where the parent hands that over with its word.
     pub(super) entry: Option<Entry>,
     pub(super) proc: &'launch Proc,
     pub(super) stages: &'launch Stages,
     /// Opened by the parent, for a child without rights over the host's files.
     pub(super) sources: Option<Sources<'launch>>,
-    /// A byte comes once the parent has mapped the ids of the child's user namespace and made the
-    /// cgroup; its end says give up. `None` once it has been waited for.
-    pub(super) ready: Option<OwnedFd>,
+    /// Heard of once the parent has mapped the ids of the child's user namespace and made the
+    /// cgroup. `None` once it has been waited for.
+    pub(super) ready: Option<Ready>,
     /// It has joined its cgroup.
     pub(super) is_in_cgroup: bool,
+    /// The cgroup as files, for each mount that is still to show it.
+    pub(super) hierarchies: VecDeque<Hierarchies>,
     pub(super) io: ChildIo,
 }
 
@@ -102,13 +105,10 @@ impl Birth<'_> {
         }
         let labels = Labels::open(self.proc, self.process)?;
         // For the start FIFO: a filter may know nothing of the call that looks up safely.
-        let descriptors = self
-            .proc
-            .open_file(
-                Path::new("self/fd"),
-                fs::OFlags::PATH | fs::OFlags::DIRECTORY,
-            )
-            .map_err(|error| StartError::internal(&error))?;
+        let descriptors = match self.stages.fifo {
+            Some(_) => Some(self.own_descriptors()?),
+            None => None,
+        };
         reporter.ended("namespaces");
 
         let sources = match self.sources.take() {
@@ -137,13 +137,13 @@ impl Birth<'_> {
         let hooks = spec_hooks.and_then(|hooks| hooks.start_container().as_deref());
         if self.stages.fifo.is_some() && hooks.is_some() {
             // These hooks have the runtime's privileges, so they run before any are given up.
-            self.wait_ready(&descriptors, reporter)?;
+            self.wait_ready(descriptors.as_ref(), reporter)?;
             self.run_hooks(hooks, "startContainer")?;
             let prepared = self.program.prepare(&labels, reporter)?;
             return self.program.execute(&prepared, reporter);
         }
         let prepared = self.program.prepare(&labels, reporter)?;
-        self.wait_ready(&descriptors, reporter)?;
+        self.wait_ready(descriptors.as_ref(), reporter)?;
         self.program.execute(&prepared, reporter)
     }
 
@@ -155,15 +155,9 @@ impl Birth<'_> {
         }
         self.is_in_cgroup = true;
         self.wait_for_parent()?;
-        let entry = match self.entry.take() {
-            Some(entry) => entry,
-            None => self
-                .cgroup
-                .entry()
-                .map_err(|error| StartError::internal(&error))?,
-        };
-        entry.join().map_err(|error| StartError::internal(&error))?;
-        self.entry = Some(entry);
+        if let Some(entry) = &self.entry {
+            entry.join().map_err(|error| StartError::internal(&error))?;
+        }
         // Whoever looks at a container that is held up finds it in all of its cgroup.
         if self.is_held_up() {
             self.join_shares()?;
@@ -192,10 +186,12 @@ impl Birth<'_> {
         let Some(ready) = self.ready.take() else {
             return Ok(());
         };
-        match rustix::io::read(&ready, &mut [0]).map_err(step("wait for the runtime"))? {
-            0 => exit_now(128),
-            _ => Ok(()),
-        }
+        let Some(opened) = ready.wait().map_err(step("wait for the runtime"))? else {
+            exit_now(128);
+        };
+        self.entry.get_or_insert(opened.entry);
+        self.hierarchies.extend(opened.hierarchies);
+        Ok(())
     }
 
     /// Waits for its ids to be mapped, and is root of its user namespace then.
@@ -207,6 +203,13 @@ impl Birth<'_> {
             .map_err(step("become group 0 of the user namespace"))?;
         rustix::thread::set_thread_res_uid(uid, uid, uid)
             .map_err(step("become user 0 of the user namespace"))
+    }
+
+    fn own_descriptors(&self) -> Result<OwnedFd, StartError> {
+        let flags = fs::OFlags::PATH | fs::OFlags::DIRECTORY;
+        self.proc
+            .open_file(Path::new("self/fd"), flags)
+            .map_err(|error| StartError::internal(&error))
     }
 
     fn name(&self) -> Result<(), StartError> {
@@ -238,7 +241,6 @@ impl Birth<'_> {
             ChildIo::Terminal(slave) => slave.devpts.take(),
             ChildIo::Streams { .. } => None,
         };
-        let mut hierarchies = sources.hierarchies;
         let dev_is_the_hosts = sources.mounts.iter().any(|planned| {
             planned.is_bind() && rooted::normalized(planned.mount.destination()) == Path::new("dev")
         });
@@ -246,20 +248,17 @@ impl Birth<'_> {
             .mounts
             .iter()
             .any(|planned| planned.mount.typ().as_deref() == Some("devpts"));
+        // What shows the cgroup comes last, if nothing else is in its place: the parent makes the
+        // cgroup meanwhile.
+        let mut showing: Vec<Planned<'_>> = Vec::new();
         for mut planned in sources.mounts {
             if shows_cgroup(&planned) {
-                self.join_cgroup()?;
-                let hierarchies = match hierarchies.take() {
-                    Some(hierarchies) => hierarchies,
-                    // The parent opened what a child without rights over it can show: once.
-                    None if self.namespaces.new_user() => continue,
-                    None => Hierarchies::open(&self.cgroup.visible(wants_v2(&planned)))
-                        .map_err(mounts)?,
-                };
-                hierarchies
-                    .attach(&container, planned.mount.destination(), &planned.options)
-                    .map_err(mounts)?;
+                showing.push(planned);
                 continue;
+            }
+            if showing.iter().any(|shown| overlap(shown, &planned)) {
+                let showing = std::mem::take(&mut showing);
+                self.show_cgroup(&container, showing)?;
             }
             if planned.mount.typ().as_deref() == Some("devpts") && !planned.is_bind() {
                 planned.opened = devpts.take();
@@ -269,7 +268,6 @@ impl Birth<'_> {
             }
             planned.attach(&container).map_err(mounts)?;
         }
-        self.join_cgroup()?;
         reporter.ended("mounts");
         if !dev_is_the_hosts {
             let means = if self.namespaces.new_user() {
@@ -288,6 +286,9 @@ impl Birth<'_> {
             console::show(&container, &slave.fd).map_err(mounts)?;
         }
         reporter.ended("devices");
+        self.show_cgroup(&container, showing)?;
+        self.join_cgroup()?;
+        reporter.ended("cgroup");
         container
             .create_dir_all(self.process.cwd(), Mode::from_raw_mode(0o755))
             .map_err(|error| StartError::invalid(&error))?;
@@ -296,6 +297,23 @@ impl Birth<'_> {
         masked::mask(&container, &list(self.linux.masked_paths()), sources.null).map_err(mounts)?;
         reporter.ended("masks");
         Ok(tree)
+    }
+
+    /// Mounts what shows the cgroup, once that is made and joined.
+    fn show_cgroup(
+        &mut self,
+        container: &Root,
+        showing: Vec<Planned<'_>>,
+    ) -> Result<(), StartError> {
+        for planned in showing {
+            self.join_cgroup()?;
+            if let Some(hierarchies) = self.hierarchies.pop_front() {
+                hierarchies
+                    .attach(container, planned.mount.destination(), &planned.options)
+                    .map_err(|error| StartError::caused(error.kind(), &error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Attributes of the root itself, which would be in the way before: a shared root cannot be
@@ -340,8 +358,14 @@ impl Birth<'_> {
     }
 
     /// Tells the parent that the program can run, and waits until someone says so.
-    fn wait_ready(&self, descriptors: &OwnedFd, reporter: &mut Reporter) -> Result<(), StartError> {
-        let Some(fifo) = &self.stages.fifo else {
+    ///
+    /// `descriptors` is the directory of its own ones; `None` where nobody holds the start up.
+    fn wait_ready(
+        &self,
+        descriptors: Option<&OwnedFd>,
+        reporter: &mut Reporter,
+    ) -> Result<(), StartError> {
+        let (Some(fifo), Some(descriptors)) = (&self.stages.fifo, descriptors) else {
             return Ok(());
         };
         reporter.flush();
@@ -368,6 +392,13 @@ impl Birth<'_> {
         }
         Ok(())
     }
+}
+
+/// One covers the other, or lies below it: their order matters.
+fn overlap(one: &Planned<'_>, other: &Planned<'_>) -> bool {
+    let (one, other) = (one.mount.destination(), other.mount.destination());
+    let (one, other) = (rooted::normalized(one), rooted::normalized(other));
+    one.starts_with(&other) || other.starts_with(&one)
 }
 
 /// Nothing that is mounted or unmounted here reaches the host from now on.

@@ -13,6 +13,7 @@ pub(crate) mod hooks;
 mod joining;
 mod lookup;
 mod program;
+mod release;
 mod sources;
 pub mod status;
 
@@ -26,6 +27,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space};
 
 use self::program::Program;
+use self::release::Opened;
 use self::sources::Sources;
 use self::status::Reporter;
 use crate::capabilities::Sets;
@@ -175,19 +177,22 @@ pub(crate) fn container_in_stages(
         None
     };
     let birthplace = cgroup.make_birthplace().map_err(cgroup_refused)?;
-    // A child that opens the cgroup's files itself need not wait for them to be made: that takes as
-    // long as its own file system. One without rights over them must, and so must one that all of
-    // its limits hold from its birth.
+    // The cgroup takes as long to make as the child's own file system: it is made meanwhile. One
+    // without rights over the host must wait for it, and so must one that all of its limits hold
+    // from its birth.
     let is_limited_first = namespaces.new_user() || Cgroup::is_unified_host();
-    let make_limits = || {
+    let make_limits = || -> Result<Opened, StartError> {
         cgroup
             .make_limits(linux.resources().as_ref())
-            .map_err(cgroup_refused)
+            .map_err(cgroup_refused)?;
+        Ok(Opened {
+            entry: cgroup.entry().map_err(cgroup_refused)?,
+            hierarchies: sources::open_cgroup(&launch.spec, &cgroup)?,
+        })
     };
-    let mut entry = None;
+    let mut opened = None;
     if is_limited_first {
-        make_limits()?;
-        entry = Some(cgroup.entry().map_err(cgroup_refused)?);
+        opened = Some(make_limits()?);
         reporter.ended("limits");
     }
     let mut sources = None;
@@ -199,39 +204,42 @@ pub(crate) fn container_in_stages(
             mappings.host_user(0).unwrap_or(0),
             mappings.host_group(0).unwrap_or(0),
         );
-        let mut opened = Sources::open(
+        let mut own = Sources::open(
             launch,
             Some(IdMapping {
                 users: users.as_fd(),
                 root,
             }),
         )?;
-        opened.open_hierarchies(&cgroup)?;
-        if namespaces.new_cgroup && opened.writes_cgroup() {
+        if namespaces.new_cgroup && own.writes_cgroup() {
             cgroup.delegate(root.0, root.1).map_err(cgroup_refused)?;
         }
         if let Some(network) = namespaces.joined_network() {
             inside(&proc, network, || {
-                opened.open_sysfs()?;
+                own.open_sysfs()?;
                 of_network(linux)
                     .try_for_each(|(name, value)| sysctl::set(&proc, name, value))
                     .map_err(|error| StartError::invalid(&error))
             })
             .map_err(|error| StartError::internal(&error))??;
         }
-        sources = Some(opened);
+        sources = Some(own);
     }
-    let (ready, release) = pipe()?;
+    let (ready, release) =
+        release::pair().map_err(refused("make a socket to the container's first process"))?;
     // Of the child's copy it takes this end out, so that it hears of the parent's end.
     let release = Cell::new(Some(release));
+    let (entry, hierarchies) = opened
+        .map(|opened| (opened.entry, opened.hierarchies))
+        .unzip();
     let birth = child::Birth {
         launch,
         linux,
         process,
         program,
         namespaces: &namespaces,
-        cgroup: &cgroup,
         entry,
+        hierarchies: hierarchies.unwrap_or_default().into(),
         proc: &proc,
         stages,
         sources,
@@ -273,12 +281,14 @@ pub(crate) fn container_in_stages(
                     .map_err(|error| StartError::invalid(&error))?;
             }
         }
-        if !is_limited_first {
-            make_limits()?;
-        }
-        match release.take().map(|end| rustix::io::write(&end, b"1")) {
+        let opened = if is_limited_first {
+            Opened::default()
+        } else {
+            make_limits()?
+        };
+        match release.take().map(|release| release.send(&opened)) {
             // A child that has failed meanwhile says so by its status.
-            None | Some(Ok(_) | Err(Errno::PIPE)) => Ok(()),
+            None | Some(Ok(()) | Err(Errno::PIPE)) => Ok(()),
             Some(Err(errno)) => Err(refused("release the container's first process")(errno)),
         }
     };

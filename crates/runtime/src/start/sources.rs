@@ -21,8 +21,6 @@ use crate::overlay::{self, IdMapping, Writable};
 pub(super) struct Sources<'spec> {
     pub(super) root: OwnedFd,
     pub(super) mounts: Vec<Planned<'spec>>,
-    /// The container's cgroup, if a mount shows it; see [`Sources::open_hierarchies`].
-    pub(super) hierarchies: Option<Hierarchies>,
     /// `/dev/null`, for masks.
     pub(super) null: OwnedFd,
 }
@@ -33,8 +31,18 @@ pub(super) fn shows_cgroup(planned: &Planned<'_>) -> bool {
 }
 
 /// It shows version 2 only, where the host has that.
-pub(super) fn wants_v2(planned: &Planned<'_>) -> bool {
+fn wants_v2(planned: &Planned<'_>) -> bool {
     planned.mount.typ().as_deref() == Some("cgroup2")
+}
+
+/// Opens the container's cgroup, which is made by now, once for each mount that shows it.
+pub(super) fn open_cgroup(spec: &Spec, cgroup: &Cgroup) -> Result<Vec<Hierarchies>, StartError> {
+    let planned = spec.mounts().iter().flatten().map(Planned::new);
+    let showing = planned.filter(shows_cgroup);
+    showing
+        .map(|planned| Hierarchies::open(&cgroup.visible(wants_v2(&planned))))
+        .collect::<Result<_, _>>()
+        .map_err(|error| StartError::caused(error.kind(), &error))
 }
 
 impl<'spec> Sources<'spec> {
@@ -64,21 +72,10 @@ impl<'spec> Sources<'spec> {
             Ok(Self {
                 root,
                 mounts,
-                hierarchies: None,
                 null: masked::open_null()?,
             })
         };
         open().map_err(|error| StartError::caused(error.kind(), &error))
-    }
-
-    /// Opens the container's cgroup, which is made by now, if a mount shows it.
-    pub(super) fn open_hierarchies(&mut self, cgroup: &Cgroup) -> Result<(), StartError> {
-        if let Some(planned) = self.mounts.iter().find(|planned| shows_cgroup(planned)) {
-            let opened = Hierarchies::open(&cgroup.visible(wants_v2(planned)))
-                .map_err(|error| StartError::caused(error.kind(), &error))?;
-            self.hierarchies = Some(opened);
-        }
-        Ok(())
     }
 
     /// The container is to write its own version 2 cgroup.

@@ -45,6 +45,32 @@ async fn it_is_born_in_its_cgroup_and_sees_nothing_else() {
     assert_ne!(shown, ["0"]);
 }
 
+/// The cgroup is shown late, but never over what the specification puts in its place.
+#[tokio::test]
+async fn what_is_mounted_over_it_hides_it_and_every_mount_shows_it() {
+    let scene = Scene::new().await;
+    let script = "ls /sys/fs/cgroup; ls /again | wc -l; ls /sys/fs/cgroup/below";
+    let mut launch = scene.launch("box", script);
+    let cgroup = |to: &str| json!({ "destination": to, "type": "cgroup", "source": "cgroup", "options": ["ro"] });
+    let tmpfs = |to: &str| json!({ "destination": to, "type": "tmpfs", "source": "tmpfs" });
+    change(
+        &mut launch,
+        json!({
+            "mounts+": [
+                cgroup("/sys/fs/cgroup"),
+                tmpfs("/sys/fs/cgroup"),
+                tmpfs("/sys/fs/cgroup/below"),
+                cgroup("/again"),
+            ],
+        }),
+    );
+    let text = said(&scene, &mut launch).await;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "below");
+    assert_ne!(lines[1], "0");
+    assert_eq!(lines.len(), 2);
+}
+
 /// Also where processor time is shared out, which is joined last.
 #[tokio::test]
 async fn every_program_is_in_all_of_the_cgroup() {
