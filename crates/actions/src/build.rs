@@ -93,7 +93,8 @@ pub async fn build(
         credentials: new.credentials,
         open: Mutex::default(),
     };
-    let built = ::build::build(&cloud.images, &steps, context, &new.request, lines).await;
+    let (images, contexts) = (&cloud.images, &cloud.contexts);
+    let built = ::build::build(images, contexts, &steps, context, &new.request, lines).await;
     let Built {
         image,
         held,
@@ -163,7 +164,8 @@ pub fn cached(cloud: &Cloud, caller: &Caller) -> Vec<CachedStep> {
     cloud.images.steps()
 }
 
-/// Takes steps away, with `caches` also what commands kept for themselves; answers the bytes freed.
+/// Takes steps away, with `caches` also what commands kept for themselves and what is unpacked for
+/// the next build; answers the bytes freed of the steps.
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] when the disk fails.
@@ -177,6 +179,7 @@ pub async fn prune(
     on_thread(cloud, caller, move |cloud, _| {
         let freed = prune_keys(cloud, &keys)?;
         if caches {
+            cloud.contexts.clear();
             cloud
                 .images
                 .prune_caches()

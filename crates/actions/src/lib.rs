@@ -66,6 +66,7 @@ pub struct Cloud {
     downloads: Arc<dyn downloads::Downloads>,
     registry: Arc<registry::Registry>,
     registries: ::image::registry::Registries,
+    contexts: Arc<::build::Contexts>,
 }
 
 impl Cloud {
@@ -91,6 +92,7 @@ impl Cloud {
             downloads: Arc::new(downloads::NoDownloads),
             registry: Arc::default(),
             registries: ::image::registry::Registries::new(Default::default()),
+            contexts: Arc::default(),
         }
     }
 

@@ -1,14 +1,16 @@
 //! The files that a build may copy from: an archive that came with the request, in a directory of
-//! its own.
+//! its own, in which nothing changes once it is there.
 //!
 //! They are a stranger's: they are looked up through [`rooted::Root`] only, and hold no devices.
+//! What is kept of them from build to build is [`crate::contexts`]'.
 
 use std::path::Path;
 
 use image::extract::{self, ExtractError};
-use image::{ContentError, Scratch, StepLayer, Store, pipe};
+use image::{ContentError, Scratch, Store, pipe};
 use rooted::{Root, RootedError};
 use rustix::fs::{Mode, OFlags};
+use tokio::io::AsyncRead;
 
 use crate::pattern::{Ignore, PatternError};
 
@@ -52,15 +54,22 @@ pub enum ContextError {
 /// The files of a build.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) scratch: Scratch,
-    pub(crate) root: Root,
+    scratch: Scratch,
+    root: Root,
+    /// What the Dockerfile says.
+    pub(crate) dockerfile: Vec<u8>,
 }
 
 impl Context {
-    /// Unpacks an archive (plain, gzip or zstd).
-    pub(crate) async fn receive(store: &Store, archive: StepLayer) -> Result<Self, ContextError> {
+    /// Unpacks an archive (plain, gzip or zstd), with the Dockerfile at a path in it.
+    pub(crate) async fn receive(
+        store: &Store,
+        archive: impl AsyncRead + Unpin,
+        dockerfile: &str,
+    ) -> Result<Self, ContextError> {
         let scratch = store.scratch()?;
         let root = Root::open(&scratch.create_dir("context")?)?;
+        let dockerfile = dockerfile.to_owned();
         pipe::feed_blocking(archive, move |reader| {
             let options = extract::Options {
                 owner: Some((0, 0)),
@@ -68,14 +77,25 @@ impl Context {
                 ..extract::Options::default()
             };
             extract::extract(reader, &root, Path::new("/"), options)?;
-            Ok(Self { scratch, root })
+            let mut context = Self {
+                scratch,
+                root,
+                dockerfile: Vec::new(),
+            };
+            context.dockerfile = context.take_dockerfile(&dockerfile)?;
+            Ok(context)
         })
         .await
     }
 
+    /// The directory, for who looks things up in it.
+    pub(crate) fn root(&self) -> Result<Root, RootedError> {
+        Root::open(&self.scratch.path().join("context"))
+    }
+
     /// The Dockerfile; it and the `.dockerignore` are taken out of the context where the latter
     /// says so.
-    pub(crate) fn dockerfile(&self, path: &str) -> Result<Vec<u8>, ContextError> {
+    fn take_dockerfile(&self, path: &str) -> Result<Vec<u8>, ContextError> {
         let missing = || ContextError::NoDockerfile(path.to_owned());
         let content = self.read(path)?.ok_or_else(missing)?;
         if content.is_empty() {

@@ -7,6 +7,7 @@
 
 mod argument;
 mod context;
+mod contexts;
 mod copy;
 mod dockerfile;
 mod error;
@@ -22,12 +23,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use futures_util::future::try_join_all;
-use image::{Held, StepLayer, Store};
+use image::{Held, Scratch, StepLayer, Store};
 use jiff::Timestamp;
 use model::image::Image;
 use tokio::sync::{mpsc, watch};
 
 pub use context::ContextError;
+pub use contexts::Contexts;
 pub use copy::CopyError;
 pub use dockerfile::{LineProblem, ParseError};
 pub use error::{BuildError, StepError};
@@ -87,6 +89,8 @@ pub(crate) struct Build<'a> {
     pub(crate) request: &'a Request,
     pub(crate) file: &'a Dockerfile,
     pub(crate) context: &'a Context,
+    /// For what only this build needs.
+    pub(crate) scratch: &'a Scratch,
     pub(crate) plan: &'a Plan,
     pub(crate) given: &'a Given,
     pub(crate) global: &'a Declared,
@@ -133,7 +137,8 @@ fn cache_sources(store: &Store, names: &[String]) -> Option<Vec<Arc<Image>>> {
     (!names.is_empty()).then(|| found().collect())
 }
 
-/// Builds an image of a context: a tar archive with the Dockerfile in it.
+/// Builds an image of a context: a tar archive with the Dockerfile in it. `contexts` may have it from
+/// an earlier build, and keeps it for later ones.
 ///
 /// What happens is told to `lines`; a receiver that is gone does not end the build. Dropping the
 /// future does, and leaves nothing but steps that were finished.
@@ -142,14 +147,17 @@ fn cache_sources(store: &Store, names: &[String]) -> Option<Vec<Arc<Image>>> {
 /// [`BuildError`]; no image is listed then.
 pub async fn build(
     store: &Store,
+    contexts: &Contexts,
     runner: &dyn Runner,
     context: StepLayer,
     request: &Request,
     lines: mpsc::Sender<Line>,
 ) -> Result<Built, BuildError> {
-    let context = Context::receive(store, context).await?;
-    let content = context.dockerfile(&request.dockerfile)?;
-    let file = dockerfile::parse(&content)?;
+    let received = contexts
+        .receive(store, context, &request.dockerfile)
+        .await?;
+    let file = dockerfile::parse(&received.context.dockerfile)?;
+    let scratch = store.scratch()?;
     let platform = plan::platform(request.platform.as_deref())?;
     let target = plan::target(&file, &request.target)?;
     let target_name = file.stages[target].name.clone();
@@ -175,7 +183,8 @@ pub async fn build(
         runner,
         request,
         file: &file,
-        context: &context,
+        context: &received.context,
+        scratch: &scratch,
         plan: &plan,
         given: &given,
         global: &global,
@@ -219,8 +228,9 @@ pub async fn build(
         return Err(BuildError::NoImage);
     };
     let held = store.hold_image(&image.id).ok_or(BuildError::NoImage)?;
+    contexts.keep(received);
     // Nobody waits for many files to be removed.
-    drop(tokio::task::spawn_blocking(move || drop(context)));
+    drop(tokio::task::spawn_blocking(move || drop(scratch)));
     Ok(Built {
         image,
         held,

@@ -19,6 +19,9 @@ use crate::compression::{self, InflateError, UnsupportedCompression};
 use crate::layer::sniff;
 use crate::unpack::{self, IMPLIED_MODE, Spot, UnpackError, failed};
 
+/// Bytes that are written at once.
+const BUFFER: usize = 128 << 10;
+
 /// How an archive is extracted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -107,7 +110,8 @@ pub fn extract(
     into: &Path,
     options: Options,
 ) -> Result<(), ExtractError> {
-    let mut reader = Reader::new(BufReader::new(compression::inflated(input)?));
+    let input = compression::inflated(input)?;
+    let mut reader = Reader::new(BufReader::with_capacity(BUFFER, input));
     let mut target = Target {
         root,
         into,
@@ -135,6 +139,13 @@ pub fn is_archive(file: &std::fs::File) -> Result<bool, ExtractError> {
     };
     // What is compressed and holds no archive is a file like others.
     Ok(read.is_ok() && archive::is_start(block))
+}
+
+/// Whether an archive that begins so is not compressed: it unpacks to no more than it has.
+#[must_use]
+pub fn is_plain(head: &[u8]) -> bool {
+    head.first_chunk::<BLOCK>()
+        .is_some_and(|block| archive::is_start(*block))
 }
 
 /// Reads a file without moving its position.

@@ -284,7 +284,8 @@ pub(super) fn leaves_out(exclude: &Ignore, relative: &Path, is_directory: bool) 
 /// Hexadecimal digits of the SHA-256 of everything read.
 pub(crate) fn digest_of(mut input: impl Read) -> std::io::Result<String> {
     let mut hash = Context::new(&SHA256);
-    let mut buffer = vec![0; 128 << 10];
+    // Most files are small, and a larger buffer would cost more than they do.
+    let mut buffer = [0; 16 << 10];
     loop {
         match input.read(&mut buffer) {
             Ok(0) => return Ok(hex::encode(hash.finish())),

@@ -20,7 +20,7 @@ use crate::pattern::{Ignore, is_pattern};
 impl State<'_> {
     pub(super) fn desk(&self) -> Desk<'_> {
         Desk {
-            scratch: &self.build.context.scratch,
+            scratch: self.build.scratch,
             names: self.build.desk_names,
         }
     }
@@ -90,8 +90,7 @@ impl State<'_> {
 
     /// The context.
     pub(super) fn context_place(&self) -> Result<Place, StepError> {
-        let context = self.build.context.scratch.path().join("context");
-        let root = Root::open(&context).map_err(|error| StepError::Copy {
+        let root = self.build.context.root().map_err(|error| StepError::Copy {
             keyword: "COPY".to_owned(),
             source: error.into(),
         })?;

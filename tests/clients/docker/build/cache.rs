@@ -45,6 +45,20 @@ fn a_step_is_done_again_only_when_something_changed() {
 }
 
 #[test]
+fn the_same_context_serves_again_also_where_the_dockerfile_is_left_out_of_it() {
+    let daemon = daemon();
+    let dockerfile = "FROM busybox\nCOPY . /all/\nCMD [\"ls\", \"/all\"]\n";
+    let project = Project::new(&daemon, "again", dockerfile);
+    project.write("file", "1");
+    project.write(".dockerignore", "Dockerfile\n.dockerignore\n");
+    for cached in [0, 2, 2] {
+        let answer = project.build(&[]).ok();
+        assert_eq!(answer.matches("Using cache").count(), cached, "{answer}");
+        assert_eq!(project.run(&[]), "file");
+    }
+}
+
+#[test]
 fn what_is_kept_is_shown_and_pruned() {
     let daemon = daemon();
     if daemon.kind() == Kind::Dockerd {
