@@ -127,6 +127,18 @@ impl BlockingReader {
     }
 }
 
+/// Chunks as they came, up to the end or an error.
+impl Iterator for BlockingReader {
+    type Item = io::Result<Bytes>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.next_chunk() {
+            Ok(chunk) => (!chunk.is_empty()).then_some(Ok(chunk)),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
 /// Reads from what is buffered: `Read` for those that are `BufRead`.
 pub(crate) fn read_buffered(reader: &mut impl BufRead, buffer: &mut [u8]) -> io::Result<usize> {
     let available = reader.fill_buf()?;

@@ -1,14 +1,22 @@
 //! The registry's shelf: uploads in pieces, digests, one file for all who have the content, sweeping.
 
 use std::collections::HashSet;
-use std::io::{Cursor, Read as _};
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 
+use bytes::Bytes;
 use image::{AppendError, InUse, ShelveError, digest_of};
 use model::digest::{Algorithm, ContentDigest};
 
 use crate::Fixture;
 use crate::samples::{Layer, Sample, Tar, docker_archive, gzip, stream};
+
+/// What comes of these bytes, one by one.
+fn pieces_of(bytes: &[u8]) -> impl Iterator<Item = std::io::Result<Bytes>> {
+    bytes
+        .chunks(1)
+        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+}
 
 impl Fixture {
     /// An upload of these pieces.
@@ -16,7 +24,7 @@ impl Fixture {
         let mut upload = self.store.begin_upload().unwrap();
         for piece in pieces {
             let length = piece.len() as u64;
-            upload.append(Cursor::new(piece), length, |_| {}).unwrap();
+            upload.append(pieces_of(piece), length, |_| {}).unwrap();
         }
         upload
     }
@@ -80,27 +88,19 @@ fn other_content_than_was_said_is_refused_and_freed() {
 fn a_piece_that_is_too_long_is_not_added_and_one_that_breaks_off_is_as_far_as_it_came() {
     let fixture = Fixture::new();
     let mut upload = fixture.upload(&[b"abc"]);
-    let refused = upload.append(Cursor::new(b"defgh"), 4, |_| {});
+    let refused = upload.append(pieces_of(b"defgh"), 4, |_| {});
     assert!(matches!(
         refused,
         Err(AppendError::TooLong { most_bytes: 4 })
     ));
     assert_eq!(upload.size_bytes(), 3);
-    let broken = std::io::BufReader::new(Cursor::new(b"d").chain(Broken));
-    let refused = upload.append(broken, 4, |_| {});
+    let broken = Err(std::io::ErrorKind::ConnectionReset.into());
+    let refused = upload.append(pieces_of(b"d").chain([broken]), 4, |_| {});
     assert!(matches!(refused, Err(AppendError::Read(_))));
     assert_eq!(upload.size_bytes(), 4);
     let digest = digest_of(b"abcd", Algorithm::Sha256);
     let _shelved = fixture.store.shelve(upload, &digest).unwrap();
     assert_eq!(fixture.read_shelved(&digest), b"abcd");
-}
-
-struct Broken;
-
-impl std::io::Read for Broken {
-    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-        Err(std::io::ErrorKind::ConnectionReset.into())
-    }
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use std::thread;
 use bytes::{Buf, Bytes};
 
 use super::Store;
-use super::content::failed;
+use super::content::{ContentError, failed};
+use super::early::Early;
 use super::index::LayerRecord;
 use super::layers::{LayerError, Pins, StagedBlob};
 use crate::archive::ArchiveError;
@@ -79,6 +80,7 @@ impl Store {
             let mut incoming = Incoming {
                 reader,
                 to_disk,
+                early: Early::start(scope, || self.content().flush()),
                 chunk: Bytes::new(),
                 broke: None,
             };
@@ -87,9 +89,13 @@ impl Store {
             // them tell.
             let drained = io::copy(&mut incoming, &mut io::sink());
             let Incoming {
-                to_disk, mut broke, ..
+                to_disk,
+                early,
+                mut broke,
+                ..
             } = incoming;
             drop(to_disk);
+            let flushed = early.finish();
             #[expect(clippy::expect_used, reason = "a panic of the thread is passed on")]
             let kept = keeper.join().expect("keep");
             let spooled = kept
@@ -99,6 +105,7 @@ impl Store {
                 return Err(ArrivalError::Read(error));
             }
             drained.map_err(ArrivalError::Read)?;
+            flushed.map_err(LayerError::from)?;
             Ok((spooled, unpacked))
         })?;
         if spooled.digest != expected.blob {
@@ -194,15 +201,17 @@ impl LayError {
 }
 
 /// The blob as it comes; every chunk also goes to the disk.
-struct Incoming {
+struct Incoming<'scope> {
     reader: BlockingReader,
     to_disk: SyncSender<Bytes>,
+    /// For this and for what is unpacked of it.
+    early: Early<'scope, ContentError>,
     chunk: Bytes,
     /// Why no more comes.
     broke: Option<io::Error>,
 }
 
-impl Incoming {
+impl Incoming<'_> {
     fn unpack_into(&mut self, dir: &std::path::Path) -> Result<(Compression, Laid), LayError> {
         let mut head = Vec::with_capacity(MAGIC_LENGTH);
         self.take(MAGIC_LENGTH as u64)
@@ -234,7 +243,7 @@ impl Incoming {
     }
 }
 
-impl BufRead for Incoming {
+impl BufRead for Incoming<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.chunk.is_empty() {
             let next = self.reader.next_chunk();
@@ -243,6 +252,7 @@ impl BufRead for Incoming {
                 self.broke = Some(error);
                 io::Error::from(kind)
             })?;
+            self.early.wrote(self.chunk.len() as u64);
             // Where the disk fails, its own error counts.
             if !self.chunk.is_empty() && self.to_disk.send(self.chunk.clone()).is_err() {
                 return Err(io::ErrorKind::BrokenPipe.into());
@@ -256,7 +266,7 @@ impl BufRead for Incoming {
     }
 }
 
-impl Read for Incoming {
+impl Read for Incoming<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         pipe::read_buffered(self, buffer)
     }

@@ -8,6 +8,7 @@ pub(crate) mod arrival;
 pub(crate) mod cache;
 pub(crate) mod commit;
 mod content;
+mod early;
 pub(crate) mod file;
 pub(crate) mod held;
 pub(crate) mod import;

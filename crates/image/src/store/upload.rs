@@ -4,13 +4,21 @@
 //! crash when the store is opened again. The registry's uploads are these.
 
 use std::fs::File;
-use std::io::{self, BufRead};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+use bytes::Bytes;
 
 use super::content::{Staging, failed};
+use super::early::Early;
 use super::{ContentError, Store};
 use crate::digest::Hasher;
+
+/// Pieces that are written and not yet hashed.
+const UNDER_WAY: usize = 8;
 
 /// A blob on its way in.
 #[derive(Debug)]
@@ -73,38 +81,54 @@ impl Upload {
         self.file.try_clone()
     }
 
-    /// Adds all that `input` gives, at most `most_bytes`, and tells after each piece how much there is
-    /// now. Waits for the disk.
+    /// Adds all pieces, at most `most_bytes` of them, and tells after each how much there is now. Waits
+    /// for the disk; each piece is hashed while the next is written.
     ///
     /// # Errors
     /// When the stream breaks or is too long, or the disk is full.
     pub fn append(
         &mut self,
-        mut input: impl BufRead,
+        pieces: impl IntoIterator<Item = io::Result<Bytes>>,
         most_bytes: u64,
-        mut progress: impl FnMut(u64),
+        progress: impl Fn(u64),
     ) -> Result<(), AppendError> {
-        let (hasher, began_at) = (self.hasher.clone(), self.size_bytes);
-        loop {
-            let piece = input.fill_buf().map_err(AppendError::Read)?;
-            if piece.is_empty() {
-                return Ok(());
+        let Self {
+            file,
+            path,
+            hasher,
+            size_bytes,
+            ..
+        } = self;
+        let (before, began_at) = (hasher.clone(), *size_bytes);
+        let added = thread::scope(|scope| {
+            let (to_hasher, for_hasher) = sync_channel::<Bytes>(UNDER_WAY);
+            scope.spawn(move || for_hasher.iter().for_each(|piece| hasher.update(&piece)));
+            let flush = || {
+                let flushed = file.sync_data();
+                flushed.map_err(failed("flush", path))
+            };
+            let mut early = Early::start(scope, flush);
+            for piece in pieces {
+                let piece = piece.map_err(AppendError::Read)?;
+                let length = piece.len() as u64;
+                if *size_bytes - began_at + length > most_bytes {
+                    return Err(AppendError::TooLong { most_bytes });
+                }
+                file.write_all_at(&piece, *size_bytes)
+                    .map_err(failed("write", path))?;
+                *size_bytes += length;
+                progress(*size_bytes);
+                early.wrote(length);
+                // It hears until this ends.
+                drop(to_hasher.send(piece));
             }
-            let length = piece.len() as u64;
-            if self.size_bytes - began_at + length > most_bytes {
-                // Bytes after the end are written over by the next piece.
-                (self.hasher, self.size_bytes) = (hasher, began_at);
-                progress(began_at);
-                return Err(AppendError::TooLong { most_bytes });
-            }
-            self.file
-                .write_all_at(piece, self.size_bytes)
-                .map_err(failed("write", &self.path))?;
-            self.hasher.update(piece);
-            self.size_bytes += length;
-            let length = piece.len();
-            input.consume(length);
-            progress(self.size_bytes);
+            Ok(early.finish()?)
+        });
+        if matches!(added, Err(AppendError::TooLong { .. })) {
+            // Bytes after the end are written over by the next piece.
+            (self.hasher, self.size_bytes) = (before, began_at);
+            progress(began_at);
         }
+        added
     }
 }
