@@ -8,6 +8,7 @@ mod api_rate;
 mod cold_start;
 mod density;
 mod exec;
+mod idle_registry;
 mod image_load;
 mod image_pull;
 mod keystone;

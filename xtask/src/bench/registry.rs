@@ -1,6 +1,9 @@
 //! The registry beside Debian's `docker-registry`: `skopeo` pushing and pulling 500 MB, and a hundred
 //! clients pulling a small image at once.
 //!
+//! `skopeo` hashes and copies each byte itself, one layer after the other: what it takes with a
+//! registry that does nothing is told, too.
+//!
 //! Each run has registries of its own, with nothing in them, on the same disk: `skopeo` remembers
 //! where a blob is, and would have it mounted instead of sending it.
 
@@ -14,6 +17,7 @@ use tests::api::Api;
 use tests::daemon::Daemon;
 use tests::distribution::Registry;
 
+use super::idle_registry;
 use super::pair::milliseconds;
 use super::table::{Row, median};
 
@@ -34,7 +38,12 @@ pub(super) fn measure(binary: &Path) -> Result<Vec<Row>> {
     let source = scratch.path().join("large");
     make_image(&source)?;
     let mut values: [[Vec<f64>; 4]; 2] = Default::default();
+    let mut alone: [Vec<f64>; 2] = Default::default();
+    let idle = Registry::new(&idle_registry::start(&source)?);
     for _ in 0..RUNS {
+        for (values, value) in alone.iter_mut().zip(copies(&idle, &source)?) {
+            values.push(value);
+        }
         let daemon = Daemon::start_with(binary)?;
         let pid = daemon.pid().context("the daemon runs")?;
         note(&mut values[0], &daemon.registry()?, pid, &source)?;
@@ -49,21 +58,38 @@ pub(super) fn measure(binary: &Path) -> Result<Vec<Row>> {
         ("100 pulls of a small image at once", "ms", "no error"),
         ("resident memory at most, after these", "MiB", "bounded"),
     ];
+    let row = |what: &str, unit, longshore, peer, reach| Row {
+        what: what.to_owned(),
+        unit,
+        longshore,
+        peer,
+        more_is_better: false,
+        reach,
+    };
     let rows = rows.into_iter().zip(longshore.into_iter().zip(peer));
-    Ok(rows
-        .map(|((what, unit, reach), (longshore, peer))| Row {
-            what: what.to_owned(),
-            unit,
-            longshore,
-            peer: Some(peer),
-            more_is_better: false,
-            reach,
+    let mut rows: Vec<Row> = rows
+        .map(|((what, unit, reach), (longshore, peer))| {
+            row(what, unit, longshore, Some(peer), reach)
         })
-        .collect())
+        .collect();
+    let [to, from] = alone.map(median);
+    rows.insert(1, row("of this skopeo alone", "s", to, None, ""));
+    rows.insert(3, row("of this skopeo alone", "s", from, None, ""));
+    Ok(rows)
 }
 
 /// One run against one registry.
 fn note(values: &mut [Vec<f64>; 4], registry: &Registry, pid: u32, source: &Path) -> Result<()> {
+    let [to, from] = copies(registry, source)?;
+    values[0].push(to);
+    values[1].push(from);
+    values[2].push(pull_at_once(registry)?);
+    values[3].push(most_resident_mib(pid)?);
+    Ok(())
+}
+
+/// Seconds that `skopeo` takes to copy an image to a registry, and from there.
+fn copies(registry: &Registry, source: &Path) -> Result<[f64; 2]> {
     let layout = format!("oci:{}:large", source.display());
     let name = "docker://REGISTRY/admin/large:1";
     let copied = |args: &[&str]| {
@@ -72,16 +98,14 @@ fn note(values: &mut [Vec<f64>; 4], registry: &Registry, pid: u32, source: &Path
             Ok(())
         })
     };
-    values[0].push(copied(&["copy", &layout, name])? / 1000.0);
+    let to = copied(&["copy", &layout, name])?;
     let target = tempfile::tempdir_in(source.parent().context("a parent")?)?;
     let target = format!("dir:{}", target.path().display());
-    values[1].push(copied(&["copy", name, &target])? / 1000.0);
-    values[2].push(pull_at_once(registry)?);
-    values[3].push(most_resident_mib(pid)?);
-    Ok(())
+    let from = copied(&["copy", name, &target])?;
+    Ok([to / 1000.0, from / 1000.0])
 }
 
-/// Milliseconds in which a hundred clients get a token, a manifest and two blobs each.
+/// Milliseconds in which a hundred clients, who have a token, get a manifest and two blobs each.
 fn pull_at_once(registry: &Registry) -> Result<f64> {
     let layer: Vec<u8> = (0..SMALL_BYTES)
         .map(|at| (at / 7).to_le_bytes()[0])
@@ -102,18 +126,25 @@ fn pull_at_once(registry: &Registry) -> Result<f64> {
     let path = "/v2/admin/small/manifests/1";
     let pushed = api.raw("PUT", path, kind, manifest.to_string().as_bytes())?;
     ensure!(pushed.status == 201, "{pushed:?}");
-    let pull = || -> Result<()> {
-        let api = registry.api("repository:admin/small:pull")?;
-        let mut api: Api = api.with("Accept", kind);
+    let pull = |mut api: Api| -> Result<()> {
         api.expect("GET", path, None)?;
         for digest in &digests {
             api.expect("GET", &format!("/v2/admin/small/blobs/{digest}"), None)?;
         }
         Ok(())
     };
+    let clients = (0..CLIENTS).map(|_| {
+        let api = registry.api("repository:admin/small:pull")?;
+        Ok(api.with("Accept", kind))
+    });
+    let clients = clients.collect::<Result<Vec<Api>>>()?;
     milliseconds(|| {
         std::thread::scope(|scope| {
-            let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(pull)).collect();
+            let pull = &pull;
+            let clients = clients
+                .into_iter()
+                .map(|api| scope.spawn(move || pull(api)));
+            let clients: Vec<_> = clients.collect();
             for client in clients {
                 match client.join() {
                     Ok(pulled) => pulled?,

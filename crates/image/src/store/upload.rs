@@ -90,7 +90,7 @@ impl Upload {
         &mut self,
         pieces: impl IntoIterator<Item = io::Result<Bytes>>,
         most_bytes: u64,
-        progress: impl Fn(u64),
+        mut progress: impl FnMut(u64),
     ) -> Result<(), AppendError> {
         let Self {
             file,
