@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use model::delegation::Delegation;
 use model::{Id, ProjectId};
 
 /// Who asks, and where they act.
@@ -17,6 +18,8 @@ pub struct Caller {
     pub scope: Scope,
     /// Names of the roles that they have there, implied ones included.
     pub roles: BTreeSet<String>,
+    /// What their right to act was lent by, where they did not prove who they are themselves.
+    pub delegation: Option<Delegation>,
     /// Names the request in logs.
     pub request_id: String,
 }
@@ -55,6 +58,7 @@ impl Caller {
                 domain: ProjectId::DEFAULT_DOMAIN.0,
             },
             roles: ["member", "reader"].map(str::to_owned).into(),
+            delegation: None,
             request_id,
         }
     }

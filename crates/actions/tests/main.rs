@@ -10,4 +10,5 @@ mod house;
 mod isolation;
 mod projects;
 mod servers;
+mod trusts;
 mod volumes;

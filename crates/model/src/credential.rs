@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::delegation::Delegation;
 use crate::meta::{Id, Meta};
 
 /// What a user asked for. Written by `actions` only.
@@ -26,6 +27,9 @@ pub struct CredentialSpec {
     pub kind: String,
     /// The secret.
     pub blob: String,
+    /// What its maker's right to make it was lent by: a key pair is never worth more.
+    #[serde(default)]
+    pub delegation: Option<Delegation>,
     /// Further fields that a client gave it and reads back.
     #[serde(default)]
     pub extra: Map<String, Value>,

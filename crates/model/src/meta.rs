@@ -147,6 +147,8 @@ pub enum Kind {
     ApplicationCredential,
     /// See [`crate::application_credential`].
     AccessRule,
+    /// See [`crate::trust`].
+    Trust,
     /// See [`crate::service`].
     Service,
     /// See [`crate::endpoint`].
@@ -218,6 +220,7 @@ impl Kind {
             Self::Credential => "credential",
             Self::ApplicationCredential => "application_credential",
             Self::AccessRule => "access_rule",
+            Self::Trust => "trust",
             Self::Service => "service",
             Self::Endpoint => "endpoint",
             Self::Region => "region",

@@ -32,6 +32,7 @@ use model::server::Server;
 use model::server_group::ServerGroup;
 use model::service::Service;
 use model::snapshot::{Snapshot, SnapshotStatus};
+use model::trust::Trust;
 use model::usage::Usage;
 use model::user::{User, UserStatus};
 use model::volume::{Volume, VolumeStatus};
@@ -135,6 +136,7 @@ records! {
     Credential: Credential, Desired, named if |_| true;
     ApplicationCredential: ApplicationCredential, Desired, named if |_| true;
     AccessRule: AccessRule, Desired, named if |_| true;
+    Trust: Trust, Desired;
     Service: Service, Desired, named if |_| true;
     Endpoint: Endpoint, Desired, named if |_| true;
     Region: Region, Desired, named if |_| true;

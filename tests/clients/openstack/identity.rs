@@ -1,6 +1,7 @@
 //! Users, projects, roles and tokens.
 
 use serde_json::json;
+use tests::openstack::OpenStack;
 
 use super::is_ours;
 
@@ -140,4 +141,90 @@ fn names_are_told_apart_by_domain_and_taken_once_in_each() {
     );
     admin.run(&["domain", "set", "--disable", "north"]).ok();
     admin.run(&["domain", "delete", "north"]).ok();
+}
+
+#[test]
+fn a_key_pair_for_ec2_is_its_users_until_it_is_deleted() {
+    if !is_ours() {
+        return;
+    }
+    let daemon = crate::daemon();
+    let admin = daemon.openstack();
+    let made = admin.json(&["ec2", "credentials", "create"]);
+    let access = made["access"].as_str().unwrap();
+    assert!(!made["secret"].as_str().unwrap().is_empty(), "{made}");
+    let shown = admin.json(&["ec2", "credentials", "show", access]);
+    assert_eq!(shown["secret"], made["secret"]);
+    assert_eq!(shown["project_id"], made["project_id"]);
+    let listed = admin.json(&["ec2", "credentials", "list"]);
+    let is_listed = |listed: &serde_json::Value| {
+        let mut all = listed.as_array().unwrap().iter();
+        all.any(|one| one["Access"] == access)
+    };
+    assert!(is_listed(&listed), "{listed}");
+    admin.run(&["ec2", "credentials", "delete", access]).ok();
+    let listed = admin.json(&["ec2", "credentials", "list"]);
+    assert!(!is_listed(&listed), "{listed}");
+}
+
+#[test]
+fn a_trust_lends_a_role_until_it_is_taken_back() {
+    if !is_ours() {
+        return;
+    }
+    let daemon = crate::daemon();
+    let admin = daemon.openstack();
+    let id_of = |shown: serde_json::Value| shown["id"].as_str().unwrap().to_owned();
+    let project = id_of(admin.json(&["project", "create", "convoy"]));
+    let user = |name: &str| id_of(admin.json(&["user", "create", "--password", "rope", name]));
+    let people = [user("trustor"), user("trustee")];
+    let grant = ["--user", "trustor", "--project", "convoy", "member"];
+    admin
+        .run(&[&["role", "add"], grant.as_slice()].concat())
+        .ok();
+    let role = id_of(admin.json(&["role", "show", "reader"]));
+    // Whoever is no admin names all by identity: the client cannot look others up.
+    let trustor = admin.user("trustor", "rope", "convoy");
+    let lent = ["--project", &project, "--role", &role, "--impersonate"];
+    let made = trustor.json(
+        &[
+            &["trust", "create"],
+            lent.as_slice(),
+            &people.each_ref().map(String::as_str),
+        ]
+        .concat(),
+    );
+    let id = made["id"].as_str().unwrap();
+    let shown = trustor.json(&["trust", "show", id]);
+    assert_eq!(shown["roles"][0]["name"], "reader", "{shown}");
+    assert_eq!(shown["is_impersonation"], true, "{shown}");
+
+    let directory = tempfile::tempdir().unwrap();
+    let cloud = json!({ "clouds": { "longshore": {
+        "auth_type": "v3password",
+        "identity_api_version": "3",
+        "auth": {
+            "auth_url": format!("http://{}/identity/v3", daemon.listen()),
+            "username": "trustee",
+            "user_domain_name": "Default",
+            "password": "rope",
+            "trust_id": id,
+        },
+    } } });
+    // JSON is YAML.
+    std::fs::write(directory.path().join("clouds.yaml"), cloud.to_string()).unwrap();
+    let by_trust = OpenStack::operator(directory.path());
+    let token = by_trust.json(&["token", "issue"]);
+    assert_eq!(token["user_id"], people[0], "{token}");
+    assert_eq!(token["project_id"], project, "{token}");
+    by_trust.run(&["server", "list"]).ok();
+    let refused = by_trust.run(&["volume", "create", "--size", "1", "hold"]);
+    assert!(refused.fails(1).contains("403"), "{}", refused.stderr);
+
+    trustor.run(&["trust", "delete", id]).ok();
+    assert!(by_trust.run(&["token", "issue"]).fails(1).contains("401"));
+    for user in &people {
+        admin.run(&["user", "delete", user]).ok();
+    }
+    admin.run(&["project", "delete", &project]).ok();
 }

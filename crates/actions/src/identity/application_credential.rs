@@ -115,8 +115,19 @@ pub async fn create(
     Ok((Arc::new(credential), secret))
 }
 
-/// Refuses what a token of a restricted application credential must not do.
+/// Refuses what makes a program's rights last, to a restricted application credential and to a trust,
+/// which would be outlived.
 fn check_unrestricted(session: &Session, action: &str) -> Result<(), ActionError> {
+    if session.trust.is_some() {
+        return Err(refused(
+            "Cannot manage application credentials with a token issued via delegation.",
+        ));
+    }
+    check_restricted(session, action)
+}
+
+/// Refuses what a token of a restricted application credential must not do.
+pub(super) fn check_restricted(session: &Session, action: &str) -> Result<(), ActionError> {
     match &session.application_credential {
         Some(credential) if !credential.spec.unrestricted => Err(refused(format!(
             "You are not authorized to perform the requested action: identity:{action}."

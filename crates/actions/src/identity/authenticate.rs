@@ -3,14 +3,19 @@
 //! Every failure looks the same from outside, whatever failed; what it was goes to the log.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use model::Id;
 use model::application_credential::ApplicationCredential;
 use model::assignment::Target;
+use model::delegation::Delegation;
+use model::trust::Trust;
 use model::user::{User, UserStatus};
 
 use super::Named;
+use super::ec2::KeyPair;
+use super::record::refused;
 use super::token::{Method, Refusal, Session, Token};
 use crate::{ActionError, Cloud, ErrorKind};
 
@@ -96,6 +101,8 @@ pub enum Wanted {
     Domain(Named),
     /// In the whole installation.
     System,
+    /// Where a trust lets them.
+    Trust(Id),
 }
 
 /// Why nobody is let in. Told to the log only.
@@ -115,6 +122,8 @@ enum Denial {
     TwoUsers,
     #[error("there is no such place to act in")]
     NoPlace,
+    #[error("there is no such trust, or it has no more uses")]
+    NoTrust,
 }
 
 /// What was proved so far.
@@ -133,6 +142,7 @@ struct Proved {
 /// # Errors
 /// [`ErrorKind::Unauthenticated`] for every proof that is not good enough. An account that is
 /// disabled, locked or has an expired password is told so once the password is right.
+/// [`ErrorKind::Forbidden`] for a trust that is another's, and for what a trust was used for already.
 pub async fn authenticate(cloud: &Cloud, proof: Proof) -> Result<(String, Session), ActionError> {
     let mut proved: Option<Proved> = None;
     for shown in proof.shown {
@@ -143,13 +153,23 @@ pub async fn authenticate(cloud: &Cloud, proof: Proof) -> Result<(String, Sessio
         });
     }
     let proved = proved.ok_or_else(|| deny(Denial::Nothing))?;
-    let target = place(cloud, &proved, &proof.scope).map_err(deny)?;
+    let trust = match proof.scope {
+        Wanted::Trust(id) => Some(usable_trust(cloud, &proved, id)?),
+        _ => None,
+    };
+    let target = match &trust {
+        Some(trust) => Some(Target::Project(trust.spec.project)),
+        None => place(cloud, &proved, &proof.scope).map_err(deny)?,
+    };
+    let end = trust.as_ref().and_then(|trust| trust.spec.expires_at);
+    let expires_at = end.map_or(proved.expires_at, |end| end.min(proved.expires_at));
     let token = Token {
         user: proved.user,
         target,
+        trust: trust.map(|trust| trust.meta.id),
         methods: proved.methods,
         issued_at: now_in_microseconds(cloud),
-        expires_at: proved.expires_at,
+        expires_at,
         audit: rand::random(),
         parent_audit: proved.parent_audit,
         application_credential: proved.application_credential,
@@ -169,8 +189,71 @@ pub async fn authenticate(cloud: &Cloud, proof: Proof) -> Result<(String, Sessio
         }
         found => found,
     };
-    let session = session.map_err(|refusal| unauthenticated().caused_by(refusal))?;
+    issue(cloud, session).await
+}
+
+/// Seals a new token, where it stands for something.
+async fn issue(
+    cloud: &Cloud,
+    session: Result<Session, Refusal>,
+) -> Result<(String, Session), ActionError> {
+    let session = session.map_err(|refusal| match refusal {
+        Refusal::NotDelegated { .. } => refused("Trustee has no delegated roles."),
+        refusal => unauthenticated().caused_by(refusal),
+    })?;
+    if let Some(trust) = &session.trust
+        && !super::trust::use_once(cloud, trust.meta.id).await?
+    {
+        return Err(deny(Denial::NoTrust));
+    }
     Ok((session.token.seal(cloud)?, session))
+}
+
+/// A new token for whoever a key pair for EC2 is, who signed a request with it.
+///
+/// # Errors
+/// As [`authenticate`].
+pub(super) async fn for_key_pair(
+    cloud: &Cloud,
+    pair: &KeyPair,
+) -> Result<(String, Session), ActionError> {
+    let until = now_in_microseconds(cloud)
+        + SignedDuration::from_secs(cloud.identity.settings.token_seconds);
+    let mut token = Token {
+        user: pair.user,
+        target: pair.project.map(Target::Project),
+        trust: None,
+        methods: [Method::Ec2Credential].into(),
+        issued_at: now_in_microseconds(cloud),
+        expires_at: until,
+        audit: rand::random(),
+        parent_audit: None,
+        application_credential: None,
+    };
+    match pair.delegation {
+        None => {}
+        Some(Delegation::ApplicationCredential(id)) => token.application_credential = Some(id),
+        Some(Delegation::Trust(id)) => {
+            let trust = super::trust::usable(cloud, id).ok_or_else(|| deny(Denial::NoTrust))?;
+            // The pair is of whom the trustee acted as.
+            token.user = trust.spec.trustee;
+            token.expires_at = trust.spec.expires_at.map_or(until, |end| end.min(until));
+            token.trust = Some(id);
+        }
+    }
+    issue(cloud, Session::of(cloud, token)).await
+}
+
+/// The trust that whoever proved to be its trustee wants to act by.
+fn usable_trust(cloud: &Cloud, proved: &Proved, id: Id) -> Result<Arc<Trust>, ActionError> {
+    if proved.application_credential.is_some() {
+        return Err(deny(Denial::OtherProject));
+    }
+    let trust = super::trust::usable(cloud, id).ok_or_else(|| deny(Denial::NoTrust))?;
+    if trust.spec.trustee != proved.user {
+        return Err(refused("User is not a trustee."));
+    }
+    Ok(trust)
 }
 
 impl Proved {
@@ -192,10 +275,18 @@ async fn check(cloud: &Cloud, shown: Shown) -> Result<Proved, ActionError> {
         Shown::Password { user, password } => check_password(cloud, &user, &password).await,
         Shown::Token(sealed) => {
             let session = super::token::session(cloud, &sealed)?;
+            if session.trust.is_some() {
+                return Err(refused(
+                    "You are not authorized to perform the requested action: Using trust-scoped \
+                     token to create another token. Create a new trust-scoped token instead.",
+                ));
+            }
+            // Not as whom it acts: who proved it.
+            let user = session.token.user;
             let mut methods = session.token.methods;
             methods.insert(Method::Token);
             Ok(Proved {
-                user: session.user.meta.id,
+                user,
                 from: session.token.target,
                 expires_at: session.token.expires_at,
                 parent_audit: Some(session.token.parent_audit.unwrap_or(session.token.audit)),
@@ -289,7 +380,7 @@ fn place(cloud: &Cloud, proved: &Proved, wanted: &Wanted) -> Result<Option<Targe
             .user(&Named::Id(proved.user), None)
             .and_then(|user| user.spec.default_project)
             .map(Target::Project),
-        Wanted::Unscoped => None,
+        Wanted::Unscoped | Wanted::Trust(_) => None,
         Wanted::System => Some(Target::System),
         Wanted::Domain(domain) => {
             let domain = cloud.domain(domain).map(|domain| domain.meta.id);

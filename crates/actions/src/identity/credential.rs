@@ -6,10 +6,10 @@ use model::credential::{Credential, CredentialSpec};
 use model::project::Project;
 use model::user::User;
 use model::{Id, Meta, ProjectId};
-use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value};
 
-use super::record::invalid;
+use super::ec2;
+use super::record::{invalid, refused};
 use crate::policy::{Action, Target};
 use crate::{ActionError, Caller, Cloud};
 
@@ -40,12 +40,14 @@ pub async fn create(
 ) -> Result<Arc<Credential>, ActionError> {
     let user = changes.user.unwrap_or(caller.user);
     caller.may(Action::CreateCredential, &Target::user(user))?;
+    check_lent(caller, changes.project.flatten())?;
     let required = |field: &str| invalid(format!("'{field}' is a required property"));
-    let mut spec = CredentialSpec {
+    let spec = CredentialSpec {
         user,
         project: changes.project.flatten(),
         kind: changes.kind.ok_or_else(|| required("type"))?,
         blob: changes.blob.ok_or_else(|| required("blob"))?,
+        delegation: caller.delegation,
         extra: changes.extra,
     };
     cloud.find::<User>(user)?;
@@ -53,19 +55,34 @@ pub async fn create(
         cloud.find::<Project>(project)?;
     }
     let mut meta = Meta::new("", ProjectId(user), cloud.now());
-    meta.name = meta.id.simple();
-    if spec.kind.eq_ignore_ascii_case("ec2") {
-        let (name, blob) = key_pair(&spec)?;
-        meta.name = name;
-        // One key is one user's, whoever they are.
-        meta.project = ProjectId::SYSTEM;
-        spec.blob = blob;
-    }
+    name(&mut meta, &spec)?;
     cloud.make(Credential { meta, spec }).await
 }
 
-/// The name of a key pair's record, which its access key makes, and the pair as it is kept.
-fn key_pair(spec: &CredentialSpec) -> Result<(String, String), ActionError> {
+/// Names the record of a credential: that of a key pair after its access key, which is one user's,
+/// whoever they are.
+fn name(meta: &mut Meta, spec: &CredentialSpec) -> Result<(), ActionError> {
+    (meta.name, meta.project) = if spec.kind.eq_ignore_ascii_case(ec2::KIND) {
+        (name_of_pair(spec)?, ProjectId::SYSTEM)
+    } else {
+        (meta.id.simple(), ProjectId(spec.user))
+    };
+    Ok(())
+}
+
+/// Refuses what acts by a delegation all secrets but those of the project that it is for.
+pub(super) fn check_lent(caller: &Caller, project: Option<Id>) -> Result<(), ActionError> {
+    if caller.delegation.is_none() || project == Some(caller.project().0) {
+        return Ok(());
+    }
+    Err(refused(
+        "You are not authorized to perform the requested action: credential project does not match \
+         the project scope of the delegated token.",
+    ))
+}
+
+/// The name of a key pair's record.
+fn name_of_pair(spec: &CredentialSpec) -> Result<String, ActionError> {
     if spec.project.is_none() {
         return Err(invalid(
             "Expecting to find project_id in credential. The server could not comply with the \
@@ -79,10 +96,7 @@ fn key_pair(spec: &CredentialSpec) -> Result<(String, String), ActionError> {
         .get("access")
         .and_then(Value::as_str)
         .ok_or_else(|| invalid("Invalid blob in credential"))?;
-    Ok((
-        hex::encode(digest(&SHA256, access.as_bytes())),
-        spec.blob.clone(),
-    ))
+    Ok(ec2::record_name(access))
 }
 
 /// The credentials that fit and that the caller may see, the oldest first.
@@ -96,6 +110,7 @@ pub fn list(
         caller
             .may(Action::ListCredentials, &Target::user(known.spec.user))
             .is_ok()
+            && check_lent(caller, known.spec.project).is_ok()
             && fits(known)
     });
     found.sort_by_key(|known| known.meta.created_at);
@@ -115,7 +130,9 @@ fn owner(cloud: &Cloud, id: Id) -> Target {
 /// [`crate::ErrorKind::NotFound`], [`crate::ErrorKind::Forbidden`].
 pub fn get(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Arc<Credential>, ActionError> {
     caller.may(Action::GetCredential, &owner(cloud, id))?;
-    Ok(cloud.find::<Credential>(id)?.value)
+    let found = cloud.find::<Credential>(id)?.value;
+    check_lent(caller, found.spec.project)?;
+    Ok(found)
 }
 
 /// Changes a credential.
@@ -136,6 +153,8 @@ pub async fn update(
     cloud
         .change::<Credential>(id, |known| {
             let spec = &mut known.spec;
+            check_lent(caller, spec.project)?;
+            check_lent(caller, changes.project.unwrap_or(spec.project))?;
             spec.user = changes.user.unwrap_or(spec.user);
             spec.project = changes.project.unwrap_or(spec.project);
             if let Some(kind) = &changes.kind {
@@ -145,7 +164,7 @@ pub async fn update(
                 spec.blob.clone_from(blob);
             }
             super::merge(&mut spec.extra, &changes.extra);
-            Ok(())
+            name(&mut known.meta, spec)
         })
         .await
 }
@@ -156,6 +175,6 @@ pub async fn update(
 /// As [`get`].
 pub async fn delete(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
     caller.may(Action::DeleteCredential, &owner(cloud, id))?;
-    cloud.find::<Credential>(id)?;
+    check_lent(caller, cloud.find::<Credential>(id)?.value.spec.project)?;
     cloud.unmake::<Credential>(id).await
 }

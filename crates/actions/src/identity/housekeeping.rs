@@ -32,5 +32,6 @@ async fn once(cloud: &Cloud) -> Result<(), ActionError> {
     for revocation in cloud.all::<Revocation>(|revocation| revocation.expires_at < now) {
         transaction.delete::<Revocation>(revocation.meta.id, None);
     }
+    super::trust::forget(cloud, &mut transaction, |trust| trust.has_expired(now));
     cloud.commit(transaction).await.map(drop)
 }

@@ -10,6 +10,7 @@ pub mod assignment;
 pub mod authenticate;
 pub mod catalogue;
 pub mod credential;
+pub mod ec2;
 mod fernet;
 pub mod first_start;
 pub mod group;
@@ -23,7 +24,9 @@ pub mod project;
 mod record;
 pub mod role;
 pub mod service;
+mod signature;
 pub mod token;
+pub mod trust;
 pub mod user;
 
 use std::sync::Arc;

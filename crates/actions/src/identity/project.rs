@@ -364,6 +364,7 @@ fn forget_project(cloud: &Cloud, transaction: &mut Transaction, id: Id) {
     for credential in cloud.all::<Credential>(|known| known.spec.project == Some(id)) {
         transaction.delete::<Credential>(credential.meta.id, None);
     }
+    super::trust::forget(cloud, transaction, |known| known.spec.project == id);
     for limit in cloud.all::<Limit>(|limit| limit.meta.project == ProjectId(id)) {
         transaction.delete::<Limit>(limit.meta.id, None);
     }

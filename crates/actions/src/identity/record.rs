@@ -42,6 +42,7 @@ nouns! {
     model::region::Region: "region",
     model::role::Role: "role",
     model::service::Service: "service",
+    model::trust::Trust: "trust",
     model::user::User: "user",
 }
 

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use model::application_credential::ApplicationCredential;
 use model::assignment::Target;
+use model::delegation::Delegation;
 use model::project::Project;
 use model::revocation::Revocation;
 use model::role::Role;
+use model::trust::Trust;
 use model::user::User;
 use model::{Id, Meta, ProjectId};
 
@@ -34,10 +36,16 @@ pub enum Method {
     Password = 1,
     Token = 2,
     ApplicationCredential = 4,
+    Ec2Credential = 8,
 }
 
 impl Method {
-    const ALL: [Self; 3] = [Self::Password, Self::Token, Self::ApplicationCredential];
+    const ALL: [Self; 4] = [
+        Self::Password,
+        Self::Token,
+        Self::ApplicationCredential,
+        Self::Ec2Credential,
+    ];
 }
 
 /// Names one token, without being one.
@@ -46,10 +54,12 @@ pub type AuditId = [u8; 16];
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// Who.
+    /// Who proved it.
     pub user: Id,
     /// Where; `None` is nowhere.
     pub target: Option<Target>,
+    /// The trust that lets them act there, in its project.
+    pub trust: Option<Id>,
     /// How it was proved.
     pub methods: BTreeSet<Method>,
     /// Since when.
@@ -92,14 +102,15 @@ impl Token {
         bytes.extend_from_slice(&self.issued_at.as_microsecond().to_be_bytes());
         bytes.extend_from_slice(&self.expires_at.as_microsecond().to_be_bytes());
         bytes.extend_from_slice(&self.audit);
-        let (kind, id) = match self.target {
-            None => (0, None),
-            Some(Target::System) => (1, None),
-            Some(Target::Project(id)) => (2, Some(id)),
-            Some(Target::Domain(id)) => (3, Some(id)),
+        let (kind, ids) = match (self.target, self.trust) {
+            (None, _) => (0, [None, None]),
+            (Some(Target::System), _) => (1, [None, None]),
+            (Some(Target::Project(id)), None) => (2, [Some(id), None]),
+            (Some(Target::Domain(id)), _) => (3, [Some(id), None]),
+            (Some(Target::Project(id)), trust) => (4, [Some(id), trust]),
         };
         bytes.push(kind);
-        bytes.extend(id.iter().flat_map(|id| *id.as_bytes()));
+        bytes.extend(ids.iter().flatten().flat_map(|id| *id.as_bytes()));
         for optional in [
             self.parent_audit,
             self.application_credential.map(|id| *id.as_bytes()),
@@ -120,12 +131,15 @@ impl Token {
         let issued_at = Timestamp::from_microsecond(i64::from_be_bytes(take(&mut rest)?)).ok()?;
         let expires_at = Timestamp::from_microsecond(i64::from_be_bytes(take(&mut rest)?)).ok()?;
         let audit = take(&mut rest)?;
-        let target = match take(&mut rest)? {
-            [0] => None,
-            [1] => Some(Target::System),
-            [2] => Some(Target::Project(Id::from_bytes(take(&mut rest)?))),
-            [3] => Some(Target::Domain(Id::from_bytes(take(&mut rest)?))),
-            [_] => return None,
+        let [kind] = take(&mut rest)?;
+        let mut id = || take(&mut rest).map(Id::from_bytes);
+        let (target, trust) = match kind {
+            0 => (None, None),
+            1 => (Some(Target::System), None),
+            2 => (Some(Target::Project(id()?)), None),
+            3 => (Some(Target::Domain(id()?)), None),
+            4 => (Some(Target::Project(id()?)), Some(id()?)),
+            _ => return None,
         };
         let mut optional = || match take(&mut rest)? {
             [0] => Some(None),
@@ -136,6 +150,7 @@ impl Token {
         Some(Self {
             user,
             target,
+            trust,
             methods: Method::ALL
                 .into_iter()
                 .filter(|method| methods & *method as u8 != 0)
@@ -180,7 +195,7 @@ fn take<const COUNT: usize>(rest: &mut &[u8]) -> Option<[u8; COUNT]> {
 pub struct Session {
     /// What it says.
     pub token: Token,
-    /// Who.
+    /// As whom it acts: who proved it, or who lets them act under their name.
     pub user: Arc<User>,
     /// The user's domain.
     pub user_domain: Arc<Project>,
@@ -190,6 +205,8 @@ pub struct Session {
     pub roles: Vec<Arc<Role>>,
     /// The application credential that it was got with.
     pub application_credential: Option<Arc<ApplicationCredential>>,
+    /// The trust that it was got by.
+    pub trust: Option<Arc<Trust>>,
 }
 
 /// Where a token is good for.
@@ -227,6 +244,10 @@ pub(super) enum Refusal {
     NoRole { user: Id, target: Target },
     #[error("application credential {0} is gone or has expired")]
     ApplicationCredential(Id),
+    #[error("trust {0} is gone or has expired")]
+    Trust(Id),
+    #[error("whoever lent trust {trust} has not all of its roles any more")]
+    NotDelegated { trust: Id },
 }
 
 impl Session {
@@ -239,22 +260,17 @@ impl Session {
         if is_revoked(cloud, &token.audit) {
             return Err(Refusal::Revoked);
         }
-        let refused = || Refusal::User(token.user);
-        let user = cloud
-            .store
-            .get::<User>(token.user)
-            .map(|found| found.value)
-            .filter(|user| user.spec.enabled)
-            .filter(|user| {
-                user.spec
-                    .tokens_valid_from
-                    .is_none_or(|from| token.issued_at >= from)
-            })
-            .ok_or_else(refused)?;
-        let user_domain = cloud
-            .any_project(user.meta.project.0)
-            .filter(|domain| domain.spec.enabled)
-            .ok_or_else(refused)?;
+        let (mut user, mut user_domain) = cloud.valid_user(token.user, token.issued_at)?;
+        let trust = token
+            .trust
+            .map(|id| super::trust::lent(cloud, id, token.user))
+            .transpose()?;
+        if let Some(trust) = &trust {
+            let trustor = cloud.valid_user(trust.spec.trustor, token.issued_at)?;
+            if trust.spec.impersonation {
+                (user, user_domain) = trustor;
+            }
+        }
         let place = Place::of(cloud, token.target)?;
         let application_credential = token
             .application_credential
@@ -270,7 +286,10 @@ impl Session {
         let roles = match token.target {
             None => Vec::new(),
             Some(target) => {
-                let mut ids = cloud.roles_in(user.meta.id, target);
+                let mut ids = match &trust {
+                    Some(trust) => super::trust::roles_lent(cloud, trust)?,
+                    None => cloud.roles_in(user.meta.id, target),
+                };
                 if let Some(credential) = &application_credential {
                     let delegated = cloud
                         .access()
@@ -299,6 +318,7 @@ impl Session {
             place,
             roles,
             application_credential,
+            trust,
         })
     }
 
@@ -322,8 +342,42 @@ impl Session {
                 .iter()
                 .map(|role| role.meta.name.clone())
                 .collect(),
+            delegation: self.delegation(),
             request_id,
         }
+    }
+
+    /// What its right to act was lent by.
+    #[must_use]
+    pub fn delegation(&self) -> Option<Delegation> {
+        let trust = self.token.trust.map(Delegation::Trust);
+        let credential = self.token.application_credential;
+        trust.or(credential.map(Delegation::ApplicationCredential))
+    }
+}
+
+impl Cloud {
+    /// A user whose tokens since `issued_at` are valid, and the user's domain.
+    fn valid_user(
+        &self,
+        id: Id,
+        issued_at: Timestamp,
+    ) -> Result<(Arc<User>, Arc<Project>), Refusal> {
+        let user = self
+            .store
+            .get::<User>(id)
+            .map(|found| found.value)
+            .filter(|user| user.spec.enabled)
+            .filter(|user| {
+                let from = user.spec.tokens_valid_from;
+                from.is_none_or(|from| issued_at >= from)
+            })
+            .ok_or(Refusal::User(id))?;
+        let domain = self
+            .any_project(user.meta.project.0)
+            .filter(|domain| domain.spec.enabled)
+            .ok_or(Refusal::User(id))?;
+        Ok((user, domain))
     }
 }
 
@@ -410,7 +464,7 @@ pub(crate) fn resume(cloud: &Cloud, token: Token) -> Result<Session, ActionError
 /// As whom a session's user acts in a project, wherever the session itself is for: with the roles that
 /// they have there, and as an admin where they are one of the whole installation.
 ///
-/// What an application credential was made for does not grow: it acts in its own project.
+/// What was lent does not grow: an application credential and a trust act in their own project.
 pub(crate) fn caller_in(
     cloud: &Cloud,
     session: &Session,
@@ -418,7 +472,7 @@ pub(crate) fn caller_in(
     request_id: String,
 ) -> Caller {
     let own = session.caller(request_id);
-    if session.application_credential.is_some() {
+    if session.delegation().is_some() {
         return own;
     }
     let user = session.user.meta.id;
@@ -476,17 +530,19 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let id = Id::random();
-        for target in [
-            None,
-            Some(Target::System),
-            Some(Target::Project(id)),
-            Some(Target::Domain(id)),
+        for (target, trust) in [
+            (None, None),
+            (Some(Target::System), None),
+            (Some(Target::Project(id)), None),
+            (Some(Target::Domain(id)), None),
+            (Some(Target::Project(id)), Some(Id::random())),
         ] {
             for (parent_audit, application_credential) in [(None, Some(id)), (Some([7; 16]), None)]
             {
                 let token = Token {
                     user: Id::random(),
                     target,
+                    trust,
                     methods: [Method::Password, Method::Token].into(),
                     issued_at: Timestamp::from_microsecond(1_700_000_000_123_456).unwrap(),
                     expires_at: Timestamp::from_microsecond(1_700_000_003_123_456).unwrap(),

@@ -330,6 +330,9 @@ pub(super) fn forget(cloud: &Cloud, transaction: &mut Transaction, id: Id) {
     for known in cloud.all::<Credential>(|known| known.spec.user == id) {
         transaction.delete::<Credential>(known.meta.id, None);
     }
+    super::trust::forget(cloud, transaction, |known| {
+        known.spec.trustor == id || known.spec.trustee == id
+    });
     crate::quota::forget(cloud, transaction, owner);
     transaction.delete::<UserStatus>(id, None);
     transaction.delete::<User>(id, None);

@@ -119,6 +119,12 @@ actions! {
     CreateCredential "identity:create_credential" Admin | Owner;
     UpdateCredential "identity:update_credential" Admin | Owner;
     DeleteCredential "identity:delete_credential" Admin | Owner;
+    GetEc2Credential "identity:ec2_get_credential" Admin | SystemReader | Owner;
+    ListEc2Credentials "identity:ec2_list_credentials" Admin | SystemReader | Owner;
+    CreateEc2Credential "identity:ec2_create_credential" Admin | Owner;
+    DeleteEc2Credential "identity:ec2_delete_credential" Admin | Owner;
+    ValidateEc2Token "identity:ec2tokens_validate" Admin | Service;
+    ValidateS3Token "identity:s3tokens_validate" Admin | Service;
     GetApplicationCredential "identity:get_application_credential" Admin | SystemReader | Owner;
     ListApplicationCredentials "identity:list_application_credentials" Admin | SystemReader | Owner;
     CreateApplicationCredential "identity:create_application_credential" Owner;
@@ -126,6 +132,14 @@ actions! {
     GetAccessRule "identity:get_access_rule" SystemReader | Owner;
     ListAccessRules "identity:list_access_rules" SystemReader | Owner;
     DeleteAccessRule "identity:delete_access_rule" Admin | Owner;
+
+    // Trusts: the owner is the trustor, where the name does not say otherwise.
+    CreateTrust "identity:create_trust" Owner;
+    ListTrusts "identity:list_trusts" Admin | SystemReader;
+    ListTrustsForTrustor "identity:list_trusts_for_trustor" Admin | SystemReader | Owner;
+    ListTrustsForTrustee "identity:list_trusts_for_trustee" Admin | SystemReader | Owner;
+    GetTrust "identity:get_trust" Admin | SystemReader | Owner;
+    DeleteTrust "identity:delete_trust" Admin | Owner;
 
     // The catalogue.
     GetService "identity:get_service" Admin | SystemReader;

@@ -392,6 +392,7 @@ fn steward(server: &Server, request_id: &str) -> Caller {
             domain: creator.domain,
         },
         roles: ["member", "reader"].map(str::to_owned).into(),
+        delegation: None,
         request_id: request_id.to_owned(),
     }
 }

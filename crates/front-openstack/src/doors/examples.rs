@@ -111,6 +111,22 @@ const EXAMPLES: &[(&str, &str)] = &[
         "createCredential",
         r#"{"credential": {"type": "x", "blob": "y", "user_id": "<identity/v3/users>"}}"#,
     ),
+    (
+        "createEc2Credential",
+        r#"{"tenant_id": "<identity/v3/projects>"}"#,
+    ),
+    (
+        "createTrust",
+        r#"{"trust": {"trustor_user_id": "<identity/v3/users>", "trustee_user_id": "<identity/v3/users>", "project_id": "<identity/v3/projects>", "impersonation": false, "roles": [{"name": "reader"}]}}"#,
+    ),
+    (
+        "validateEc2Signature",
+        r#"{"credentials": {"access": "a", "signature": "b"}}"#,
+    ),
+    (
+        "validateS3Signature",
+        r#"{"credentials": {"access": "a", "signature": "b", "token": "Yw=="}}"#,
+    ),
     ("updateCredential", r#"{"credential": {"blob": "y"}}"#),
     (
         "createApplicationCredential",

@@ -3,9 +3,11 @@
 //!
 //! Messages are those of Keystone's schema check.
 
+use actions::identity::Named;
 use http::StatusCode;
+use jiff::Timestamp;
 use model::Id;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
 use crate::id;
@@ -173,6 +175,26 @@ impl Fields {
 /// The identity of a `noun`; what cannot be one is nobody's.
 pub(super) fn parse(noun: &str, text: &str) -> Result<Id, ApiError> {
     id::parse(text).ok_or_else(|| ApiError::not_found(noun, text))
+}
+
+/// A role that is lent, by identity or by name.
+pub(super) fn named(document: Value) -> Result<Named, ApiError> {
+    let mut fields = Fields::of(json!({ "role": document }), "role")?;
+    match (fields.text("id")?, fields.text("name")?) {
+        (Some(text), _) => Ok(Named::Id(parse("role", &text)?)),
+        (None, Some(name)) => Ok(Named::Name(name)),
+        (None, None) => Err(missing("id")),
+    }
+}
+
+/// A time with or without a zone; without one it is UTC.
+pub(super) fn timestamp(text: &str) -> Result<Timestamp, ApiError> {
+    text.parse()
+        .or_else(|_| format!("{text}Z").parse())
+        .map_err(|_| ApiError::invalid(
+            "Timestamp not in expected format. The server could not comply with the request since it \
+             is either malformed or otherwise incorrect. The client is assumed to be in error.",
+        ))
 }
 
 pub(super) fn missing(name: &str) -> ApiError {

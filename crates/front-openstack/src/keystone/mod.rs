@@ -8,6 +8,7 @@ mod application_credential;
 mod assignment;
 mod credential;
 mod discovery;
+mod ec2;
 mod error;
 mod fields;
 mod group;
@@ -16,6 +17,7 @@ mod project;
 mod role;
 mod service;
 mod token;
+mod trust;
 mod user;
 
 use axum::response::{IntoResponse, Response};
@@ -37,6 +39,8 @@ pub(crate) fn routes() -> Vec<Route> {
         role::routes::routes(),
         assignment::routes::routes(),
         credential::routes::routes(),
+        ec2::routes::routes(),
+        trust::routes::routes(),
         application_credential::routes::routes(),
         service::routes::routes(),
         limit::routes::routes(),

@@ -1,8 +1,6 @@
 //! Between application credentials and what clients read and write of them.
 
-use actions::identity::Named;
 use actions::identity::application_credential::{New, Rule, roles_of, rules_of};
-use jiff::Timestamp;
 use model::application_credential::{AccessRule, AccessRuleSpec, ApplicationCredential};
 use serde_json::{Map, Value, json};
 
@@ -10,7 +8,7 @@ use crate::front::At;
 use crate::id;
 use crate::keystone::answer::linked;
 use crate::keystone::error::ApiError;
-use crate::keystone::fields::{Fields, parse, wrong};
+use crate::keystone::fields::{Fields, named, parse, timestamp, wrong};
 
 /// An application credential as clients read it.
 pub(super) fn credential(at: &At, credential: &ApplicationCredential) -> Map<String, Value> {
@@ -80,7 +78,7 @@ pub(super) fn new(body: Value) -> Result<New, ApiError> {
         .ok_or_else(|| crate::keystone::fields::missing("name"))?;
     let roles = match fields.take("roles") {
         None => Vec::new(),
-        Some(Value::Array(roles)) => roles.into_iter().map(role).collect::<Result<_, _>>()?,
+        Some(Value::Array(roles)) => roles.into_iter().map(named).collect::<Result<_, _>>()?,
         Some(other) => return Err(wrong("roles", &other, "array")),
     };
     let expires_at = fields.nullable("expires_at")?.flatten();
@@ -96,19 +94,10 @@ pub(super) fn new(body: Value) -> Result<New, ApiError> {
         description: fields.nullable("description")?.flatten(),
         secret: fields.nullable("secret")?.flatten(),
         roles,
-        expires_at: expires_at.map(|text| time(&text)).transpose()?,
+        expires_at: expires_at.map(|text| timestamp(&text)).transpose()?,
         unrestricted: fields.switch("unrestricted")?.unwrap_or(false),
         access_rules,
     })
-}
-
-fn role(document: Value) -> Result<Named, ApiError> {
-    let mut fields = Fields::of(json!({ "role": document }), "role")?;
-    match (fields.text("id")?, fields.text("name")?) {
-        (Some(text), _) => Ok(Named::Id(parse("role", &text)?)),
-        (None, Some(name)) => Ok(Named::Name(name)),
-        (None, None) => Err(crate::keystone::fields::missing("id")),
-    }
 }
 
 fn new_rule(document: Value) -> Result<Rule, ApiError> {
@@ -133,14 +122,4 @@ fn new_rule(document: Value) -> Result<Rule, ApiError> {
         method,
         path,
     }))
-}
-
-/// A time with or without a zone; without one it is UTC.
-fn time(text: &str) -> Result<Timestamp, ApiError> {
-    text.parse()
-        .or_else(|_| format!("{text}Z").parse())
-        .map_err(|_| ApiError::invalid(
-            "Timestamp not in expected format. The server could not comply with the request since it \
-             is either malformed or otherwise incorrect. The client is assumed to be in error.",
-        ))
 }

@@ -56,7 +56,11 @@ fn subject(at: &At) -> Result<&str, ApiError> {
 }
 
 /// The catalogue of a session, unless the client does without.
-fn entries(cloud: &actions::Cloud, query: &Query, session: &Session) -> Option<Vec<Entry>> {
+pub(crate) fn entries(
+    cloud: &actions::Cloud,
+    query: &Query,
+    session: &Session,
+) -> Option<Vec<Entry>> {
     if query.has("nocatalog") {
         return None;
     }
@@ -67,7 +71,7 @@ fn entries(cloud: &actions::Cloud, query: &Query, session: &Session) -> Option<V
     Some(catalogue(cloud, project))
 }
 
-fn with_subject(answer: impl IntoResponse, sealed: &str) -> Response {
+pub(crate) fn with_subject(answer: impl IntoResponse, sealed: &str) -> Response {
     let mut response = answer.into_response();
     if let Ok(value) = HeaderValue::from_str(sealed) {
         response.headers_mut().insert(SUBJECT, value);

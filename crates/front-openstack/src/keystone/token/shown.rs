@@ -17,7 +17,7 @@ use crate::{id, time};
 
 /// `{"token": ...}`.
 #[derive(serde::Serialize)]
-pub(super) struct Document<'a> {
+pub(crate) struct Document<'a> {
     token: Token<'a>,
 }
 
@@ -38,6 +38,8 @@ struct Token<'a> {
     catalog: Option<Catalogue<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     application_credential: Option<ApplicationCredential<'a>>,
+    #[serde(rename = "OS-TRUST:trust", skip_serializing_if = "Option::is_none")]
+    trust: Option<Trust>,
 }
 
 #[derive(serde::Serialize)]
@@ -91,6 +93,21 @@ struct ApplicationCredential<'a> {
     restricted: bool,
 }
 
+#[derive(serde::Serialize)]
+struct Trust {
+    #[serde(serialize_with = "identity")]
+    id: Id,
+    trustor_user: Agent,
+    trustee_user: Agent,
+    impersonation: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Agent {
+    #[serde(serialize_with = "identity")]
+    id: Id,
+}
+
 struct Audit(AuditId);
 
 /// A catalogue.
@@ -107,7 +124,7 @@ struct Service<'a> {
 struct Endpoints<'a>(&'a Entry);
 
 /// What a token says; without a catalogue where none is given.
-pub(super) fn token<'a>(session: &'a Session, catalogue: Option<&'a [Entry]>) -> Document<'a> {
+pub(crate) fn token<'a>(session: &'a Session, catalogue: Option<&'a [Entry]>) -> Document<'a> {
     let token = &session.token;
     let is_scoped = !matches!(session.place, Place::Nowhere);
     let password = session.user.spec.passwords.first();
@@ -164,6 +181,16 @@ pub(super) fn token<'a>(session: &'a Session, catalogue: Option<&'a [Entry]>) ->
                     restricted: !credential.spec.unrestricted,
                 }
             }),
+            trust: session.trust.as_ref().map(|trust| Trust {
+                id: trust.meta.id,
+                trustor_user: Agent {
+                    id: trust.spec.trustor,
+                },
+                trustee_user: Agent {
+                    id: trust.spec.trustee,
+                },
+                impersonation: trust.spec.impersonation,
+            }),
         },
     }
 }
@@ -180,6 +207,7 @@ const fn word(method: Method) -> &'static str {
         Method::Password => "password",
         Method::Token => "token",
         Method::ApplicationCredential => "application_credential",
+        Method::Ec2Credential => "ec2credential",
     }
 }
 

@@ -104,6 +104,7 @@ fn wanted(scope: wire::Scope) -> Result<Wanted, ApiError> {
             project: Some(project),
             domain: None,
             system: None,
+            trust: None,
             ..
         } => {
             let within = project.domain.map(domain).transpose()?;
@@ -124,21 +125,34 @@ fn wanted(scope: wire::Scope) -> Result<Wanted, ApiError> {
             project: None,
             domain: Some(of),
             system: None,
+            trust: None,
             ..
         } => Ok(Wanted::Domain(domain(of)?)),
         wire::Place {
             project: None,
             domain: None,
             system: Some(wire::System { all: true }),
+            trust: None,
             ..
         } => Ok(Wanted::System),
         wire::Place {
             project: None,
             domain: None,
             system: None,
+            trust: Some(trust),
+            ..
+        } => Ok(Wanted::Trust(known(&trust.id)?)),
+        wire::Place {
+            project: None,
+            domain: None,
+            system: None,
+            trust: None,
             unscoped: Some(_),
         } => Ok(Wanted::Unscoped),
-        _ => Err(lacks("project, domain or system", "scope")),
+        _ => Err(lacks(
+            "system, project, domain, OS-TRUST:trust or unscoped",
+            "scope",
+        )),
     }
 }
 

@@ -100,6 +100,8 @@ pub(crate) struct Place {
     pub(crate) domain: Option<Domain>,
     pub(crate) system: Option<System>,
     pub(crate) unscoped: Option<serde_json::Value>,
+    #[serde(rename = "OS-TRUST:trust")]
+    pub(crate) trust: Option<Trust>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -107,6 +109,11 @@ pub(crate) struct Project {
     pub(crate) id: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) domain: Option<Domain>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Trust {
+    pub(crate) id: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,0 +1,4 @@
+//! Trusts: what users lend to others.
+
+pub(super) mod routes;
+mod translate;
