@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use edge::observe::RequestId;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Uri, header};
 
 use crate::auth::require_token;
 use crate::cinder;
@@ -48,8 +48,8 @@ pub(crate) struct Service {
     pub(crate) routes: fn() -> Vec<Route>,
     /// The shapes of its API that clients choose from, where it has several.
     microversions: Option<&'static Microversions>,
-    /// What it answers to paths and methods that are none of its.
-    missing: fn() -> Response,
+    /// What it answers to paths, after that of the service, and to methods that are none of its.
+    missing: fn(&str) -> Response,
     wrong_method: fn() -> Response,
 }
 
@@ -153,7 +153,7 @@ fn mounted(service: &Service, front: &Front) -> Router {
     }
     let mut router = open
         .merge(guarded)
-        .fallback(move || std::future::ready(missing()))
+        .fallback(move |uri: Uri| std::future::ready(missing(uri.path())))
         .method_not_allowed_fallback(move || std::future::ready(wrong_method()))
         .with_state(front.clone());
     if let Some(microversions) = service.microversions {

@@ -141,3 +141,14 @@ fn ports_are_not_published_where_only_routers_lead() {
     docker.run(&["rm", "-f", "moored"]).ok();
     admin.run(&["network", "delete", "moorings"]).ok();
 }
+
+#[test]
+fn what_is_not_served_is_refused_by_name() {
+    if !is_ours() {
+        return;
+    }
+    let admin = crate::daemon().openstack();
+    let refused = admin.run(&["address", "scope", "create", "quayside"]);
+    let said = refused.fails(1);
+    assert!(said.contains("Address scopes are not served"), "{said}");
+}

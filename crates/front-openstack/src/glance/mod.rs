@@ -50,7 +50,7 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// The answer to a path that is none of ours.
-pub(crate) fn missing() -> Response {
+pub(crate) fn missing(_path: &str) -> Response {
     let message = "The resource could not be found.";
     ApiError::new(StatusCode::NOT_FOUND, message).into_response()
 }

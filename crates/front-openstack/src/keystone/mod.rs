@@ -51,7 +51,7 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// The answer to a path that is none of ours.
-pub(crate) fn missing() -> Response {
+pub(crate) fn missing(_path: &str) -> Response {
     ApiError::new(StatusCode::NOT_FOUND, "The resource could not be found.").into_response()
 }
 

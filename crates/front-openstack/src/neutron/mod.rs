@@ -49,9 +49,27 @@ pub(crate) fn routes() -> Vec<Route> {
     .collect()
 }
 
+/// Extensions of Neutron's that clients ask for and that are not served, by their paths, and why.
+const REFUSED: [(&str, &str); 3] = [
+    (
+        "/v2.0/address-scopes",
+        "Address scopes are not served: projects may use the same addresses, and only routers with an \
+         external gateway lead out of a network.",
+    ),
+    (
+        "/v2.0/subnetpools",
+        "Subnet pools are not served: say the range of a subnet by its cidr.",
+    ),
+    (
+        "/v2.0/qos",
+        "Quality of service is not served: the bandwidth of ports is not limited.",
+    ),
+];
+
 /// The answer to a path that is none of ours.
-pub(crate) fn missing() -> Response {
-    let message = "The resource could not be found.";
+pub(crate) fn missing(path: &str) -> Response {
+    let refused = REFUSED.iter().find(|(known, _)| path.starts_with(known));
+    let message = refused.map_or("The resource could not be found.", |(_, why)| why);
     ApiError::new(StatusCode::NOT_FOUND, "HTTPNotFound", message).into_response()
 }
 
