@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use serde::{Deserialize, Serialize};
 
 /// A compression that is read here.
@@ -25,21 +27,17 @@ pub struct UnsupportedCompression(pub(crate) &'static str);
 /// How many first bytes [`Compression::sniff`] looks at.
 pub(crate) const MAGIC_LENGTH: usize = 6;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// Kibibytes of memory that reading xz may take: what was packed by `xz -9` wants 65 MiB.
+const MOST_XZ_KIB: u32 = 128 << 10;
 const XZ_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 
 impl Compression {
     /// Tells the compression by the first bytes.
     pub(crate) fn sniff(head: &[u8]) -> Result<Self, UnsupportedCompression> {
-        if head.starts_with(&[0x1f, 0x8b, 0x08]) {
-            Ok(Self::Gzip)
-        } else if head.starts_with(&ZSTD_MAGIC) || is_skippable_zstd_frame(head) {
-            Ok(Self::Zstd)
-        } else if head.starts_with(b"BZh") {
-            Err(UnsupportedCompression("bzip2"))
-        } else if head.starts_with(&XZ_MAGIC) {
-            Err(UnsupportedCompression("xz"))
-        } else {
-            Ok(Self::Plain)
+        match Packing::sniff(head) {
+            Packing::Layers(compression) => Ok(compression),
+            Packing::Bzip2 => Err(UnsupportedCompression("bzip2")),
+            Packing::Xz => Err(UnsupportedCompression("xz")),
         }
     }
 
@@ -53,6 +51,29 @@ impl Compression {
             Self::Gzip => Box::new(MultiGzDecoder::new(input)),
             Self::Zstd => Box::new(zstd::Decoder::with_buffer(input)?),
         })
+    }
+}
+
+/// A compression of archives, which has more than layers can have.
+enum Packing {
+    Layers(Compression),
+    Bzip2,
+    Xz,
+}
+
+impl Packing {
+    fn sniff(head: &[u8]) -> Self {
+        if head.starts_with(&[0x1f, 0x8b, 0x08]) {
+            Self::Layers(Compression::Gzip)
+        } else if head.starts_with(&ZSTD_MAGIC) || is_skippable_zstd_frame(head) {
+            Self::Layers(Compression::Zstd)
+        } else if head.starts_with(b"BZh") {
+            Self::Bzip2
+        } else if head.starts_with(&XZ_MAGIC) {
+            Self::Xz
+        } else {
+            Self::Layers(Compression::Plain)
+        }
     }
 }
 
@@ -83,6 +104,24 @@ pub(crate) fn inflated<'a, R: Read + Send + 'a>(
     Ok(compression.reader(whole)?)
 }
 
+/// As [`inflated`], of an archive that is unpacked and not kept: it may be packed by bzip2 or xz, too.
+pub(crate) fn unpacked<'a, R: Read + Send + 'a>(
+    mut input: R,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let mut head = Vec::with_capacity(MAGIC_LENGTH);
+    input
+        .by_ref()
+        .take(MAGIC_LENGTH as u64)
+        .read_to_end(&mut head)?;
+    let packing = Packing::sniff(&head);
+    let whole = BufReader::with_capacity(128 << 10, io::Cursor::new(head).chain(input));
+    Ok(match packing {
+        Packing::Layers(compression) => compression.reader(whole)?,
+        Packing::Bzip2 => Box::new(MultiBzDecoder::new(whole)),
+        Packing::Xz => Box::new(XzReader::new_mem_limit(whole, true, MOST_XZ_KIB)),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +147,28 @@ mod tests {
                 .read_to_end(&mut unpacked)
                 .unwrap();
             assert!(unpacked == text);
+        }
+    }
+
+    /// `xz < text`, where the text is 18 bytes.
+    const XZ: &str = "fd377a585a000004e6d6b4460200210116000000742fe5a30100117768617420776173207061636b65642c2078000000e2defc44d5282bfb00012a124b0854bc1fb6f37d010000000004595a";
+
+    #[test]
+    fn an_archive_may_be_packed_in_other_ways() {
+        let text = b"what was packed, x";
+        let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        bzip2.write_all(text).unwrap();
+        for packed in [bzip2.finish().unwrap(), hex::decode(XZ).unwrap()] {
+            let mut read = Vec::new();
+            unpacked(&packed[..])
+                .unwrap()
+                .read_to_end(&mut read)
+                .unwrap();
+            assert_eq!(read, text);
+            // What is cut off is no end.
+            let cut = &packed[..packed.len() - 4];
+            let read = unpacked(cut).and_then(|mut input| input.read_to_end(&mut Vec::new()));
+            assert!(read.is_err());
         }
     }
 

@@ -15,8 +15,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::archive::{self, ArchiveError, BLOCK, Entry, Kind, Reader, Time};
-use crate::compression::{self, InflateError, UnsupportedCompression};
-use crate::layer::sniff;
+use crate::compression;
 use crate::unpack::{self, IMPLIED_MODE, Spot, UnpackError, failed};
 
 /// Bytes that are written at once.
@@ -38,9 +37,6 @@ pub struct Options {
 /// Why an archive was not extracted, or not to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
-    /// It is compressed in a way that is not read here.
-    #[error(transparent)]
-    Compression(#[from] UnsupportedCompression),
     /// The archive, or what it wants to be made.
     #[error(transparent)]
     Entry(#[from] UnpackError),
@@ -76,15 +72,6 @@ pub enum ExtractError {
     },
 }
 
-impl From<InflateError> for ExtractError {
-    fn from(error: InflateError) -> Self {
-        match error {
-            InflateError::Unsupported(error) => error.into(),
-            InflateError::Read(error) => UnpackError::from(ArchiveError::from(error)).into(),
-        }
-    }
-}
-
 impl From<ArchiveError> for ExtractError {
     fn from(error: ArchiveError) -> Self {
         UnpackError::from(error).into()
@@ -97,7 +84,7 @@ impl From<RootedError> for ExtractError {
     }
 }
 
-/// Extracts `input` (plain, gzip or zstd) into the directory `into` of `root`.
+/// Extracts `input` (plain, gzip, bzip2, xz or zstd) into the directory `into` of `root`.
 ///
 /// `into` is an absolute path without links. What was extracted before an error stays, as with
 /// Docker, but the file being written then is removed.
@@ -110,7 +97,7 @@ pub fn extract(
     into: &Path,
     options: Options,
 ) -> Result<(), ExtractError> {
-    let input = compression::inflated(input)?;
+    let input = compression::unpacked(input).map_err(ArchiveError::from)?;
     let mut reader = Reader::new(BufReader::with_capacity(BUFFER, input));
     let mut target = Target {
         root,
@@ -126,19 +113,13 @@ pub fn extract(
 }
 
 /// Whether a file is an archive that [`extract`] reads; its position does not matter and stays.
-///
-/// # Errors
-/// When it is compressed in a way that is not read here, or cannot be read.
-pub fn is_archive(file: &std::fs::File) -> Result<bool, ExtractError> {
-    let compression = sniff(file)?;
+#[must_use]
+pub fn is_archive(file: &std::fs::File) -> bool {
     let mut clone = PositionedFile { file, at: 0 };
     let mut block = [0; BLOCK];
-    let read = match compression.reader(BufReader::new(&mut clone)) {
-        Ok(mut input) => input.read_exact(&mut block),
-        Err(error) => Err(error),
-    };
+    let read = compression::unpacked(&mut clone).and_then(|mut input| input.read_exact(&mut block));
     // What is compressed and holds no archive is a file like others.
-    Ok(read.is_ok() && archive::is_start(block))
+    read.is_ok() && archive::is_start(block)
 }
 
 /// Whether an archive that begins so is not compressed: it unpacks to no more than it has.
@@ -548,6 +529,6 @@ mod tests {
         let error = scene
             .extract(b"BZh91AY&SY", Options::default())
             .unwrap_err();
-        assert!(matches!(error, ExtractError::Compression(_)), "{error}");
+        assert!(matches!(error, ExtractError::Entry(_)), "{error}");
     }
 }

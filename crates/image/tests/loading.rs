@@ -152,10 +152,7 @@ async fn the_archive_itself_may_be_compressed() {
     }
     let fixture = Fixture::new();
     let error = fixture.load(b"BZh91AY&SY".repeat(9)).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "bzip2 compression is not supported: use gzip, zstd or none"
-    );
+    assert_eq!(error.to_string(), "read the image archive");
     fixture.assert_empty();
 }
 

@@ -42,6 +42,7 @@ const LICENCES: &[&str] = &[
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
+    "bzip2-1.0.6",
 ];
 
 pub(super) fn check(metadata: &Metadata, wrong: &mut Vec<String>) -> Result<()> {

@@ -50,7 +50,7 @@ impl Source {
     pub(crate) fn unpack(&mut self) -> Result<(), CopyError> {
         if FileType::from_raw_mode(self.stat.st_mode) == FileType::RegularFile {
             let file = self.open()?;
-            self.is_archive = extract::is_archive(&file).map_err(self.not_unpacked())?;
+            self.is_archive = extract::is_archive(&file);
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use super::index::ImageRecord;
 use super::layers::{LayerError, Pins, StagedBlob};
 use super::{ContentError, Store};
 use crate::archive::ArchiveError;
-use crate::compression::{InflateError, UnsupportedCompression, inflated};
+use crate::compression::unpacked;
 use crate::config::ConfigDocument;
 use crate::digest::{Digest, DigestError};
 use crate::pipe;
@@ -58,9 +58,6 @@ pub struct Loaded {
 /// Why an archive was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The archive is compressed in a way that is not read here.
-    #[error(transparent)]
-    Compression(#[from] UnsupportedCompression),
     /// It cannot be read as a tar.
     #[error("read the image archive")]
     Archive(#[from] ArchiveError),
@@ -170,15 +167,6 @@ impl LoadError {
             Self::Content(_) => true,
             Self::Layer(error) => error.is_hosts(),
             _ => false,
-        }
-    }
-}
-
-impl From<InflateError> for LoadError {
-    fn from(error: InflateError) -> Self {
-        match error {
-            InflateError::Unsupported(compression) => compression.into(),
-            InflateError::Read(error) => Self::Archive(error.into()),
         }
     }
 }
@@ -376,7 +364,7 @@ impl Store {
 
 /// The images that an archive describes.
 fn read_archive(reader: impl Read + Send, staging: &Staging) -> Result<Vec<Candidate>, LoadError> {
-    let tar = BufReader::with_capacity(256 << 10, inflated(reader)?);
+    let tar = BufReader::with_capacity(256 << 10, unpacked(reader).map_err(ArchiveError::from)?);
     let members = Members::spool(tar, staging)?;
     if members.has("manifest.json") {
         docker_archive::images(&members)

@@ -102,20 +102,22 @@ fn archives_are_unpacked_by_add_only() {
     let project = Project::new(
         &daemon,
         "archives",
-        "FROM busybox\nADD some.tar.gz /added/\nCOPY some.tar.gz /copied/\nADD plain.gz /added/\n",
+        "FROM busybox\nADD some.tar.gz /added/\nCOPY some.tar.gz /copied/\nADD plain.gz /added/\n\
+         ADD some.tar.xz /xz/\nADD some.tar.bz2 /bz2/\n",
     );
     let script = "cd \"$1\" && mkdir -p in/dir && echo in > in/dir/file && \
-                  tar -C in --owner=7 --group=8 -czf some.tar.gz . && echo plain | gzip > plain.gz";
+                  tar -C in --owner=7 --group=8 -czf some.tar.gz . && echo plain | gzip > plain.gz && \
+                  cd in && for kind in xz bz2; do python3 -m tarfile -c ../some.tar.$kind dir; done";
     let packed = std::process::Command::new("sh")
         .args(["-c", script, "sh", project.dir.to_str().unwrap()])
         .status()
         .unwrap();
     assert!(packed.success());
     project.build(&[]).ok();
-    let script = "cd /; find added copied -type f | sort; stat -c %u:%g /added/dir/file";
+    let script = "cd /; find added bz2 copied xz -type f | sort; stat -c %u:%g /added/dir/file";
     assert_eq!(
         project.run(&["sh", "-c", script]),
-        "added/dir/file\nadded/plain.gz\ncopied/some.tar.gz\n7:8"
+        "added/dir/file\nadded/plain.gz\nbz2/dir/file\ncopied/some.tar.gz\nxz/dir/file\n7:8"
     );
 }
 
