@@ -14,6 +14,7 @@ pub mod image;
 pub mod leftovers;
 pub mod machine;
 pub mod openstack;
+pub mod proxy;
 pub mod registry;
 
 /// The value of an environment variable that steers the tests.

@@ -235,7 +235,7 @@ fn measure(behind: SocketAddr, meter: Arc<Meter>) -> Result<SocketAddr> {
 }
 
 /// Copies one direction to its end; a side that goes takes the other with it.
-fn copy(mut from: TcpStream, mut to: TcpStream, passes: impl Fn(u64)) {
+pub(crate) fn copy(mut from: TcpStream, mut to: TcpStream, passes: impl Fn(u64)) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         if to.write_all(&buffer[..length]).is_err() {

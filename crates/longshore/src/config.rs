@@ -11,7 +11,7 @@ use actions::identity;
 use actions::registry::{Settings as RegistrySettings, upstream as registry_upstream};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use image::registry::{self, Mirror};
+use image::registry::{self, Mirror, Proxies, Proxy};
 use model::network::Cidr;
 use serde::Deserialize;
 
@@ -95,6 +95,16 @@ pub(crate) struct Options {
     /// A copy of Docker Hub that is asked first, http:// or https://; may be given several times
     #[arg(long = "registry-mirror", value_name = "URL")]
     registry_mirrors: Vec<Mirror>,
+    /// The proxy by which registries without TLS are reached: http://[USER:PASSWORD@]HOST[:PORT]
+    #[arg(long, value_name = "URL", env = "HTTP_PROXY", hide_env_values = true)]
+    http_proxy: Option<Proxy>,
+    /// The same, for registries with TLS
+    #[arg(long, value_name = "URL", env = "HTTPS_PROXY", hide_env_values = true)]
+    https_proxy: Option<Proxy>,
+    /// Registries that are reached without a proxy: names, domains, addresses and ranges, with commas
+    /// in between
+    #[arg(long, value_name = "HOSTS", env = "NO_PROXY")]
+    no_proxy: Option<String>,
     /// The password that the user `admin` gets at first start [default: a random one]
     #[arg(
         long = "admin-password",
@@ -242,6 +252,9 @@ impl Registry {
 struct Registries {
     insecure: Vec<String>,
     mirrors: Vec<String>,
+    http_proxy: Option<String>,
+    https_proxy: Option<String>,
+    no_proxy: Option<String>,
     certificates: Option<PathBuf>,
     downloads: Option<usize>,
     uploads: Option<usize>,
@@ -265,6 +278,27 @@ impl Registries {
         for text in &self.mirrors {
             mirrors.push(text.parse().context("registries.mirrors")?);
         }
+        let proxy = |name: &str, flag: &Option<Proxy>, file: Option<&String>| match (flag, file) {
+            (Some(flag), _) => Ok(Some(flag.clone())),
+            (None, Some(text)) => text
+                .parse()
+                .map(Some)
+                .with_context(|| format!("registries.{name}")),
+            (None, None) => Ok(None),
+        };
+        let proxies = Proxies {
+            http: proxy("http-proxy", &options.http_proxy, self.http_proxy.as_ref())?,
+            https: proxy(
+                "https-proxy",
+                &options.https_proxy,
+                self.https_proxy.as_ref(),
+            )?,
+            no: options
+                .no_proxy
+                .clone()
+                .or(self.no_proxy)
+                .unwrap_or_default(),
+        };
         let at_once = |name: &str, number: Option<usize>, usual| match number {
             Some(0) => bail!("registries.{name} = 0: at least one must go at once"),
             number => Ok(number.unwrap_or(usual)),
@@ -272,6 +306,7 @@ impl Registries {
         Ok(registry::Settings {
             insecure,
             mirrors,
+            proxies,
             certificates: self.certificates.unwrap_or(usual.certificates),
             downloads: at_once("downloads", self.downloads, usual.downloads)?,
             uploads: at_once("uploads", self.uploads, usual.uploads)?,
@@ -455,12 +490,19 @@ pub(crate) struct Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { is_tls, host, port } = self;
-        let scheme = if *is_tls { "https" } else { "http" };
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority())
+    }
+}
+
+impl Url {
+    /// Host and port, as names of images of the registry begin.
+    pub(crate) fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
         if host.contains(':') {
-            write!(f, "{scheme}://[{host}]:{port}")
+            format!("[{host}]:{port}")
         } else {
-            write!(f, "{scheme}://{host}:{port}")
+            format!("{host}:{port}")
         }
     }
 }

@@ -13,6 +13,7 @@ mod links;
 mod listing;
 mod logs;
 mod networks;
+mod proxy;
 mod pull;
 mod push;
 mod run;

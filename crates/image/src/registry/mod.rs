@@ -20,6 +20,7 @@ mod manifest;
 mod relay;
 mod repository;
 mod retry;
+mod route;
 mod search;
 mod tag;
 mod transport;
@@ -43,6 +44,7 @@ pub(crate) use manifest::{
 };
 pub use relay::{RelayError, Relayed};
 pub use repository::{Access, Repository};
+pub use route::{Proxies, Proxy, ProxyError};
 pub use search::Found;
 pub(crate) use upload::{Begun, Mounting, Report, Source};
 
@@ -58,6 +60,8 @@ pub struct Settings {
     pub insecure: Insecure,
     /// Asked first for images of Docker Hub.
     pub mirrors: Vec<Mirror>,
+    /// By which proxies they are reached.
+    pub proxies: Proxies,
     /// A directory of a directory for each registry (`HOST[:PORT]`): `*.crt` are authorities for it,
     /// `X.cert` with `X.key` shows who we are.
     pub certificates: PathBuf,
@@ -78,6 +82,7 @@ impl Default for Settings {
         Self {
             insecure: Insecure::default(),
             mirrors: Vec::new(),
+            proxies: Proxies::default(),
             certificates: PathBuf::from("/etc/docker/certs.d"),
             downloads: 3,
             uploads: 5,
@@ -109,7 +114,7 @@ impl Registries {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let inner = Inner {
-            transport: Transport::new(settings.patience),
+            transport: Transport::new(settings.patience, &settings.proxies),
             schemes: Mutex::default(),
             downloads: Arc::new(Semaphore::new(settings.downloads)),
             uploads: Arc::new(Semaphore::new(settings.uploads)),

@@ -9,7 +9,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, LOCATION, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, LengthLimitError, Limited};
@@ -25,6 +27,7 @@ use tokio::time::timeout;
 use super::certificates::{Certificates, Trust, directory};
 use super::endpoint::{Endpoint, Scheme, resolve};
 use super::error::{Envelope, Question};
+use super::route::{Proxies, Route, Ways};
 use super::{Registries, RegistryError};
 
 /// How often one server may point to the next.
@@ -39,7 +42,7 @@ const LONGEST_ENVELOPE: usize = 64 << 10;
 const AGENT: &str = concat!("longshore/", env!("CARGO_PKG_VERSION"));
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
-type Http = Client<HttpsConnector<HttpConnector>, Body>;
+type Http = Client<HttpsConnector<Route>, Body>;
 
 /// A body without content.
 pub(crate) fn empty() -> Body {
@@ -97,6 +100,7 @@ pub(crate) struct Answer {
 /// The connections.
 pub(crate) struct Transport {
     certificates: Certificates,
+    ways: Ways,
     patience: Duration,
     vouched: OnceLock<Http>,
     anyone: OnceLock<Http>,
@@ -111,9 +115,10 @@ impl std::fmt::Debug for Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(patience: Duration) -> Self {
+    pub(crate) fn new(patience: Duration, proxies: &Proxies) -> Self {
         Self {
             certificates: Certificates::new(),
+            ways: Ways::new(proxies),
             patience,
             vouched: OnceLock::new(),
             anyone: OnceLock::new(),
@@ -223,6 +228,11 @@ impl Transport {
         if let Some(authorization) = authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
+        headers.extend(
+            self.ways
+                .password(uri)
+                .map(|password| (PROXY_AUTHORIZATION, password)),
+        );
         let http = self.http(registries, uri)?;
         let answer = self
             .patiently(http.request(request), call.sent)
@@ -373,7 +383,10 @@ impl Transport {
             return Ok(known.clone());
         }
         let dir = directory(&registries.settings().certificates, authority);
-        let http = self.certificates.of(&dir, trust)?.map(client);
+        let http = self
+            .certificates
+            .of(&dir, trust)?
+            .map(|config| self.client(config));
         self.special().insert(authority.to_owned(), http.clone());
         Ok(http)
     }
@@ -392,25 +405,28 @@ impl Transport {
             Trust::Anyone => &self.anyone,
         };
         Ok(kept
-            .get_or_init(|| client(self.certificates.usual(trust)))
+            .get_or_init(|| self.client(self.certificates.usual(trust)))
             .clone())
     }
-}
 
-fn client(config: ClientConfig) -> Http {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_connect_timeout(Some(CONNECTS_WITHIN));
-    connector.set_nodelay(true);
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(config)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(connector);
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(KEPT_IDLE)
-        .build(connector)
+    fn client(&self, config: ClientConfig) -> Http {
+        let mut straight = HttpConnector::new();
+        straight.enforce_http(false);
+        straight.set_connect_timeout(Some(CONNECTS_WITHIN));
+        straight.set_nodelay(true);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Route {
+                straight,
+                ways: self.ways.clone(),
+            });
+        Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(KEPT_IDLE)
+            .build(connector)
+    }
 }
 
 /// A path at a registry.
