@@ -1,7 +1,8 @@
-//! Downloads by plain HTTP, from places that the caller allows: every address is asked about before
+//! Downloads by HTTP and HTTPS, from places that the caller allows: every address is asked about before
 //! anything is sent to it, also those that another server points to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,22 +10,23 @@ use http::header::{HOST, LOCATION, USER_AGENT};
 use http::{Request, StatusCode, Uri};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncRead;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 /// How often another place may be pointed to.
 const MOST_REDIRECTS: usize = 5;
 /// How long a server may take to be connected to, and then to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
-/// The port of `http`.
-const USUAL_PORT: u16 = 80;
 
 /// Why nothing could be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     /// It is no address of a file at a server.
-    #[error("{uri} is no http address; nothing else can be downloaded from")]
+    #[error("{uri} is no http or https address; nothing else can be downloaded from")]
     Address {
         /// What was given, or pointed to.
         uri: String,
@@ -50,6 +52,20 @@ pub enum DownloadError {
         address: SocketAddr,
         /// Why.
         source: std::io::Error,
+    },
+    /// The server is not who it should be, by its certificate, or does not speak TLS.
+    #[error("speak TLS with {host}")]
+    Tls {
+        /// The name.
+        host: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A server points from an encrypted place to one that is not.
+    #[error("{uri} leads away from encryption")]
+    Unencrypted {
+        /// Where it points to.
+        uri: String,
     },
     /// The server does not speak HTTP.
     #[error("ask {address} for {uri}")]
@@ -106,14 +122,47 @@ pub fn place(uri: &str) -> Result<(String, u16), DownloadError> {
     };
     let parsed: Uri = uri.parse().map_err(|_| wrong())?;
     let host = parsed.host().filter(|host| !host.is_empty());
-    match (parsed.scheme_str(), host) {
-        (Some("http"), Some(host)) => {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            let port = parsed.port_u16().unwrap_or(USUAL_PORT);
-            Ok((host.to_ascii_lowercase(), port))
+    let usual_port = match parsed.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return Err(wrong()),
+    };
+    let host = host.ok_or_else(wrong)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = parsed.port_u16().unwrap_or(usual_port);
+    Ok((host.to_ascii_lowercase(), port))
+}
+
+/// Whether an address is spoken to with TLS.
+fn is_encrypted(uri: &str) -> bool {
+    uri.get(..6)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+}
+
+/// TLS with the authorities that the host trusts.
+fn tls() -> TlsConnector {
+    static TLS: OnceLock<TlsConnector> = OnceLock::new();
+    let connector = TLS.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs();
+        for error in found.errors {
+            tracing::warn!(%error, "read the host's certificate authorities");
         }
-        _ => Err(wrong()),
-    }
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        trusting(roots)
+    });
+    connector.clone()
+}
+
+fn trusting(roots: RootCertStore) -> TlsConnector {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    #[expect(clippy::expect_used, reason = "the provider has both versions of TLS")]
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
 }
 
 /// The file at an address. `may` says of each server whether it may be asked.
@@ -124,9 +173,18 @@ pub async fn get(
     uri: &str,
     may: impl Fn(Server<'_>) -> bool,
 ) -> Result<impl AsyncRead + Send + Unpin + 'static, DownloadError> {
+    get_with(uri, may, &tls).await
+}
+
+/// As [`get`], with this TLS.
+async fn get_with(
+    uri: &str,
+    may: impl Fn(Server<'_>) -> bool,
+    tls: &(dyn Fn() -> TlsConnector + Sync),
+) -> Result<impl AsyncRead + Send + Unpin + 'static, DownloadError> {
     let mut uri = uri.to_owned();
     for _ in 0..=MOST_REDIRECTS {
-        let asked = timeout(ANSWERS_WITHIN, ask(&uri, &may)).await;
+        let asked = timeout(ANSWERS_WITHIN, ask(&uri, &may, tls)).await;
         let response = asked.map_err(|_| DownloadError::TimedOut { uri: uri.clone() })??;
         let status = response.status();
         if status == StatusCode::OK {
@@ -140,7 +198,11 @@ pub async fn get(
             return Err(DownloadError::Status { uri, status });
         };
         let location = String::from_utf8_lossy(location.as_bytes());
-        uri = joined(&uri, &location);
+        let next = joined(&uri, &location);
+        if is_encrypted(&uri) && !is_encrypted(&next) {
+            return Err(DownloadError::Unencrypted { uri: next });
+        }
+        uri = next;
     }
     Err(DownloadError::Redirects { uri })
 }
@@ -151,7 +213,8 @@ fn joined(uri: &str, location: &str) -> String {
     match uri.parse::<Uri>() {
         Ok(from) if is_path => {
             let authority = from.authority().map_or("", |authority| authority.as_str());
-            format!("http://{authority}{location}")
+            let scheme = from.scheme_str().unwrap_or("http");
+            format!("{scheme}://{authority}{location}")
         }
         _ => location.to_owned(),
     }
@@ -160,6 +223,7 @@ fn joined(uri: &str, location: &str) -> String {
 async fn ask(
     uri: &str,
     may: &impl Fn(Server<'_>) -> bool,
+    tls: &(dyn Fn() -> TlsConnector + Sync),
 ) -> Result<http::Response<hyper::body::Incoming>, DownloadError> {
     let (host, port) = place(uri)?;
     let found = lookup_host((host.as_str(), port)).await;
@@ -190,10 +254,30 @@ async fn ask(
         uri: uri.to_owned(),
         source,
     };
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let request = request(uri)?;
+    if !is_encrypted(uri) {
+        return send(stream, request).await.map_err(failed);
+    }
+    let not_trusted = |source| DownloadError::Tls {
+        host: host.clone(),
+        source,
+    };
+    let name = ServerName::try_from(host.clone())
+        .map_err(std::io::Error::other)
+        .map_err(not_trusted)?;
+    let stream = tls().connect(name, stream).await.map_err(not_trusted)?;
+    send(stream, request).await.map_err(failed)
+}
+
+/// Asks on a connection of its own.
+async fn send(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Body>,
+) -> Result<http::Response<hyper::body::Incoming>, hyper::Error> {
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     // It ends with the answer's body.
     drop(tokio::spawn(connection));
-    sender.send_request(request(uri)?).await.map_err(failed)
+    sender.send_request(request).await
 }
 
 /// Whether an address is this machine's: whoever asks it is seen to come from there. Nothing is sent.
@@ -227,6 +311,7 @@ fn request(uri: &str) -> Result<Request<Body>, DownloadError> {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::PrivateKeyDer;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
@@ -277,12 +362,7 @@ mod tests {
         let address = server(vec![answer]).await;
         let missing = text(&format!("http://{address}/"), |_| true).await;
         assert!(matches!(missing, Err(DownloadError::Status { .. })));
-        for uri in [
-            "https://example.org/",
-            "file:///etc/passwd",
-            "/x",
-            "http://",
-        ] {
+        for uri in ["ftp://example.org/", "file:///etc/passwd", "/x", "http://"] {
             let refused = text(uri, |_| true).await;
             assert!(
                 matches!(refused, Err(DownloadError::Address { .. })),
@@ -305,5 +385,52 @@ mod tests {
             ("a.example".to_owned(), 80)
         );
         assert_eq!(place("http://[::1]:81/").unwrap(), ("::1".to_owned(), 81));
+        assert_eq!(place("HTTPS://a/").unwrap(), ("a".to_owned(), 443));
+    }
+
+    #[tokio::test]
+    async fn a_server_is_believed_by_its_certificate_only_and_encryption_is_not_left() {
+        let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = own.cert.der().clone();
+        let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("https://{}/file", listener.local_addr().unwrap());
+        drop(tokio::spawn(async move {
+            for answer in [
+                "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfile",
+                "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n",
+                "",
+            ] {
+                let (stream, _) = listener.accept().await.unwrap();
+                // Who does not believe it leaves.
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let mut asked = [0; 1024];
+                let _read = stream.read(&mut asked).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+        }));
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let knows = move || trusting(roots.clone());
+        let mut text = String::new();
+        let mut file = get_with(&uri, |_| true, &knows).await.unwrap();
+        file.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "file");
+        let left = get_with(&uri, |_| true, &knows).await.err().unwrap();
+        assert!(matches!(left, DownloadError::Unencrypted { .. }), "{left}");
+        let stranger = || trusting(RootCertStore::empty());
+        let refused = get_with(&uri, |_| true, &stranger).await.err().unwrap();
+        assert!(matches!(refused, DownloadError::Tls { .. }), "{refused}");
     }
 }
