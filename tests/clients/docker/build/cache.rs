@@ -1,6 +1,7 @@
 //! Steps that earlier builds did are not done again, and those that changed are.
 
-use tests::daemon::Kind;
+use tests::daemon::{Daemon, Kind};
+use tests::image::import_busybox;
 
 use super::Project;
 use crate::daemon;
@@ -60,11 +61,13 @@ fn the_same_context_serves_again_also_where_the_dockerfile_is_left_out_of_it() {
 
 #[test]
 fn what_is_kept_is_shown_and_pruned() {
-    let daemon = daemon();
-    if daemon.kind() == Kind::Dockerd {
+    if Kind::wanted() == Kind::Dockerd {
         // Its classic builder keeps images, not a cache.
         return;
     }
+    // Of its own, lest it prunes what other tests rely on.
+    let daemon = Daemon::start().unwrap();
+    import_busybox(&daemon.docker()).unwrap();
     let project = Project::new(
         &daemon,
         "pruned",
