@@ -80,6 +80,8 @@ pub(crate) fn inspect(image: &Image, version: Version) -> Inspect {
             last_tag_time: rfc3339(image.tagged_at),
         },
         container: (!version.has(45)).then_some(""),
+        // QUIRK(docker-compose 1.29): to make a container anew it looks for the volumes there.
+        container_config: (!version.has(45)).then(|| config(&image.defaults, version)),
     }
 }
 
@@ -213,6 +215,14 @@ pub(super) mod tests {
         assert_eq!(new, json!({ "Cmd": ["sh"] }));
         let old = inspect(&image(), Version::new(1, 49)).config;
         assert_eq!((&old["Cmd"], &old["Tty"]), (&json!(["sh"]), &json!(false)));
+    }
+
+    #[test]
+    fn versions_of_composes_time_see_what_an_image_was_made_with() {
+        let old = inspect(&image(), Version::new(1, 44)).container_config;
+        assert_eq!(old.unwrap()["Cmd"], json!(["sh"]));
+        let new = inspect(&image(), Version::new(1, 45)).container_config;
+        assert_eq!(new, None);
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub(crate) struct Inspect {
     /// Versions before 1.45 had the container that an image was made from; ours has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) container: Option<&'static str>,
+    /// And with what that ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) container_config: Option<Value>,
 }
 
 #[derive(Debug, Serialize)]
