@@ -14,6 +14,7 @@ use model::event::Action;
 use crate::error::with_causes;
 use crate::image::tell;
 use crate::policy::{self, Target};
+use crate::registry::{Visitor, catalogue};
 use crate::{ActionError, Caller, Cloud, ErrorKind};
 
 /// How registries are spoken to.
@@ -164,7 +165,28 @@ pub async fn inspect(
     repository.inspect(what).await.map_err(refused)
 }
 
-/// Up to `limit` repositories of a registry that `term` finds.
+/// The repositories of our own registry that have `term` in their name, whosever they are.
+///
+/// # Errors
+/// For who is not the operator.
+pub fn search_own(cloud: &Cloud, caller: &Caller, term: &str) -> Result<Vec<Found>, ActionError> {
+    caller.may(policy::Action::ListImages, &Target::OPERATOR)?;
+    let visitor = Visitor::operator(caller.request_id.clone());
+    let found = catalogue::search(cloud, &visitor, term).into_iter();
+    Ok(found.map(Found::from).collect())
+}
+
+impl From<catalogue::Found> for Found {
+    fn from(found: catalogue::Found) -> Self {
+        Self {
+            name: found.name,
+            description: if found.public { "public" } else { "" }.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Up to `limit` repositories of a registry that `term` finds, for nobody or for who has this password.
 ///
 /// # Errors
 /// When the registry cannot be reached, or searched.
@@ -174,10 +196,11 @@ pub async fn search(
     registry: &str,
     term: &str,
     limit: usize,
+    credentials: Option<&Credentials>,
 ) -> Result<Vec<Found>, ActionError> {
     caller.may(policy::Action::ListImages, &Target::OPERATOR)?;
-    let found = cloud.registries.search(registry, term, limit).await;
-    found.map_err(|error| {
+    let search = cloud.registries.search(registry, term, limit, credentials);
+    search.await.map_err(|error| {
         if error.is_not_found() {
             let message = format!("the registry {registry} cannot be searched: {error}");
             return ActionError::new(ErrorKind::NotFound, message);

@@ -33,6 +33,8 @@ use std::path::PathBuf;
 pub struct Settings {
     /// The data directory, as `docker info` shows it.
     pub data_dir: PathBuf,
+    /// Our own registry, as names of its images begin: `HOST:PORT`.
+    pub registry: String,
     /// Counts the requests, by route.
     pub metrics: edge::metrics::Metrics,
 }

@@ -112,6 +112,7 @@ impl House {
             .unwrap();
         let settings = front_docker::Settings {
             data_dir: directory.path().to_owned(),
+            registry: "127.0.0.1:7070".to_owned(),
             metrics: edge::metrics::Metrics::default(),
         };
         let listener = Listener::unix(&directory.path().join("docker.sock"), 0o660)

@@ -102,6 +102,7 @@ async fn serve_until_told(config: &Config) -> Result<()> {
         cloud.clone(),
         front_docker::Settings {
             data_dir: config.data_dir.clone(),
+            registry: config.url.authority(),
             metrics: metrics.clone(),
         },
     );

@@ -2,6 +2,7 @@
 
 mod identity;
 mod pieces;
+mod search;
 mod skopeo;
 mod upstream;
 

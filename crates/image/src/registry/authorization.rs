@@ -267,7 +267,7 @@ fn form(fields: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
-fn basic(user: &str, password: &str) -> Option<HeaderValue> {
+pub(super) fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     secret(&format!(
         "Basic {}",
         STANDARD.encode(format!("{user}:{password}"))

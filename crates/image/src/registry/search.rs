@@ -6,6 +6,7 @@ use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use super::authorization::{Credentials, basic};
 use super::transport::{Call, at};
 use super::{Registries, RegistryError};
 
@@ -35,7 +36,8 @@ struct Page {
 }
 
 impl Registries {
-    /// Up to `limit` repositories of the registry of `domain` that `term` finds.
+    /// Up to `limit` repositories of the registry of `domain` that `term` finds, for nobody or for who
+    /// has this password.
     ///
     /// # Errors
     /// When the registry cannot be searched: most have no such thing.
@@ -44,6 +46,7 @@ impl Registries {
         domain: &str,
         term: &str,
         limit: usize,
+        credentials: Option<&Credentials>,
     ) -> Result<Vec<Found>, RegistryError> {
         let domain = if domain == super::endpoint::DOCKER_HUB {
             DOCKER_HUB_INDEX
@@ -54,8 +57,13 @@ impl Registries {
         let term = utf8_percent_encode(term, NON_ALPHANUMERIC);
         let uri = at(&endpoint, &format!("/v1/search?q={term}&n={limit}"))?;
         let transport = self.transport();
+        let authorization = match credentials {
+            Some(Credentials::Password { user, password }) => basic(user, password),
+            // That version knows no tokens.
+            Some(Credentials::IdentityToken(_) | Credentials::RegistryToken(_)) | None => None,
+        };
         let answer = transport
-            .send(self, &Call::bare(Method::GET, uri), None)
+            .send(self, &Call::bare(Method::GET, uri), authorization.as_ref())
             .await?;
         if !answer.head.status.is_success() {
             return Err(transport.refused(answer).await);
