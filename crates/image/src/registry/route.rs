@@ -35,7 +35,8 @@ pub struct Proxies {
     pub no: String,
 }
 
-/// A proxy: `http://[USER:PASSWORD@]HOST[:PORT]`.
+/// A proxy: `http://[USER:PASSWORD@]HOST[:PORT]`. Nothing at all names none, as in an environment where
+/// the variable is set and empty.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy(String);
 
@@ -48,6 +49,9 @@ impl std::str::FromStr for Proxy {
     type Err = ProxyError;
 
     fn from_str(text: &str) -> Result<Self, ProxyError> {
+        if text.is_empty() {
+            return Ok(Self(String::new()));
+        }
         // Without a scheme it is this one, as curl and Go take it.
         let text = match text.contains("://") {
             true => text.to_owned(),
@@ -227,11 +231,23 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_that_is_empty_names_no_proxy() {
+        let ways = Ways::new(&Proxies {
+            http: Some("".parse().unwrap()),
+            https: Some("".parse().unwrap()),
+            no: String::new(),
+        });
+        for server in ["http://registry:5000/v2/", "https://registry/v2/"] {
+            assert!(ways.0.intercept(&server.parse().unwrap()).is_none());
+        }
+    }
+
+    #[test]
     fn a_proxy_is_asked_without_tls() {
         for text in ["proxy", "http://proxy:3128", "http://u:p@proxy/"] {
             assert!(text.parse::<Proxy>().is_ok(), "{text}");
         }
-        for text in ["", "https://proxy", "socks5://proxy", "http://proxy/path"] {
+        for text in ["https://proxy", "socks5://proxy", "http://proxy/path"] {
             assert!(text.parse::<Proxy>().is_err(), "{text}");
         }
     }
