@@ -1,20 +1,25 @@
 //! What the daemon is told: flags first, then the environment, then the configuration file.
 
+mod registries;
+mod registry;
+mod url;
+
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use actions::downloads::Places;
 use actions::identity;
-use actions::registry::{Settings as RegistrySettings, upstream as registry_upstream};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use image::registry::{self, Mirror, Proxies, Proxy};
+use image::registry::{Mirror, Proxy};
 use model::network::Cidr;
 use serde::Deserialize;
 
+use self::registries::Registries;
+use self::registry::Registry;
+pub(crate) use self::url::Url;
+use self::url::own_address;
 use crate::authority;
 
 /// Where everything is kept unless told otherwise.
@@ -156,166 +161,6 @@ struct File {
     registries: Registries,
 }
 
-/// The rules of the registry, as `actions` has them.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-struct Registry {
-    token_seconds: Option<i64>,
-    upload_idle_seconds: Option<i64>,
-    grace_seconds: Option<i64>,
-    untagged_seconds: Option<i64>,
-    collect_every_seconds: Option<u64>,
-    upstreams: Vec<Upstream>,
-}
-
-/// A registry behind ours.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Upstream {
-    prefix: String,
-    registry: String,
-    user: Option<String>,
-    password_file: Option<PathBuf>,
-    #[serde(default)]
-    mirror: bool,
-    #[serde(default)]
-    public: bool,
-    #[serde(default)]
-    fresh_seconds: u64,
-    most_bytes: Option<u64>,
-    unused_seconds: Option<i64>,
-}
-
-impl Upstream {
-    fn read(&self) -> Result<registry_upstream::Upstream> {
-        let which = || format!("registry.upstreams: prefix = {:?}", self.prefix);
-        let credentials = match (&self.user, &self.password_file) {
-            (None, None) => None,
-            (Some(user), Some(path)) => {
-                let password = std::fs::read_to_string(path)
-                    .with_context(|| format!("{}: read {}", which(), path.display()))?;
-                Some(registry::Credentials::Password {
-                    user: user.clone(),
-                    password: password.trim_end_matches(['\r', '\n']).to_owned(),
-                })
-            }
-            (Some(_), None) | (None, Some(_)) => {
-                bail!("{}: user and password-file go together", which())
-            }
-        };
-        Ok(registry_upstream::Upstream {
-            prefix: self.prefix.parse().with_context(which)?,
-            registry: self.registry.parse().with_context(which)?,
-            credentials,
-            is_mirror: self.mirror,
-            is_public: self.public,
-            fresh_for: Duration::from_secs(self.fresh_seconds),
-            limits: registry_upstream::Limits {
-                most_bytes: self.most_bytes,
-                unused_seconds: self.unused_seconds,
-            },
-        })
-    }
-}
-
-impl Registry {
-    fn settings(&self) -> Result<RegistrySettings> {
-        let usual = RegistrySettings::default();
-        let mut upstreams: Vec<Arc<registry_upstream::Upstream>> = Vec::new();
-        for upstream in &self.upstreams {
-            let read = upstream.read()?;
-            ensure!(
-                upstreams.iter().all(|other| other.prefix != read.prefix),
-                "registry.upstreams: prefix = {:?} is there twice",
-                upstream.prefix
-            );
-            upstreams.push(Arc::new(read));
-        }
-        Ok(RegistrySettings {
-            token_seconds: self.token_seconds.unwrap_or(usual.token_seconds),
-            upload_idle_seconds: self
-                .upload_idle_seconds
-                .unwrap_or(usual.upload_idle_seconds),
-            grace_seconds: self.grace_seconds.unwrap_or(usual.grace_seconds),
-            untagged_seconds: self.untagged_seconds,
-            collect_every_seconds: self
-                .collect_every_seconds
-                .unwrap_or(usual.collect_every_seconds),
-            upstreams,
-        })
-    }
-}
-
-/// How registries are spoken to; what is left out is as dockerd comes.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-struct Registries {
-    insecure: Vec<String>,
-    mirrors: Vec<String>,
-    http_proxy: Option<String>,
-    https_proxy: Option<String>,
-    no_proxy: Option<String>,
-    certificates: Option<PathBuf>,
-    downloads: Option<usize>,
-    uploads: Option<usize>,
-    attempts: Option<u32>,
-}
-
-impl Registries {
-    fn settings(self, options: &Options) -> Result<registry::Settings> {
-        let usual = registry::Settings::default();
-        let mut insecure = registry::Insecure::default();
-        for text in options.insecure_registries.iter().chain(&self.insecure) {
-            match text.parse::<Cidr>() {
-                Ok(network) => insecure.networks.push(network),
-                Err(_) if text.contains('/') => bail!(
-                    "--insecure-registry {text}: it is neither HOST[:PORT] nor an address range"
-                ),
-                Err(_) => insecure.hosts.push(text.clone()),
-            }
-        }
-        let mut mirrors = options.registry_mirrors.clone();
-        for text in &self.mirrors {
-            mirrors.push(text.parse().context("registries.mirrors")?);
-        }
-        let proxy = |name: &str, flag: &Option<Proxy>, file: Option<&String>| match (flag, file) {
-            (Some(flag), _) => Ok(Some(flag.clone())),
-            (None, Some(text)) => text
-                .parse()
-                .map(Some)
-                .with_context(|| format!("registries.{name}")),
-            (None, None) => Ok(None),
-        };
-        let proxies = Proxies {
-            http: proxy("http-proxy", &options.http_proxy, self.http_proxy.as_ref())?,
-            https: proxy(
-                "https-proxy",
-                &options.https_proxy,
-                self.https_proxy.as_ref(),
-            )?,
-            no: options
-                .no_proxy
-                .clone()
-                .or(self.no_proxy)
-                .unwrap_or_default(),
-        };
-        let at_once = |name: &str, number: Option<usize>, usual| match number {
-            Some(0) => bail!("registries.{name} = 0: at least one must go at once"),
-            number => Ok(number.unwrap_or(usual)),
-        };
-        Ok(registry::Settings {
-            insecure,
-            mirrors,
-            proxies,
-            certificates: self.certificates.unwrap_or(usual.certificates),
-            downloads: at_once("downloads", self.downloads, usual.downloads)?,
-            uploads: at_once("uploads", self.uploads, usual.uploads)?,
-            attempts: self.attempts.unwrap_or(usual.attempts),
-            ..registry::Settings::default()
-        })
-    }
-}
-
 /// From where images may be imported; what is left out is as Glance comes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -396,9 +241,9 @@ pub(crate) struct Config {
     /// From where images may be imported.
     pub(crate) image_places: Places,
     /// The rules of the registry.
-    pub(crate) registry: RegistrySettings,
+    pub(crate) registry: actions::registry::Settings,
     /// How registries are spoken to.
-    pub(crate) registries: registry::Settings,
+    pub(crate) registries: image::registry::Settings,
 }
 
 impl Options {
@@ -478,35 +323,6 @@ impl Options {
     }
 }
 
-/// How clients reach what is served.
-#[derive(Clone, Debug)]
-pub(crate) struct Url {
-    /// HTTPS is spoken.
-    pub(crate) is_tls: bool,
-    /// A name or an address.
-    pub(crate) host: String,
-    port: u16,
-}
-
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.is_tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}", self.authority())
-    }
-}
-
-impl Url {
-    /// Host and port, as names of images of the registry begin.
-    pub(crate) fn authority(&self) -> String {
-        let Self { host, port, .. } = self;
-        if host.contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        }
-    }
-}
-
 /// Where the Docker API is served over TLS.
 #[derive(Clone, Debug)]
 pub(crate) struct DockerDoor {
@@ -514,31 +330,6 @@ pub(crate) struct DockerDoor {
     pub(crate) listen: SocketAddr,
     /// Whose clients are let in; `None` is the authority that is made.
     pub(crate) client_authority: Option<PathBuf>,
-}
-
-/// By which address others reach what is served on `listen`: itself, or, where that is every
-/// address, the one that this machine has towards the world.
-fn own_address(listen: IpAddr) -> Result<IpAddr> {
-    if !listen.is_unspecified() {
-        return Ok(listen);
-    }
-    // Documentation's addresses: connecting a datagram socket sends nothing.
-    let (own, other): (SocketAddr, SocketAddr) = match listen {
-        IpAddr::V4(any) => ((any, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into()),
-        IpAddr::V6(any) => (
-            (any, 0).into(),
-            (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into(),
-        ),
-    };
-    let found = || {
-        let socket = UdpSocket::bind(own)?;
-        socket.connect(other)?;
-        socket.local_addr()
-    };
-    let found = found().with_context(|| {
-        format!("--listen {listen}: find this machine's address; name it by --public-host")
-    })?;
-    Ok(found.ip())
 }
 
 impl File {
