@@ -42,7 +42,8 @@ pub enum AppendError {
         /// The most that may be.
         most_bytes: u64,
     },
-    /// The file cannot be written; what came before that was added.
+    /// The file cannot be written; what came before that was added. Where the disk lost what it had
+    /// taken, the upload is empty again.
     #[error(transparent)]
     Content(#[from] ContentError),
 }
@@ -100,7 +101,7 @@ impl Upload {
             ..
         } = self;
         let (before, began_at) = (hasher.clone(), *size_bytes);
-        let added = thread::scope(|scope| {
+        let (added, flushed) = thread::scope(|scope| {
             let (to_hasher, for_hasher) = sync_channel::<Bytes>(UNDER_WAY);
             scope.spawn(move || for_hasher.iter().for_each(|piece| hasher.update(&piece)));
             let flush = || {
@@ -108,7 +109,7 @@ impl Upload {
                 flushed.map_err(failed("flush", path))
             };
             let mut early = Early::start(scope, flush);
-            for piece in pieces {
+            let mut add = |piece: io::Result<Bytes>| {
                 let piece = piece.map_err(AppendError::Read)?;
                 let length = piece.len() as u64;
                 if *size_bytes - began_at + length > most_bytes {
@@ -121,9 +122,18 @@ impl Upload {
                 early.wrote(length);
                 // It hears until this ends.
                 drop(to_hasher.send(piece));
-            }
-            Ok(early.finish()?)
+                Ok(())
+            };
+            let added = pieces.into_iter().try_for_each(&mut add);
+            // Also of a stream that broke: the kernel tells of what it could not keep only once.
+            (added, early.finish())
         });
+        if let Err(error) = flushed {
+            // Which bytes are lost nobody knows.
+            (self.hasher, self.size_bytes) = (Hasher::default(), 0);
+            progress(0);
+            return Err(error.into());
+        }
         if matches!(added, Err(AppendError::TooLong { .. })) {
             // Bytes after the end are written over by the next piece.
             (self.hasher, self.size_bytes) = (before, began_at);
