@@ -80,7 +80,7 @@ impl Store {
             let mut incoming = Incoming {
                 reader,
                 to_disk,
-                early: Early::start(scope, || self.content().flush()),
+                early: Early::start(scope, || staging.flush()),
                 chunk: Bytes::new(),
                 broke: None,
             };
@@ -131,7 +131,7 @@ impl Store {
             size_bytes: unpacked.size_bytes,
         };
         let blob = StagedBlob { path, spooled };
-        Ok(self.settle_layer(found, &dir, &blob, record)?)
+        Ok(self.settle_layer(found, &dir, &blob, record, &staging)?)
     }
 
     /// Takes a layer whose blob is here already; `None` where it is not.
@@ -157,7 +157,7 @@ impl Store {
                     found: found.to_string(),
                 });
             }
-            self.settle_layer(found, &dir, &blob, record)
+            self.settle_layer(found, &dir, &blob, record, &staging)
         }))
     }
 }

@@ -121,7 +121,7 @@ impl Store {
             ..HistoryDocument::default()
         });
         drop(staging);
-        self.content().flush()?;
+        self.content().flush_names()?;
         let index = self.content().index_path();
         let config =
             serde_json::to_vec(&document).map_err(|error| failed("write", &index)(error.into()))?;

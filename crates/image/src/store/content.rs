@@ -9,7 +9,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -74,20 +74,41 @@ pub(crate) struct Content {
     staged: AtomicU64,
 }
 
+/// Something that nobody needs, in `staging`; freed when dropped.
+#[derive(Debug)]
+pub(crate) struct Leftover {
+    path: PathBuf,
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        remove_tree(&self.path);
+    }
+}
+
 /// A directory in `staging`; gone, with what is still in it, when dropped.
 #[derive(Debug)]
 pub(crate) struct Staging {
-    path: PathBuf,
+    /// Opened before anything is written to it. The kernel tells of a failed write once whoever had
+    /// opened something before, and others only where nobody has been told: so whoever writes has a
+    /// descriptor of their own, and hears of it whatever else is flushed meanwhile.
+    dir: File,
+    leftover: Leftover,
 }
 
 impl Staging {
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        &self.leftover.path
+    }
+
+    /// Flushes everything that was written so far, to this directory or by way of it.
+    pub(crate) fn flush(&self) -> Result<(), ContentError> {
+        rustix::fs::syncfs(&self.dir).map_err(|errno| failed("flush", self.path())(errno.into()))
     }
 
     /// A new file in it.
     pub(crate) fn create(&self, name: &str) -> Result<(File, PathBuf), ContentError> {
-        let path = self.path.join(name);
+        let path = self.path().join(name);
         let file = File::options()
             .read(true)
             .write(true)
@@ -98,7 +119,7 @@ impl Staging {
 
     /// A new directory in it, as the root of a layer.
     pub(crate) fn create_dir(&self, name: &str) -> Result<PathBuf, ContentError> {
-        let path = self.path.join(name);
+        let path = self.path().join(name);
         fs::create_dir(&path).map_err(failed("make", &path))?;
         let mode = rustix::fs::Mode::from_raw_mode(0o755);
         rustix::fs::chmod(&path, mode)
@@ -110,17 +131,11 @@ impl Staging {
 impl Staging {
     /// A further name, in here, of a blob that is kept, be it by the registry; `None` where it is not.
     pub(crate) fn link_blob(&self, content: &Content, digest: &Digest) -> Option<PathBuf> {
-        let path = self.path.join("blob");
+        let path = self.path().join("blob");
         fs::hard_link(content.blob_path(digest), &path)
             .or_else(|_| fs::hard_link(content.shelf_path(&digest.to_content()), &path))
             .ok()?;
         Some(path)
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        remove_tree(&self.path);
     }
 }
 
@@ -208,7 +223,9 @@ impl Content {
     pub(crate) fn staging(&self) -> Result<Staging, ContentError> {
         let path = self.new_staged_path();
         fs::create_dir(&path).map_err(failed("make", &path))?;
-        Ok(Staging { path })
+        let leftover = Leftover { path };
+        let dir = File::open(&leftover.path).map_err(failed("open", &leftover.path))?;
+        Ok(Staging { dir, leftover })
     }
 
     /// The content of a blob.
@@ -275,19 +292,21 @@ impl Content {
         fs::rename(staged, path).map_err(failed("rename to", path))
     }
 
-    /// Flushes everything that was written so far.
-    pub(crate) fn flush(&self) -> Result<(), ContentError> {
-        let dir: OwnedFd = File::open(&self.dir)
-            .map_err(failed("open", &self.dir))?
-            .into();
-        rustix::fs::syncfs(&dir).map_err(|errno| failed("flush", &self.dir)(errno.into()))
+    /// Makes the names of layers and blobs last; what they hold was flushed when they got them.
+    pub(crate) fn flush_names(&self) -> Result<(), ContentError> {
+        ["layers", "blobs/sha256"].iter().try_for_each(|part| {
+            let path = self.dir.join(part);
+            File::open(&path)
+                .and_then(|dir| dir.sync_all())
+                .map_err(failed("flush", &path))
+        })
     }
 
     /// Takes a layer or blob out of its place at once; what it held is freed when the answer is dropped.
-    pub(crate) fn discard(&self, path: &Path) -> Option<Staging> {
+    pub(crate) fn discard(&self, path: &Path) -> Option<Leftover> {
         let staged = self.new_staged_path();
         match fs::rename(path, &staged) {
-            Ok(()) => Some(Staging { path: staged }),
+            Ok(()) => Some(Leftover { path: staged }),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "image store: take away");
                 None
@@ -304,7 +323,7 @@ impl Content {
         let mut gone = Vec::new();
         let staging = self.dir.join("staging");
         for entry in entries(&staging)? {
-            gone.push(Staging { path: entry });
+            gone.push(Leftover { path: entry });
         }
         gone.extend(self.discard_others("layers", keeps_layer)?);
         gone.extend(self.discard_others("blobs/sha256", keeps_blob)?);
@@ -319,7 +338,7 @@ impl Content {
         &self,
         part: &str,
         keeps: impl Fn(&Digest) -> bool,
-    ) -> Result<Vec<Staging>, ContentError> {
+    ) -> Result<Vec<Leftover>, ContentError> {
         let digest = |path: &Path| {
             path.file_name()
                 .and_then(|name| name.to_str())

@@ -156,7 +156,7 @@ impl Store {
             ..ConfigDocument::default()
         };
         drop(staging);
-        self.content().flush()?;
+        self.content().flush_names()?;
         let path = self.content().index_path();
         let config =
             serde_json::to_vec(&document).map_err(|error| failed("write", &path)(error.into()))?;

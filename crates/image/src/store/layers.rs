@@ -231,7 +231,7 @@ impl Store {
                 found: found.to_string(),
             });
         }
-        self.adopt_layer(*diff_id, &dir, blob, record)
+        self.adopt_layer(*diff_id, &dir, blob, record, staging)
     }
 
     /// Unpacks a blob into a new directory `name` in `staging`.
@@ -269,16 +269,19 @@ impl Store {
         Ok((dir, record, unpacked.diff_id))
     }
 
-    /// Moves an unpacked layer and its blob into place and pins it.
+    /// Moves an unpacked layer and its blob from `staging` into place and pins it.
     ///
-    /// It counts from now on for those who wait for it, and on disk with the first image that has it.
+    /// It counts from now on for those who wait for it, and on disk with the first image that has it,
+    /// which may be another's: so it is flushed first.
     fn adopt_layer(
         &self,
         diff_id: Digest,
         dir: &Path,
         blob: &StagedBlob,
         record: LayerRecord,
+        staging: &Staging,
     ) -> Result<(), LayerError> {
+        staging.flush()?;
         let mut changing = self.changing();
         self.content().adopt_blob(&blob.path, &record.blob)?;
         self.content()
@@ -297,7 +300,7 @@ impl Store {
         staging: &Staging,
     ) -> Result<(Digest, Pins), LayerError> {
         let (dir, record, diff_id) = self.unpack(blob, "layer", staging, &|_| {})?;
-        Ok((diff_id, self.settle_layer(diff_id, &dir, blob, record)?))
+        Ok((diff_id, self.settle_layer(diff_id, &dir, blob, record, staging)?))
     }
 
     /// Pins a layer where it is there.
@@ -320,6 +323,7 @@ impl Store {
         dir: &Path,
         blob: &StagedBlob,
         record: LayerRecord,
+        staging: &Staging,
     ) -> Result<Pins, LayerError> {
         let mut changing = self.changing();
         while changing.unpacking.contains(&diff_id) {
@@ -340,7 +344,7 @@ impl Store {
                 store: self,
                 layer: diff_id,
             };
-            self.adopt_layer(diff_id, dir, blob, record)?;
+            self.adopt_layer(diff_id, dir, blob, record, staging)?;
         }
         Ok(Pins {
             store: self.clone(),

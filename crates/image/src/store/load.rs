@@ -303,7 +303,7 @@ impl Store {
                 });
             })?;
         drop(staging);
-        self.content().flush()?;
+        self.content().flush_names()?;
         Ok(pins)
     }
 

@@ -34,7 +34,7 @@ use model::image::Image;
 
 use commit::CommitError;
 pub use content::ContentError;
-use content::{Content, Staging};
+use content::{Content, Leftover};
 use index::{Index, State};
 
 use crate::config::ConfigDocument;
@@ -277,7 +277,7 @@ impl Store {
     }
 
     /// Takes the layers and blobs away that only `before` needed; they are freed with the answer.
-    fn discard_difference(&self, before: &State, after: &State) -> Vec<Staging> {
+    fn discard_difference(&self, before: &State, after: &State) -> Vec<Leftover> {
         let (blobs, needed) = (before.needed_blobs(), after.needed_blobs());
         let blobs = blobs
             .difference(&needed)

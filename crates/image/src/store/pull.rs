@@ -415,7 +415,7 @@ impl Store {
         config: Bytes,
         layers: &BTreeMap<Digest, Wanted>,
     ) -> Result<Pulled, PullError> {
-        self.content().flush()?;
+        self.content().flush_names()?;
         let id = described.config.digest;
         self.change(|state| {
             let has_blobs = layers.iter().all(|(diff_id, wanted)| {

@@ -185,7 +185,7 @@ impl Store {
         });
         if let Some((diff_id, _)) = &added {
             document.rootfs.diff_ids.push(*diff_id);
-            self.content().flush()?;
+            self.content().flush_names()?;
         }
         self.keep_step(&document, options)
     }
