@@ -7,6 +7,7 @@ mod crash;
 mod disk_full;
 mod down;
 mod keeper;
+mod lossy_disk;
 mod pull;
 mod registry;
 mod server;

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::disk::Disk;
 use crate::distribution::Registry;
 use crate::docker::Docker;
-use crate::leftovers::{self, Snapshot};
+use crate::leftovers::{self, BACKING, Snapshot};
 use crate::openstack::OpenStack;
 use crate::setting;
 
@@ -100,6 +100,20 @@ impl Daemon {
         };
         let mut daemon = Self::new(kind, &binary)?;
         daemon.disk = Some(Disk::mount(&daemon.data_dir(), bytes)?);
+        daemon.up()?;
+        Ok(daemon)
+    }
+
+    /// Starts our daemon with its data directory on a file system that takes `shown` bytes and loses
+    /// what is beyond `held`.
+    ///
+    /// # Errors
+    /// When it cannot be mounted, or the daemon does not answer in time.
+    pub fn start_on_one_that_loses(shown: u64, held: u64) -> Result<Self> {
+        let mut daemon = Self::new(Kind::Longshore, &binary()?)?;
+        let backing = daemon.dir.path().join(BACKING);
+        let disk = Disk::mount_that_loses(&daemon.data_dir(), &backing, shown, held)?;
+        daemon.disk = Some(disk);
         daemon.up()?;
         Ok(daemon)
     }

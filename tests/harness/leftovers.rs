@@ -10,6 +10,9 @@ use anyhow::{Context, Result};
 /// What the name of a daemon's scratch directory begins with; the test's process id follows.
 const SCRATCH: &str = "longshore-test-";
 
+/// In the scratch directory, what a disk that loses writes is made of.
+pub(crate) const BACKING: &str = "disk";
+
 /// Makes a scratch directory that [`sweep`] finds once this process is gone.
 pub(crate) fn scratch() -> std::io::Result<tempfile::TempDir> {
     tempfile::Builder::new()
@@ -40,6 +43,7 @@ pub(crate) fn sweep(binary: &Path) -> Result<()> {
             .with_context(|| format!("execute {}", binary.display()))?;
         // A small file system that a test filled up.
         let unmounted = Command::new("umount").arg(&data).output()?;
+        Command::new("umount").arg(path.join(BACKING)).output()?;
         let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
         let is_mounted = path.to_str().is_some_and(|path| mounts.contains(path));
         if (down.status.success() || unmounted.status.success()) && !is_mounted {

@@ -300,7 +300,10 @@ impl Store {
         staging: &Staging,
     ) -> Result<(Digest, Pins), LayerError> {
         let (dir, record, diff_id) = self.unpack(blob, "layer", staging, &|_| {})?;
-        Ok((diff_id, self.settle_layer(diff_id, &dir, blob, record, staging)?))
+        Ok((
+            diff_id,
+            self.settle_layer(diff_id, &dir, blob, record, staging)?,
+        ))
     }
 
     /// Pins a layer where it is there.
