@@ -19,6 +19,8 @@ use crate::volume::sized::{conflict, invalid};
 use crate::volume::{self, NODE_ANSWERS_WITHIN};
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable, is_seen};
 
+/// The device of the root file system.
+pub const ROOT_DEVICE: &str = "/dev/vda";
 /// Where volumes are mounted whose device is none of the container's paths.
 const MOUNTED_BELOW: &str = "/mnt";
 
@@ -34,6 +36,9 @@ pub struct NewAttachment {
     pub tag: Option<String>,
     /// The volume goes when the instance does.
     pub delete_with_instance: bool,
+    /// It is the instance's root file system, as the device [`ROOT_DEVICE`] unless another is named.
+    /// Only for one that has no image, before its first start.
+    pub root: bool,
 }
 
 /// A volume of an instance.
@@ -114,6 +119,12 @@ pub async fn detach(
     let (mount, generation) = commit(cloud, caller, instance, volume, |view, instance, _| {
         let generation = instance.meta.generation;
         let mount = take(instance, &view.volume).ok_or_else(|| not_attached(volume))?;
+        if mount.is_root() {
+            return Err(ActionError::new(
+                ErrorKind::Forbidden,
+                "Cannot detach a root device volume",
+            ));
+        }
         for known in &mut instance.spec.attached_volumes {
             if known.target == mount.target {
                 known.detached_by = Some(generation);
@@ -267,9 +278,13 @@ fn insert(
         .retain(|known| known.detached_by.is_none());
     let device = match &new.device {
         Some(device) if !device.is_empty() => device.clone(),
+        _ if new.root => ROOT_DEVICE.to_owned(),
         _ => free_device(&spec.attached_volumes)?,
     };
-    let target = target_of(&device)?;
+    let target = match new.root {
+        true => Mount::ROOT.to_owned(),
+        false => target_of(&device)?,
+    };
     let Some(container) = spec.containers.first_mut() else {
         return Err(invalid("the instance has no container"));
     };

@@ -45,6 +45,7 @@ async fn of_two_who_attach_a_volume_at_once_one_gets_it() {
         device: None,
         tag: None,
         delete_with_instance: false,
+        root: false,
     };
     let (one, other) = tokio::join!(
         volume_attachment::attach(cloud, &caller, first, new()),

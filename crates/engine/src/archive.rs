@@ -161,9 +161,14 @@ pub(crate) async fn write(
 
 /// An archive of everything in a root, its names relative to it.
 ///
-/// `first_id` is as [`View::first_id`].
-pub(crate) fn export(root: Root, first_id: u32) -> Result<Archive, Failure> {
+/// `first_id` is as [`View::first_id`]; `held` is let go once all is packed.
+pub(crate) fn export(
+    root: Root,
+    first_id: u32,
+    held: impl Send + 'static,
+) -> Result<Archive, Failure> {
     stream("export", move |out| {
+        let _held = held;
         let options = pack::Options {
             first_id,
             ..pack::Options::default()

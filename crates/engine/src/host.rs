@@ -483,7 +483,7 @@ impl Engine for Host {
     async fn export(&self, id: Id) -> Result<Archive, Failure> {
         let origin = self.inner.origin(id)?;
         let (root, first_id) = self.inner.bare_root(id, &origin)?;
-        crate::archive::export(root, first_id)
+        crate::archive::export(root, first_id, ())
     }
 
     async fn layer(&self, id: Id, hold: bool) -> Result<Archive, Failure> {
@@ -493,7 +493,7 @@ impl Engine for Host {
 
     async fn export_volume(&self, volume: &Volume) -> Result<Archive, Failure> {
         let root = self.inner.volume_root(volume).await?;
-        crate::archive::export(root, 0)
+        crate::archive::export(root, 0, ())
     }
 
     async fn volume_size(&self, volume: &Volume) -> Result<u64, Failure> {

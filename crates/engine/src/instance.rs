@@ -158,11 +158,12 @@ impl Inner {
         on_thread(move || {
             volume::resolve(&directories, origin.project, &origin.mounts)
                 .map_err(|error| error.into_failure())?;
-            let image = || {
-                crate::root::of_layers(&Layers {
+            let image = || match origin.mounts.iter().find(|mount| mount.is_root()) {
+                Some(root) => Ok(volume::mounted(&directories, origin.project, root)?),
+                None => Ok(crate::root::of_layers(&Layers {
                     lower,
                     writable: None,
-                })
+                })?),
             };
             volume::copy_up(&directories, origin.project, &origin.mounts, image)
                 .map_err(|error| error.into_failure())
@@ -209,12 +210,16 @@ impl Inner {
         Ok(())
     }
 
-    /// Read-only layers of an instance's root, the topmost first.
+    /// Read-only layers of an instance's root, the topmost first; of one whose root is a volume only
+    /// that which is below every image.
     pub(crate) fn lower(&self, image_id: &str) -> Result<Vec<PathBuf>, Failure> {
-        let mut lower = self
-            .images
-            .layers(image_id)
-            .map_err(|error| failure(FailureKind::NotFound, &error))?;
+        let mut lower = match image_id {
+            "" => Vec::new(),
+            image_id => self
+                .images
+                .layers(image_id)
+                .map_err(|error| failure(FailureKind::NotFound, &error))?,
+        };
         lower.push(self.directories.base());
         Ok(lower)
     }
@@ -257,8 +262,9 @@ impl Inner {
         let origin = self.origin(id)?;
         let (root, first_id) = self.bare_root(id, &origin)?;
         if self.runs.running(id).is_none() {
-            let mounts = volume::resolve(&self.directories, origin.project, &origin.mounts)
+            let mut mounts = volume::resolve(&self.directories, origin.project, &origin.mounts)
                 .map_err(|error| error.into_failure())?;
+            mounts.retain(|mount| !mount.is_root());
             crate::root::attach(&root, &mounts).map_err(|error| internal(&error))?;
         }
         let mount_point = |mount: &Mount| MountPoint {
@@ -268,7 +274,12 @@ impl Inner {
         Ok(View {
             root,
             first_id,
-            mounts: origin.mounts.iter().map(mount_point).collect(),
+            mounts: origin
+                .mounts
+                .iter()
+                .filter(|mount| !mount.is_root())
+                .map(mount_point)
+                .collect(),
             is_read_only: origin.read_only_root,
             name: origin.name,
             user: origin.user,
@@ -281,17 +292,28 @@ impl Inner {
     pub(crate) fn bare_root(&self, id: Id, origin: &Origin) -> Result<(Root, u32), Failure> {
         let live = self.runs.get(id);
         let process = live.as_ref().and_then(|live| Some((live, live.pid()?)));
-        let root = match process {
-            Some((live, pid)) => {
-                let first = match live.note.security.user_namespace {
-                    UserNamespace::Host => 0,
-                    UserNamespace::Range { first, .. } => first,
-                };
-                crate::root::of_process(pid).map(|root| (root, first))
-            }
-            None => crate::root::of_layers(&self.layers(id, origin)?).map(|root| (root, 0)),
+        if let Some((live, pid)) = process {
+            let first = match live.note.security.user_namespace {
+                UserNamespace::Host => 0,
+                UserNamespace::Range { first, .. } => first,
+            };
+            let root = crate::root::of_process(pid).map_err(|error| internal(&error))?;
+            return Ok((root, first));
+        }
+        if let Some(root) = self.volume_below(origin)? {
+            return Ok((root, 0));
+        }
+        let root = crate::root::of_layers(&self.layers(id, origin)?);
+        root.map(|root| (root, 0)).map_err(|error| internal(&error))
+    }
+
+    /// The volume that is the root of an instance, without any mount; `None` where that is an image.
+    pub(crate) fn volume_below(&self, origin: &Origin) -> Result<Option<Root>, Failure> {
+        let Some(mount) = origin.mounts.iter().find(|mount| mount.is_root()) else {
+            return Ok(None);
         };
-        root.map_err(|error| internal(&error))
+        let root = volume::mounted(&self.directories, origin.project, mount);
+        root.map(Some).map_err(|error| error.into_failure())
     }
 
     /// What the root file system of an instance is made of.

@@ -15,15 +15,19 @@ use crate::host::Inner;
 use crate::run::{Live, State};
 
 impl Inner {
-    /// The writable layer of an instance, which is held still while it is packed if `hold` says so.
+    /// The writable layer of an instance, or the volume that is its root, whole. It is held still
+    /// while that is packed if `hold` says so.
     pub(crate) fn layer(&self, id: Id, hold: bool) -> Result<Archive, Failure> {
-        let _known = self.origin(id)?;
-        let root =
-            Root::open(&self.directories.instance(id).upper()).map_err(|error| internal(&error))?;
+        let volume = self.volume_below(&self.origin(id)?)?;
         let held = match self.runs.running(id).filter(|_| hold) {
             Some(live) if live.state() == State::Running => Held::take(live)?,
             Some(_) | None => None,
         };
+        if let Some(root) = volume {
+            return crate::archive::export(root, 0, held);
+        }
+        let root =
+            Root::open(&self.directories.instance(id).upper()).map_err(|error| internal(&error))?;
         crate::archive::layer(root, held)
     }
 }

@@ -34,8 +34,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) directory: &'a InstanceDirectory,
     /// The instance whose names it has in the network: another one where that is shared.
     pub(crate) identity_files: &'a InstanceDirectory,
-    /// Read-only layers, the topmost first.
-    pub(crate) lower: Vec<PathBuf>,
+    /// The root file system.
+    pub(crate) rootfs: Rootfs,
     /// Path of its cgroup in every hierarchy.
     pub(crate) cgroups_path: String,
     /// Processors that are on.
@@ -123,11 +123,7 @@ pub(crate) fn launch(
     Ok(Launch {
         id: instance.meta.id.simple(),
         spec,
-        rootfs: Rootfs::Overlay {
-            lower: around.lower,
-            upper: around.directory.upper(),
-            work: around.directory.work(),
-        },
+        rootfs: around.rootfs,
         groups: security.groups.clone(),
         seccomp: around.seccomp,
         // An init that is not process 1 of a namespace has nothing to reap.
@@ -394,7 +390,7 @@ mod tests {
         let around = Surroundings {
             directory: &directory,
             identity_files: &directory,
-            lower: vec!["/layer".into()],
+            rootfs: Rootfs::Directory("/layer".into()),
             cgroups_path: "/longshore/x".into(),
             online_cpus: 2,
             mounts: &[],

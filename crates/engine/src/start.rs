@@ -16,7 +16,7 @@ use model::instance::{Endpoint, Failure, FailureKind, Instance, NamespaceMode, N
 use model::network::Network;
 use runtime::cgroup::Cgroup;
 use runtime::disk::Disk;
-use runtime::launch::{Launch, StartError, StartErrorKind};
+use runtime::launch::{Launch, Rootfs, StartError, StartErrorKind};
 
 use crate::Started;
 use crate::directory::InstanceDirectory;
@@ -207,7 +207,6 @@ impl Inner {
         run: Run,
         directory: &InstanceDirectory,
     ) -> Result<Prepared, Failure> {
-        let lower = self.lower(&container.image_id)?;
         let mut mounts =
             crate::volume::resolve(&self.directories, instance.meta.project, &container.mounts)
                 .map_err(|error| error.into_failure())?;
@@ -215,6 +214,14 @@ impl Inner {
             mounts.push(drive(directory));
         }
         let disks = open_disks(&mut mounts).map_err(|error| internal(&error))?;
+        let rootfs = match mounts.iter().position(mount::Wanted::is_root) {
+            Some(at) => device(mounts.remove(at))?,
+            None => Rootfs::Overlay {
+                lower: self.lower(&container.image_id)?,
+                upper: directory.upper(),
+                work: directory.work(),
+            },
+        };
         let mut joined = self.joined(instance)?;
         let cgroups_path = self.cgroups_path(instance.meta.id, &instance.spec.cgroup_parent)?;
         let mut note = Note::new(instance, container, run, cgroups_path.clone());
@@ -233,7 +240,7 @@ impl Inner {
         let surroundings = Surroundings {
             directory,
             identity_files: &files,
-            lower,
+            rootfs,
             cgroups_path,
             online_cpus: self.online_cpus,
             mounts: &mounts,
@@ -383,6 +390,27 @@ fn open_disks(mounts: &mut [mount::Wanted]) -> Result<Vec<Disk>, runtime::disk::
         disks.push(disk);
     }
     Ok(disks)
+}
+
+/// The root file system that a volume is.
+fn device(root: mount::Wanted) -> Result<Rootfs, Failure> {
+    match root.what {
+        mount::What::FileSystem {
+            kind,
+            device,
+            options,
+        } => Ok(Rootfs::Device {
+            kind,
+            device: device.into(),
+            options,
+        }),
+        mount::What::Path { .. } | mount::What::Disk { .. } | mount::What::Tmpfs { .. } => {
+            Err(refused(
+                FailureKind::Invalid,
+                "the root file system is an image, or a volume with a size",
+            ))
+        }
+    }
 }
 
 /// Takes back what a start that failed has made.

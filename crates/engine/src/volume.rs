@@ -24,7 +24,7 @@ use crate::disk::DiskError;
 use crate::failure::failure;
 
 pub(crate) use fill::copy_up;
-pub(crate) use resolve::resolve;
+pub(crate) use resolve::{mounted, resolve};
 
 /// The directory that containers see.
 const CONTENTS: &str = "_data";
@@ -71,6 +71,8 @@ pub(crate) enum VolumeError {
     SubpathOfDisk { name: String, path: String },
     #[error("volume {name:?}")]
     Disk { name: String, source: DiskError },
+    #[error("the volume at {target} has no size")]
+    NoDisk { target: String },
     #[error("invalid mount config for type \"bind\": bind source path does not exist: {path}")]
     BindSourceMissing { path: String },
     #[error(
@@ -88,6 +90,7 @@ impl VolumeError {
             Self::Name { .. }
             | Self::SubpathMissing { .. }
             | Self::SubpathOfDisk { .. }
+            | Self::NoDisk { .. }
             | Self::BindSourceMissing { .. }
             | Self::BindSourceRelative { .. } => FailureKind::Invalid,
             Self::Make(_)

@@ -16,7 +16,8 @@ use crate::security::Security;
 pub struct ContainerSpec {
     /// The image as the user wrote it, for showing.
     pub image: String,
-    /// The image's identity: digest of its configuration, `sha256:...`. Set once, at creation.
+    /// The image's identity: digest of its configuration, `sha256:...`. Set once, at creation. Empty
+    /// where the root is a volume, which is the mount at [`Mount::ROOT`].
     pub image_id: String,
     /// Arguments, the program first, with the image's entrypoint and command already merged in.
     pub args: Vec<String>,
@@ -44,7 +45,7 @@ pub struct ContainerSpec {
     pub stop_signal: Option<String>,
     /// Seconds between the stop signal and the kill; `-1` waits for ever.
     pub stop_timeout_secs: Option<i64>,
-    /// File systems beside the root.
+    /// File systems beside the root; and the root, where that is a volume.
     pub mounts: Vec<Mount>,
     /// Devices of the node made visible inside.
     pub devices: Vec<Device>,
@@ -86,6 +87,17 @@ pub struct Mount {
     /// Writes are refused.
     #[serde(default)]
     pub read_only: bool,
+}
+
+impl Mount {
+    /// The target of a volume that is the root file system, in the place of an image.
+    pub const ROOT: &str = "/";
+
+    /// It is the root file system.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.target == Self::ROOT
+    }
 }
 
 /// What a mount shows.

@@ -195,6 +195,9 @@ pub struct WantedVolume {
     /// The device that its user has in mind.
     #[serde(default)]
     pub device: Option<String>,
+    /// The server starts from it: it is the root file system, in the place of an image's.
+    #[serde(default)]
+    pub root: bool,
     /// It goes when the server does.
     #[serde(default)]
     pub delete_with_server: bool,
@@ -328,6 +331,14 @@ pub struct Deed {
     /// Why it failed.
     #[serde(default)]
     pub failure: Option<String>,
+}
+
+impl ServerSpec {
+    /// The volume that it starts from; `None` where that is its image.
+    #[must_use]
+    pub fn root_volume(&self) -> Option<&WantedVolume> {
+        self.volumes.iter().find(|wanted| wanted.root)
+    }
 }
 
 impl Server {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::image::Defaults;
 use crate::instance::Failure;
 use crate::meta::{Id, Meta};
 
@@ -60,6 +61,8 @@ pub struct VolumeSpec {
     pub metadata: BTreeMap<String, String>,
     /// Properties of the image that it was made from.
     pub image_metadata: BTreeMap<String, String>,
+    /// What an instance starts with whose root it is: that of the image which it was made from.
+    pub defaults: Defaults,
     /// An instance can be made from it.
     pub bootable: bool,
     /// Whoever attaches it gets it read-only, or not; `None` is not, and nobody has said so.

@@ -87,6 +87,15 @@ pub enum Rootfs {
         /// The kernel's scratch directory, on the same file system as `upper`.
         work: PathBuf,
     },
+    /// A file system on a device of the host, written as it is.
+    Device {
+        /// `ext4`.
+        kind: String,
+        /// The device: `/dev/loop0`.
+        device: PathBuf,
+        /// Options of a mount, as in the specification's mounts.
+        options: Vec<String>,
+    },
 }
 
 /// Standard streams of a process.

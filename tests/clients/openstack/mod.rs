@@ -1,5 +1,6 @@
 //! The `openstack` command line, a file a service.
 
+mod boot_volume;
 mod flavor;
 mod identity;
 mod image;

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::container::MountSource;
+use model::container::{ContainerSpec, MountSource};
+use model::image::{Defaults, Image};
 use model::instance::{Attachment, Instance, InstanceSpec, NetworkMode};
 use model::meta::Owner;
 use model::network::{Network, Routing};
@@ -54,6 +55,9 @@ pub struct NewInstance {
     pub server: Option<ServerRecord>,
     /// It runs a step of a build: its image need not be listed.
     pub step: Option<BuildStep>,
+    /// It has no image: its root is a volume that is attached before its first start, and this is
+    /// what an image would bring.
+    pub without_image: Option<Defaults>,
 }
 
 /// What becomes of an instance that runs a step of a build.
@@ -101,6 +105,7 @@ pub async fn create(
         command,
         server,
         step,
+        without_image,
     } = new;
     caller.may(
         policy::Action::CreateInstance,
@@ -113,17 +118,17 @@ pub async fn create(
             "an instance has exactly one container; several are not supported yet",
         ));
     };
-    let image = if container.image_id.is_empty() {
-        image::get(cloud, caller, &container.image)?
-    } else {
-        if step.is_none() {
-            registered_image::check_content(cloud, caller, &container.image_id)?;
+    let image;
+    let defaults = match &without_image {
+        Some(defaults) => defaults,
+        None => {
+            image = image_of(cloud, caller, container, step)?;
+            container.image_id.clone_from(&image.id);
+            &image.defaults
         }
-        cloud.images.by_id(&container.image_id)?
     };
-    container.image_id.clone_from(&image.id);
-    defaults::arguments(container, entrypoint, command, &image.defaults)?;
-    defaults::fill_in(container, &mut labels, &image.defaults);
+    defaults::arguments(container, entrypoint, command, defaults)?;
+    defaults::fill_in(container, &mut labels, defaults);
     attach_default_network(cloud, caller, &mut spec)?;
 
     let now = cloud.now();
@@ -183,6 +188,22 @@ pub async fn create(
         }
     }
     Err(last_error.unwrap_or_else(|| invalid("no free name was found; choose one")))
+}
+
+/// The image that a container is asked for with.
+fn image_of(
+    cloud: &Cloud,
+    caller: &Caller,
+    container: &ContainerSpec,
+    step: Option<BuildStep>,
+) -> Result<Arc<Image>, ActionError> {
+    if container.image_id.is_empty() {
+        return image::get(cloud, caller, &container.image);
+    }
+    if step.is_none() {
+        registered_image::check_content(cloud, caller, &container.image_id)?;
+    }
+    Ok(cloud.images.by_id(&container.image_id)?)
 }
 
 /// What will not be as asked for, whichever node it runs on.

@@ -71,6 +71,9 @@ pub(super) async fn make_instance(cloud: &Cloud, id: Id) -> Result<(), ActionErr
     while instance::find(cloud, id).is_none() {
         let server = current(cloud, id)?;
         let caller = steward(&server.value, "");
+        if let Some(root) = server.value.spec.root_volume() {
+            volumes::ensure(cloud, &caller, root).await?;
+        }
         let attachments = plug_in(cloud, &caller, &server.value).await?;
         match make(cloud, &caller, &server, attachments).await {
             // Its record was changed, or marked for removal, meanwhile.
@@ -180,18 +183,15 @@ async fn make(
     attachments: Vec<Attachment>,
 ) -> Result<(), ActionError> {
     let value = &server.value;
-    let content = value
-        .spec
-        .image
-        .as_ref()
-        .map(|image| image.content.as_str());
-    let image = cloud.images.by_id(content.unwrap_or_default())?;
-    let lowered = lower::lowered(value, attachments, &image.defaults);
+    let base = volumes::base(cloud, value)?;
+    let lowered = lower::lowered(value, attachments, &base);
+    let without_image = value.spec.root_volume().map(|_| base.defaults);
     let new = |name: String| NewInstance {
         name: Some(name),
         spec: lowered.spec.clone(),
         entrypoint: lowered.entrypoint.clone(),
         command: lowered.command.clone(),
+        without_image: without_image.clone(),
         server: Some(ServerRecord {
             id: value.meta.id,
             revision: server.revision,

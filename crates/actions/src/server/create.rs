@@ -96,6 +96,9 @@ pub struct NewPlace {
     pub tag: Option<String>,
 }
 
+/// The refusal of volumes of which the server is to start from none.
+const NO_ROOT: &str = "Block Device Mapping is Invalid: Boot sequence for the instance and image/block device mapping combination is not valid.";
+
 /// Writes down servers, which are then made behind the answer.
 ///
 /// # Errors
@@ -113,8 +116,11 @@ pub async fn create(
     };
     let flavor = flavor::get(cloud, caller, &new.flavor).map_err(as_invalid)?;
     let image = match new.image {
-        Some(id) => chosen_image(cloud, caller, id, Some(&flavor))?,
-        None => return Err(invalid("Missing imageRef attribute")),
+        // As Nova: where both are named it starts from the volume.
+        _ if new.volumes.iter().any(|wanted| wanted.root) => None,
+        Some(id) => Some(chosen_image(cloud, caller, id, Some(&flavor))?),
+        None if new.volumes.is_empty() => return Err(invalid("Missing imageRef attribute")),
+        None => return Err(invalid(NO_ROOT)),
     };
     let key = match &new.key_name {
         Some(name) => Some(chosen_key(cloud, caller, name)?),
@@ -140,7 +146,7 @@ pub async fn create(
     let spec = ServerSpec {
         creator,
         flavor: chosen_flavor(&flavor),
-        image: Some(image),
+        image,
         key,
         metadata: new.metadata,
         tags: new.tags,

@@ -1,6 +1,7 @@
 //! What instance a server is: its image's program as an application container, or its image's init
 //! as a machine container, within the limits of its flavor. Pure.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use model::aggregate::DEFAULT_ZONE;
@@ -23,9 +24,22 @@ const DEFAULT_INIT: &str = "/sbin/init";
 /// What systemd takes as the wish to power off.
 const POWER_OFF_SIGNAL: &str = "SIGRTMIN+3";
 /// The image's property with the command to run instead of its own, as nova-docker read it.
-const COMMAND_PROPERTY: &str = "os_command_line";
+pub(crate) const COMMAND_PROPERTY: &str = "os_command_line";
 /// The image's property with the seconds that a stop may take.
 const TIMEOUT_PROPERTY: &str = "os_shutdown_timeout";
+
+/// What a server starts from: an image, or a volume that was made from one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Base {
+    /// The engine's image: `sha256:...`; empty where it is a volume.
+    pub(super) content: String,
+    /// What it is called where it is a volume.
+    pub(super) volume: String,
+    /// What it brings.
+    pub(super) defaults: Defaults,
+    /// What is said of it.
+    pub(super) properties: BTreeMap<String, String>,
+}
 
 /// An instance, and the arguments that it is made with instead of its image's.
 pub(super) struct Lowered {
@@ -54,10 +68,11 @@ fn in_memory((target, mode, options): (&str, u32, &[&str])) -> Mount {
     }
 }
 
-/// The instance of a server with these places on networks. `image` is what its image brings.
-pub(super) fn lowered(server: &Server, attachments: Vec<Attachment>, image: &Defaults) -> Lowered {
+/// The instance of a server with these places on networks.
+pub(super) fn lowered(server: &Server, attachments: Vec<Attachment>, base: &Base) -> Lowered {
     let spec = &server.spec;
-    let (entrypoint, command) = arguments(server, image);
+    let image = &base.defaults;
+    let (entrypoint, command) = arguments(base);
     let program = [entrypoint.as_deref(), command.as_deref()]
         .into_iter()
         .flatten()
@@ -67,11 +82,10 @@ pub(super) fn lowered(server: &Server, attachments: Vec<Attachment>, image: &Def
         .or(image.entrypoint.first())
         .or(image.command.first())
         .is_some_and(|program| is_init(program));
-    let content = spec.image.as_ref().map_or("", |image| &image.content);
-    let property = |name: &str| spec.image.as_ref()?.properties.get(name);
+    let property = |name: &str| base.properties.get(name);
     let mut container = ContainerSpec {
-        image: content.to_owned(),
-        image_id: content.to_owned(),
+        image: [&*base.content, &*base.volume].concat(),
+        image_id: base.content.clone(),
         env: environment(server),
         // Its console, which a user attaches to and a shell stays alive with.
         tty: true,
@@ -137,9 +151,9 @@ fn guest(server: &Server) -> Guest {
 }
 
 /// The arguments that a server asks for instead of its image's.
-fn arguments(server: &Server, image: &Defaults) -> (Option<Vec<String>>, Option<Vec<String>>) {
-    let image_properties = server.spec.image.as_ref().map(|image| &image.properties);
-    let wanted = image_properties.and_then(|properties| properties.get(COMMAND_PROPERTY));
+fn arguments(base: &Base) -> (Option<Vec<String>>, Option<Vec<String>>) {
+    let image = &base.defaults;
+    let wanted = base.properties.get(COMMAND_PROPERTY);
     if let Some(words) = wanted.and_then(|line| shlex::split(line)) {
         return (None, Some(words));
     }

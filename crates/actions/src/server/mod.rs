@@ -47,6 +47,8 @@ pub use rebuild::{Rebuild, rebuild};
 pub use size::{confirm_resize, resize, revert_resize};
 pub use snapshot::{NewSnapshot, Row, back_up, snapshot};
 
+pub(crate) use lower::COMMAND_PROPERTY;
+
 use crate::policy::{Action, Target};
 use crate::{
     ActionError, Caller, Cloud, ErrorKind, Scope, instance, is_seen, is_visible, port, zone,

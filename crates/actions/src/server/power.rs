@@ -277,8 +277,14 @@ pub async fn shelve(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
         name: format!("{}-shelved", view.server.meta.name),
         ..NewSnapshot::default()
     };
-    let (image, filling) =
-        or_end(cloud, id, snapshot::make(cloud, &acting, &view, new).await).await?;
+    // What is on a volume is kept by it.
+    let made = match view.server.spec.root_volume() {
+        Some(_) => None,
+        None => {
+            let made = snapshot::make(cloud, &acting, &view, new).await;
+            Some(or_end(cloud, id, made).await?)
+        }
+    };
     let behind = cloud.clone();
     carry_out(cloud, id, async move {
         let how = if view.state() == State::Active {
@@ -287,12 +293,14 @@ pub async fn shelve(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
             at_once()
         };
         halt(&behind, &acting, id, how).await?;
-        filling.await?;
-        change_record(&behind, id, |server| {
-            server.shelved_as = Some(image);
-            Ok(())
-        })
-        .await?;
+        if let Some((image, filling)) = made {
+            filling.await?;
+            change_record(&behind, id, |server| {
+                server.shelved_as = Some(image);
+                Ok(())
+            })
+            .await?;
+        }
         Ok(Outcome::Stands(Standing::Offloaded))
     });
     Ok(())

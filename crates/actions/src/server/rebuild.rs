@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use model::Id;
 use model::container::{ContainerSpec, Mount, MountSource};
 use model::instance::{Instance, StopRequest};
-use model::server::{Server, Standing, Task};
+use model::server::{Server, Standing, Task, WantedVolume};
 
 use super::create::{check_metadata, chosen_image, chosen_key};
 use super::task::{Doing, Outcome, begin, carry_out, change_record, check};
-use super::{State, View, build, conflict, greet, lower, missing, steward};
+use super::{State, View, build, conflict, greet, invalid, lower, missing, steward, volumes};
 use crate::policy::Action;
 use crate::{ActionError, Caller, Cloud, ErrorKind, flavor, instance};
 
@@ -25,6 +25,8 @@ pub struct Rebuild {
     pub user_data: Option<Option<String>>,
     pub hostname: Option<String>,
     pub auto_disk: Option<bool>,
+    /// A server that starts from a volume has that made anew, too.
+    pub renews_volume: bool,
 }
 
 /// Makes a server anew.
@@ -47,9 +49,13 @@ pub async fn rebuild(
     let view = check(cloud, caller, id, &rebuilding)?;
     let was_running = view.state() != State::Stopped;
     let spec = &view.server.spec;
-    let image = match wanted.image {
-        None => spec.image.clone(),
-        Some(image) => {
+    let image = match (wanted.image, spec.root_volume()) {
+        (None, _) => spec.image.clone(),
+        (Some(image), Some(root)) => {
+            check_kept(cloud, root, image, wanted.renews_volume)?;
+            None
+        }
+        (Some(image), None) => {
             let flavor = flavor::get(cloud, caller, &spec.flavor.id);
             Some(chosen_image(cloud, caller, image, flavor.ok().as_deref())?)
         }
@@ -85,6 +91,26 @@ pub async fn rebuild(
     super::get(cloud, caller, id)
 }
 
+/// A server that starts from a volume keeps it: no other image can be meant.
+fn check_kept(
+    cloud: &Cloud,
+    root: &WantedVolume,
+    image: Id,
+    renews_volume: bool,
+) -> Result<(), ActionError> {
+    if volumes::root_image(cloud, root) != Some(image.to_string()) {
+        return Err(invalid(
+            "Unable to rebuild with a different image for a volume-backed server.",
+        ));
+    }
+    if renews_volume {
+        return Err(invalid(
+            "A volume is not made anew. Rebuild the server up to microversion 2.92, which keeps its volume.",
+        ));
+    }
+    Ok(())
+}
+
 /// Changes what is said of the server.
 fn say(server: &mut Server, wanted: &Rebuild) {
     let Rebuild {
@@ -96,6 +122,7 @@ fn say(server: &mut Server, wanted: &Rebuild) {
         user_data,
         hostname,
         auto_disk,
+        renews_volume: _,
     } = wanted.clone();
     let spec = &mut server.spec;
     if let Some(name) = name {
@@ -122,15 +149,13 @@ async fn renew(cloud: &Cloud, acting: &Caller, id: Id) -> Result<(), ActionError
         _ => {}
     }
     let server = cloud.store.get::<Server>(id).ok_or_else(|| missing(id))?;
-    let image = server.value.spec.image.as_ref();
-    let content = image.map_or("", |image| &image.content);
-    let defaults = &cloud.images.by_id(content)?.defaults;
-    let lowered = lower::lowered(&server.value, Vec::new(), defaults);
+    let base = volumes::base(cloud, &server.value)?;
+    let lowered = lower::lowered(&server.value, Vec::new(), &base);
     let Some(container) = lowered.spec.containers.into_iter().next() else {
         return Err(conflict("the server has no container"));
     };
     let (entrypoint, command) = (lowered.entrypoint, lowered.command);
-    let container = instance::completed(container, entrypoint, command, defaults)?;
+    let container = instance::completed(container, entrypoint, command, &base.defaults)?;
     let (_, ticket) =
         instance::change_intent(cloud, id, |instance| replace(instance, container.clone())).await?;
     crate::durable(ticket).await

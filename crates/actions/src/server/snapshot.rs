@@ -9,7 +9,7 @@ use model::registered_image::{RegisteredImage, Visibility};
 use model::server::{Server, Task};
 
 use super::task::{Doing, Outcome, begin, carry_out, or_end};
-use super::{State, View, steward};
+use super::{State, View, steward, volumes};
 use crate::commit::NewCommit;
 use crate::policy::Action;
 use crate::registered_image::{self, NewImage};
@@ -145,15 +145,23 @@ pub(super) async fn make(
     ActionError,
 > {
     let id = view.server.meta.id;
-    let own = view.server.spec.image.as_ref();
-    let mut properties = own.map_or_else(BTreeMap::new, |image| image.properties.clone());
+    let spec = &view.server.spec;
+    let own = match spec.root_volume() {
+        Some(root) => volumes::root_image(cloud, root),
+        None => spec.image.as_ref().map(|image| image.id.clone()),
+    };
+    // One that Docker made has an image that need not be there any more.
+    let mut properties = match spec.root_volume() {
+        Some(_) => volumes::base(cloud, &view.server)?.properties,
+        None => spec.image.clone().unwrap_or_default().properties,
+    };
     properties.extend([
         (TYPE.to_owned(), "snapshot".to_owned()),
         (SERVER.to_owned(), id.to_string()),
         ("user_id".to_owned(), acting.user.simple()),
     ]);
     if let Some(image) = own {
-        properties.insert("base_image_ref".to_owned(), image.id.clone());
+        properties.insert("base_image_ref".to_owned(), image);
     }
     properties.extend(new.properties);
     let mut image = NewImage::default();

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use model::event::Action;
+use model::image::Defaults;
 use model::meta::NODE_FINALIZER;
 use model::quota::Resource;
 use model::snapshot::SnapshotPhase;
@@ -83,6 +84,7 @@ struct Origin {
     what: &'static str,
     volume_type: Option<Id>,
     image_metadata: BTreeMap<String, String>,
+    defaults: Defaults,
     bootable: bool,
 }
 
@@ -132,6 +134,7 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewSized) -> Result<Vie
             user: Some(caller.user),
             metadata: new.metadata,
             image_metadata: origin.image_metadata,
+            defaults: origin.defaults,
             bootable: origin.bootable,
             shared: new.shared,
             ..VolumeSpec::default()
@@ -173,6 +176,7 @@ fn origin(
         what: "",
         volume_type: None,
         image_metadata: BTreeMap::new(),
+        defaults: Defaults::default(),
         bootable: false,
     };
     Ok(match source {
@@ -181,7 +185,9 @@ fn origin(
             let found = registered_image::runnable(cloud, caller, image)?;
             // Its root file system has to fit.
             let known = cloud.images.get(&found.content);
-            let used = known.map_or(found.size_bytes, |image| image.size_bytes);
+            let used = known
+                .as_ref()
+                .map_or(found.size_bytes, |image| image.size_bytes);
             let needed = u32::try_from(used.div_ceil(1 << 30)).unwrap_or(u32::MAX);
             let mut image_metadata = found.properties;
             image_metadata.insert("image_id".to_owned(), image.to_string());
@@ -194,6 +200,11 @@ fn origin(
                 least_gib: found.min_disk_gib.max(needed),
                 what: "image",
                 image_metadata,
+                defaults: Defaults {
+                    // What is at these paths is in the volume, too.
+                    volumes: Vec::new(),
+                    ..known.map_or_else(|_| Defaults::default(), |image| image.defaults.clone())
+                },
                 bootable: true,
                 ..nothing
             }
@@ -206,17 +217,15 @@ fn origin(
                 )));
             }
             let of = cloud.store.get::<Volume>(view.snapshot.spec.volume);
-            let of = of.map(|found| found.value);
+            let of = of.map(|found| found.value.spec.clone()).unwrap_or_default();
             Origin {
                 source: Some(VolumeSource::Snapshot(id)),
                 least_gib: view.snapshot.spec.size_gib,
                 what: "snapshot",
-                volume_type: of.as_ref().and_then(|volume| volume.spec.volume_type),
-                image_metadata: of
-                    .as_ref()
-                    .map(|volume| volume.spec.image_metadata.clone())
-                    .unwrap_or_default(),
-                bootable: of.is_some_and(|volume| volume.spec.bootable),
+                volume_type: of.volume_type,
+                image_metadata: of.image_metadata,
+                defaults: of.defaults,
+                bootable: of.bootable,
             }
         }
         Some(NewSource::Volume(id)) => {
@@ -238,6 +247,7 @@ fn origin(
                 what: "source volume",
                 volume_type: spec.volume_type,
                 image_metadata: spec.image_metadata.clone(),
+                defaults: spec.defaults.clone(),
                 bootable: spec.bootable,
             }
         }

@@ -11,6 +11,7 @@ use super::View;
 use super::sized::{change, conflict, invalid, may};
 use crate::policy::Action;
 use crate::registered_image::{self, NewImage};
+use crate::server::COMMAND_PROPERTY;
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable};
 
 /// Registers an image, and then fills it with what a volume holds: answers at once with both. The
@@ -51,6 +52,16 @@ pub async fn upload(
     new.spec
         .properties
         .extend(properties.filter(|(name, _)| is_property(name)));
+    // A root file system alone does not say how it is started.
+    let defaults = &view.volume.spec.defaults;
+    let words = defaults.entrypoint.iter().chain(&defaults.command);
+    if let Ok(line) = shlex::try_join(words.map(String::as_str))
+        && !line.is_empty()
+    {
+        let properties = &mut new.spec.properties;
+        let known = properties.entry(COMMAND_PROPERTY.to_owned());
+        known.or_insert(line);
+    }
     new.spec.wrapping = Some(Wrapping::Bare);
     new.spec.format = Some(DiskFormat::Raw);
     let image = match registered_image::create(cloud, caller, new).await {

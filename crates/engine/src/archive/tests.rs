@@ -162,7 +162,7 @@ async fn names_begin_with_the_last_part_of_the_path() {
     assert_eq!(all[..2], ["/", "/broken"]);
     let root = Root::open(&scene.path("")).unwrap();
     let mut bytes = Vec::new();
-    export(root, 0)
+    export(root, 0, ())
         .unwrap()
         .read_to_end(&mut bytes)
         .await

@@ -63,6 +63,13 @@ pub(crate) struct Wanted {
     pub(crate) read_only: bool,
 }
 
+impl Wanted {
+    /// It is the root file system.
+    pub(crate) fn is_root(&self) -> bool {
+        self.target == model::container::Mount::ROOT
+    }
+}
+
 /// What a mount shows.
 #[derive(Clone, Debug)]
 pub(crate) enum What {

@@ -25,7 +25,7 @@ pub(crate) fn copy_up(
     directories: &Directories,
     project: ProjectId,
     mounts: &[Mount],
-    image: impl FnOnce() -> Result<Root, crate::root::RootError>,
+    image: impl FnOnce() -> Result<Root, CopyUpError>,
 ) -> Result<(), CopyUpError> {
     let mut empty = Vec::new();
     for mount in mounts {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use model::ProjectId;
 use model::container::{Mount, MountSource, Propagation};
 use rooted::{Root, RootedError};
+use runtime::disk::Disk;
 use rustix::io::Errno;
 
 use super::{DESCRIPTION, VolumeError, disk_of, ensure_plain};
@@ -77,6 +78,31 @@ pub(super) fn resolve_one(
         what,
         read_only: mount.read_only,
     })
+}
+
+/// What is in a volume with a size, by a mount that ends with it.
+pub(crate) fn mounted(
+    directories: &Directories,
+    project: ProjectId,
+    mount: &Mount,
+) -> Result<Root, VolumeError> {
+    match resolve_one(directories, project, mount)?.what {
+        What::Disk { image } => {
+            // The mount itself, in which others can be mounted.
+            let mounted = Disk::open(&image).and_then(|disk| disk.mount(false));
+            mounted
+                .map(Root::from_fd)
+                .map_err(|source| VolumeError::Disk {
+                    name: mount.target.clone(),
+                    source: source.into(),
+                })
+        }
+        What::Path { .. } | What::FileSystem { .. } | What::Tmpfs { .. } => {
+            Err(VolumeError::NoDisk {
+                target: mount.target.clone(),
+            })
+        }
+    }
 }
 
 fn path(path: PathBuf) -> What {

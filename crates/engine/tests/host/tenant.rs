@@ -4,11 +4,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use engine::Engine as _;
+use jiff::Timestamp;
 use model::id_range::IDS;
 use model::instance::{Instance, StopRequest};
 use model::security::UserNamespace;
 use model::stream::{ExecSpec, ExtractOptions};
-use model::{Id, ProjectId};
+use model::volume::{Volume, VolumeSource, VolumeSpec};
+use model::{Id, Meta, ProjectId};
 use tokio::io::AsyncReadExt as _;
 
 use super::rig::Rig;
@@ -131,6 +133,64 @@ async fn its_files_and_processes_are_of_its_range_on_the_node_and_its_own_inside
         .collect();
     assert_eq!(owners, [1000]);
     rig.end(&instance).await;
+    rig.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_on_a_volume_is_its_own_and_stays() {
+    let rig = Rig::new().await;
+    let mut instance = tenant(0, rig.shell("sleep 1000"));
+    let container = &mut instance.spec.containers[0];
+    let content = std::mem::take(&mut container.image_id);
+    container.mounts = vec![volume("/", "root"), volume("/data", "kept")];
+    let disk = Volume {
+        meta: Meta::new("root", instance.meta.project, Timestamp::UNIX_EPOCH),
+        spec: VolumeSpec {
+            size_gib: Some(1),
+            source: Some(VolumeSource::Image {
+                image: Id::random(),
+                content,
+            }),
+            ..VolumeSpec::default()
+        },
+    };
+    rig.host.ensure_volume(&disk).await.unwrap();
+    let pid = rig.running(&instance).await;
+    let made = "touch /written /data/kept; chown 1000:1000 /written; grep -c ' / ext4 ' /proc/mounts; stat -c %u /written /bin/busybox /etc/hosts";
+    assert_eq!(rig.inside(&instance, "", made).await, "1\n1000\n0\n0\n");
+    let seen = std::fs::metadata(format!("/proc/{pid}/root/written")).unwrap();
+    assert_eq!(seen.uid(), FIRST + 1000);
+    // All of the root, without what is mounted in it, is what an image is made of.
+    let mut layer = Vec::new();
+    let mut packed = rig.host.layer(instance.meta.id, true).await.unwrap();
+    packed.read_to_end(&mut layer).await.unwrap();
+    let mut layer = tar::Archive::new(layer.as_slice());
+    let entries = layer.entries().unwrap().map(|entry| entry.unwrap());
+    let packed: Vec<(PathBuf, u64)> = entries
+        .map(|entry| {
+            let header = entry.header();
+            (entry.path().unwrap().into_owned(), header.uid().unwrap())
+        })
+        .collect();
+    let uid = |path: &str| packed.iter().find(|(at, _)| at.ends_with(path));
+    assert_eq!(uid("written").unwrap().1, 1000);
+    assert!(uid("bin/busybox").is_some() && uid("data/kept").is_none());
+    assert_eq!(rig.host.changes(instance.meta.id).await.unwrap(), []);
+    // Looked into without a process, and by the next one with the same volume.
+    let now = StopRequest {
+        timeout_secs: Some(0),
+        ..StopRequest::default()
+    };
+    rig.host.stop(&instance, &now).await.unwrap();
+    let stat = rig.host.stat_path(instance.meta.id, "/written").await;
+    assert_eq!(stat.unwrap().name, "written");
+    rig.host.remove(instance.meta.id).await.unwrap();
+    instance.meta.id = Id::random();
+    rig.running(&instance).await;
+    let kept = rig.inside(&instance, "", "stat -c %u /written").await;
+    assert_eq!(kept, "1000\n");
+    rig.end(&instance).await;
+    rig.host.remove_volume(&disk).await.unwrap();
     rig.close().await;
 }
 

@@ -254,7 +254,8 @@ impl Images {
                 .ok()
                 .map(|image| image.id.clone())
         });
-        if now.as_deref() == Some(&container.image_id) {
+        // One without an image has the name of the volume that is its root.
+        if now.as_deref() == Some(&container.image_id) || container.image_id.is_empty() {
             container.image.clone()
         } else {
             container.image_id.clone()

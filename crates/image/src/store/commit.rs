@@ -13,9 +13,10 @@ use super::content::failed;
 use super::held::Held;
 use super::index::ImageRecord;
 use super::layers::{LayerError, StagedBlob};
+use super::step::of_nothing;
 use super::tag::{TargetError, parse_target};
 use super::{ContentError, LookupError, Store};
-use crate::config::{ConfigDocument, HistoryDocument, RunDocument};
+use crate::config::{HistoryDocument, RunDocument};
 use crate::digest::Digest;
 use crate::layer::{SpoolError, spool};
 use crate::pipe;
@@ -23,7 +24,8 @@ use crate::pipe;
 /// What a committed image is to be.
 #[derive(Clone, Debug, Default)]
 pub struct CommitOptions {
-    /// Id of the image below the layer: `sha256:...`; it may have been removed, but be in use.
+    /// Id of the image below the layer: `sha256:...`; it may have been removed, but be in use. Empty
+    /// where the layer is a whole root file system.
     pub parent: String,
     /// The name it gets: `name[:tag]`.
     pub reference: Option<String>,
@@ -90,16 +92,21 @@ impl Store {
         let name = options.reference.as_deref().map(parse_target).transpose()?;
         // The layers below stay while the one above is unpacked.
         let (state, parents, _pins) = self.pin_images(|state| {
+            if options.parent.is_empty() {
+                return Ok(Vec::new());
+            }
             let found = state.by_id(&options.parent)?;
             Ok::<_, LookupError>(found.image.id.parse().into_iter().collect())
         })?;
-        let mut document: ConfigDocument =
-            serde_json::from_slice(&state.by_id(&options.parent)?.config).map_err(|source| {
+        let mut document = match options.parent.as_str() {
+            "" => of_nothing(),
+            parent => serde_json::from_slice(&state.by_id(parent)?.config).map_err(|source| {
                 CommitError::Configuration {
-                    parent: options.parent.clone(),
+                    parent: parent.to_owned(),
                     source,
                 }
-            })?;
+            })?,
+        };
         let staging = self.content().staging()?;
         let (file, path) = staging.create("layer.tar")?;
         let spooled = spool(BufReader::new(reader), &file).map_err(|error| match error {

@@ -393,7 +393,7 @@ impl State {
 }
 
 /// The configuration of `FROM scratch`.
-fn of_nothing() -> ConfigDocument {
+pub(super) fn of_nothing() -> ConfigDocument {
     ConfigDocument {
         architecture: Arch::default().to_string(),
         os: "linux".to_owned(),

@@ -122,12 +122,7 @@ impl<'spec> Planned<'spec> {
         };
         if let Some(userns) = id_mapping {
             let below = self.options.id_mapping == Some(Recursion::Yes);
-            let change = Attributes {
-                id_mapping: Some(userns),
-                ..Attributes::default()
-            };
-            set_attributes(fd.as_fd(), below, &change)
-                .map_err(|errno| MountError::new("map the ids of", source, errno))?;
+            map_ids(fd.as_fd(), below, userns, source)?;
         }
         self.opened = Some(fd);
         Ok(())
@@ -145,25 +140,7 @@ impl<'spec> Planned<'spec> {
             .typ()
             .as_deref()
             .ok_or_else(|| MountError::NoType(self.mount.destination().clone()))?;
-        let system = FileSystem::open(kind)?;
-        if let Some(source) = self.mount.source() {
-            system.set_path("source", source)?;
-        }
-        for (key, value) in &self.options.data {
-            // Each mount of devpts is an instance of its own since Linux 4.7.
-            if kind == "devpts" && key == "newinstance" {
-                continue;
-            }
-            system.set(key, value.as_deref())?;
-        }
-        // Content is copied up before the mount becomes read-only.
-        let attributes = self.options.attributes.set
-            & !if self.options.copy_up {
-                libc::MOUNT_ATTR_RDONLY
-            } else {
-                0
-            };
-        system.mount(attributes)
+        make_file_system(kind, self.mount.source().as_deref(), &self.options)
     }
 
     /// Attaches what was opened.
@@ -205,6 +182,61 @@ impl<'spec> Planned<'spec> {
         }
         Ok(())
     }
+}
+
+/// A detached mount of the file system on a device, by `id_mapping` where there is one.
+pub(crate) fn open_device(
+    kind: &str,
+    device: &Path,
+    options: &[String],
+    id_mapping: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd, MountError> {
+    let options = Options::parse(options.iter().map(String::as_str));
+    let mount = make_file_system(kind, Some(device), &options)?;
+    if let Some(userns) = id_mapping {
+        map_ids(mount.as_fd(), false, userns, device)?;
+    }
+    Ok(mount)
+}
+
+fn make_file_system(
+    kind: &str,
+    source: Option<&Path>,
+    options: &Options,
+) -> Result<OwnedFd, MountError> {
+    let system = FileSystem::open(kind)?;
+    if let Some(source) = source {
+        system.set_path("source", source)?;
+    }
+    for (key, value) in &options.data {
+        // Each mount of devpts is an instance of its own since Linux 4.7.
+        if kind == "devpts" && key == "newinstance" {
+            continue;
+        }
+        system.set(key, value.as_deref())?;
+    }
+    // Content is copied up before the mount becomes read-only.
+    let attributes = options.attributes.set
+        & !if options.copy_up {
+            libc::MOUNT_ATTR_RDONLY
+        } else {
+            0
+        };
+    system.mount(attributes)
+}
+
+fn map_ids(
+    mount: BorrowedFd<'_>,
+    below: bool,
+    userns: BorrowedFd<'_>,
+    path: &Path,
+) -> Result<(), MountError> {
+    let change = Attributes {
+        id_mapping: Some(userns),
+        ..Attributes::default()
+    };
+    set_attributes(mount, below, &change)
+        .map_err(|errno| MountError::new("map the ids of", path, errno))
 }
 
 /// A detached copy of the mount at a path of the host.

@@ -84,7 +84,7 @@ impl Create {
             id: self.id.clone(),
             rootfs: match &launch.rootfs {
                 Rootfs::Directory(path) => path.clone(),
-                Rootfs::Overlay { .. } => PathBuf::new(),
+                Rootfs::Overlay { .. } | Rootfs::Device { .. } => PathBuf::new(),
             },
             bundle,
             pid: 0,

@@ -13,7 +13,7 @@ use crate::launch::{Launch, Rootfs, StartError};
 use crate::masked;
 use crate::mounts::cgroup::Hierarchies;
 use crate::mounts::options::Recursion;
-use crate::mounts::{MountError, Planned, clone_tree, set_propagation};
+use crate::mounts::{self, MountError, Planned, clone_tree, set_propagation};
 use crate::overlay::{self, IdMapping, Writable};
 
 /// Detached mounts, ready to be attached.
@@ -114,6 +114,16 @@ fn open_root(rootfs: &Rootfs, id_mapping: Option<IdMapping<'_>>) -> Result<Owned
         Rootfs::Overlay { lower, upper, work } => {
             overlay::open(lower, Writable { upper, work }, id_mapping)
         }
+        Rootfs::Device {
+            kind,
+            device,
+            options,
+        } => mounts::open_device(
+            kind,
+            device,
+            options,
+            id_mapping.map(|mapping| mapping.users),
+        ),
     }
 }
 

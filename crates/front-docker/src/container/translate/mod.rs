@@ -472,6 +472,7 @@ pub(crate) fn to_model(
     let new = NewInstance {
         server: None,
         step: None,
+        without_image: None,
         name,
         labels,
         spec: InstanceSpec {

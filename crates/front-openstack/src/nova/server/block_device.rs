@@ -1,7 +1,7 @@
 //! Block devices of a server to make: volumes that are there, or are made with it.
 //!
-//! The disk that a server starts from is its image on its node: a start from a volume is refused, and
-//! so are disks of the node beside it.
+//! A server starts from its image on its node, or from one of the volumes. Disks of the node beside
+//! that are refused.
 
 use model::Id;
 use model::server::{Content, MadeVolume, WantedVolume};
@@ -17,7 +17,7 @@ const VOLUME_TYPE: u16 = 67;
 /// Most volumes of a server: `/dev/vdb` to `/dev/vdz`.
 const MOST: usize = 25;
 
-/// The volumes that a request asks for beside the disk that the server starts from.
+/// The volumes that a request asks for, that from which the server starts included.
 pub(super) fn wanted(at: &At, fields: &mut Fields) -> Result<Vec<WantedVolume>, ApiError> {
     if fields.take("block_device_mapping").is_some() {
         return Err(ApiError::invalid(
@@ -32,6 +32,11 @@ pub(super) fn wanted(at: &At, fields: &mut Fields) -> Result<Vec<WantedVolume>, 
     for (position, device) in devices.into_iter().enumerate() {
         let device = Fields::object_of(device, &position.to_string())?;
         volumes.extend(volume(at, device)?);
+    }
+    if volumes.iter().filter(|wanted| wanted.root).count() > 1 {
+        return Err(invalid(format_args!(
+            "Boot sequence for the instance and image/block device mapping combination is not valid"
+        )));
     }
     Ok(volumes)
 }
@@ -78,11 +83,6 @@ fn volume(at: &At, mut device: Fields) -> Result<Option<WantedVolume>, ApiError>
                 "a container has no disk of its node from {source} beside its image's; ask for a volume"
             )));
         }
-        (source, _) if boots => {
-            return Err(invalid(format_args!(
-                "a container starts from an image on its node, not from a volume (from {source})"
-            )));
-        }
         ("blank", _) => (Id::random(), made(Content::Blank)),
         ("image", _) => (Id::random(), made(Content::Image(there()?))),
         ("snapshot", _) => (Id::random(), made(Content::Snapshot(there()?))),
@@ -92,6 +92,7 @@ fn volume(at: &At, mut device: Fields) -> Result<Option<WantedVolume>, ApiError>
         volume,
         made,
         device: name.filter(|name| !name.is_empty()).map(with_directory),
+        root: boots,
         delete_with_server,
         tag,
     }))

@@ -98,6 +98,7 @@ pub(super) async fn rebuild(at: At, id: Id, body: Value) -> Outcome {
             _ => None,
         },
         auto_disk: disk_config(&mut fields)?,
+        renews_volume: at.minor >= 93,
     };
     fields.switch("preserve_ephemeral")?;
     fields.done()?;

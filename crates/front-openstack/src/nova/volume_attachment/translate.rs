@@ -58,6 +58,7 @@ pub(super) fn new(at: &At, body: Value) -> Result<NewAttachment, ApiError> {
         } else {
             false
         },
+        root: false,
     };
     fields.done().map(|()| new)
 }
