@@ -110,3 +110,37 @@ fn a_link_needs_a_running_container_and_can_be_removed() {
         "{refused}"
     );
 }
+
+#[test]
+fn a_link_follows_who_is_renamed() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    start_other(&docker, "first-name", &[]);
+    let run = [
+        "run",
+        "-d",
+        "--name",
+        "follower",
+        "--link",
+        "first-name:one",
+    ];
+    docker
+        .run(&[&run[..], &["busybox", "sleep", "1000"]].concat())
+        .ok();
+    let links = || docker.inspect("follower", "{{json .HostConfig.Links}}");
+    assert_eq!(links(), r#"["/first-name:/follower/one"]"#);
+    docker.run(&["rename", "first-name", "second-name"]).ok();
+    assert_eq!(links(), r#"["/second-name:/follower/one"]"#);
+    // Somebody new by the old name is nobody to it.
+    start_other(&docker, "first-name", &[]);
+    let address = docker.inspect("second-name", "{{.NetworkSettings.IPAddress}}");
+    docker.run(&["restart", "-t", "0", "follower"]).ok();
+    let hosts = docker.run(&["exec", "follower", "cat", "/etc/hosts"]).ok();
+    let named = hosts.lines().find(|line| line.contains("one")).unwrap();
+    assert!(named.starts_with(&address), "{hosts}");
+    let environment = docker.run(&["exec", "follower", "env"]).ok();
+    assert!(
+        environment.contains("ONE_NAME=/follower/one"),
+        "{environment}"
+    );
+}

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use model::event::Action;
-use model::instance::{Instance, InstanceSpec, Phase, StopRequest};
+use model::instance::{Attachment, Instance, InstanceSpec, Phase, StopRequest};
+use model::network::Network;
 use model::volume::Volume;
 use model::{Id, Kind};
 
@@ -25,19 +26,30 @@ pub struct RemoveOptions {
     pub volumes: bool,
 }
 
-/// Gives an instance another name.
+/// Gives an instance another name, by which those that are linked to it now know it.
 ///
 /// # Errors
 /// [`ErrorKind::AlreadyExists`] when the name is taken.
 pub async fn rename(cloud: &Cloud, caller: &Caller, id: Id, name: &str) -> Result<(), ActionError> {
     let view = allowed(cloud, caller, policy::Action::UpdateInstance, id)?;
-    let ((), ticket) = change_intent(cloud, id, |instance| {
+    let committed = loop {
+        let found = cloud.store.get::<Instance>(id).ok_or_else(|| missing(id))?;
+        let mut instance = Instance::clone(&found.value);
+        let mut transaction = cloud.store.transaction();
+        for (other, linked) in cloud.store.list::<Instance>() {
+            if let Some(changed) = relinked(cloud, &linked.value, &instance, name) {
+                transaction.update(other, linked.revision, changed);
+            }
+        }
         name.clone_into(&mut instance.meta.name);
         instance.meta.generation += 1;
-        Ok(())
-    })
-    .await?;
-    durable(ticket).await?;
+        transaction.update(id, found.revision, instance);
+        match cloud.commit(transaction).await {
+            Err(error) if error.kind == ErrorKind::Conflict => {}
+            committed => break committed?,
+        }
+    };
+    durable(committed.durable).await?;
     let mut event = instance_event(&view.instance, Action::Renamed);
     event
         .attributes
@@ -45,6 +57,40 @@ pub async fn rename(cloud: &Cloud, caller: &Caller, id: Id, name: &str) -> Resul
     event.attributes.insert("name".to_owned(), name.to_owned());
     cloud.observer.tell(event);
     Ok(())
+}
+
+/// An instance whose links to `other` have its new name; `None` where it has none.
+///
+/// On a network that answers for names a link is a name that is asked for: it stays, as with dockerd.
+fn relinked(cloud: &Cloud, instance: &Instance, other: &Instance, name: &str) -> Option<Instance> {
+    if instance.meta.project != other.meta.project {
+        return None;
+    }
+    let is_linked = |attachment: &&mut Attachment| {
+        let names = &mut attachment.links.iter();
+        names.any(|(linked, _)| *linked == other.meta.name)
+            && cloud
+                .store
+                .get::<Network>(attachment.network)
+                .is_some_and(|network| !network.value.spec.dns)
+    };
+    let has_links = |attachment: &Attachment| !attachment.links.is_empty();
+    // Few have any: the rest is not copied.
+    if !instance.spec.attachments.iter().any(has_links) {
+        return None;
+    }
+    let mut changed = instance.clone();
+    let mut found = false;
+    for attachment in changed.spec.attachments.iter_mut().filter(is_linked) {
+        for (linked, _) in &mut attachment.links {
+            if *linked == other.meta.name {
+                name.clone_into(linked);
+                found = true;
+            }
+        }
+    }
+    changed.meta.generation += 1;
+    found.then_some(changed)
 }
 
 /// Changes the spec of an instance; a running one has its limits changed while it runs.

@@ -147,6 +147,7 @@ pub(crate) async fn inspect(at: At, Path(name): Path<String>) -> Result<Response
         .cloned()
         .unwrap_or_default();
     let networks = known_networks(&at);
+    host_config.links = show::links(&view, &networks);
     let paths = stream::host_paths(&at.cloud, &at.caller, id)?;
     let execs = exec::list(&at.cloud, &at.caller, id).await?;
 

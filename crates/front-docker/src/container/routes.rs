@@ -13,8 +13,6 @@ use model::instance::StopRequest;
 use serde_json::json;
 
 use super::lookup::{about, find};
-use super::translate::network::link_alias;
-use super::wire::Origin;
 use super::{archive, attach, create, inspect, list, logs, prune, show, signal, stats, update};
 use crate::error::ApiError;
 use crate::front::{At, Path};
@@ -304,15 +302,6 @@ async fn remove_link(
                 format!("No such container: {name}/{alias}"),
             ));
         }
-        let mut origin = Origin::of(spec);
-        origin.host_config.links = origin.host_config.links.map(|links| {
-            links
-                .into_iter()
-                .filter(|link| link_alias(link) != alias)
-                .collect()
-        });
-        spec.origin
-            .insert(Origin::KEY.to_owned(), origin.into_value());
         Ok(())
     });
     changed.await.map_err(|error| about(id, error))?;

@@ -153,6 +153,21 @@ pub(crate) fn networks(view: &View, known: &Networks) -> BTreeMap<String, Endpoi
     BTreeMap::from([(special.to_owned(), settings)])
 }
 
+/// The links on the default network, as dockerd writes them: `/OTHER:/OWN/ALIAS`.
+pub(crate) fn links(view: &View, known: &Networks) -> Option<Vec<String>> {
+    let own = &view.instance.meta.name;
+    let attachments = view.instance.spec.attachments.iter();
+    let unnamed = attachments.filter(|attachment| {
+        let network = known.get(&attachment.network);
+        network.is_some_and(|network| !network.spec.dns)
+    });
+    let links: Vec<String> = unnamed
+        .flat_map(|attachment| &attachment.links)
+        .map(|(other, alias)| format!("/{other}:/{own}/{alias}"))
+        .collect();
+    Some(links).filter(|links| !links.is_empty())
+}
+
 fn endpoint(view: &View, attachment: &Attachment, network: &Network) -> EndpointSettings {
     let list = |items: Vec<String>| Some(items).filter(|items| !items.is_empty());
     let ipam = EndpointIpam {
@@ -166,9 +181,9 @@ fn endpoint(view: &View, attachment: &Attachment, network: &Network) -> Endpoint
             .unwrap_or_default(),
         link_local_ips: Vec::new(),
     };
-    let links = attachment
-        .links
-        .iter()
+    // Those of the default network are its host configuration's.
+    let links = attachment.links.iter().filter(|_| network.spec.dns);
+    let links = links
         .map(|(name, alias)| format!("{name}:{alias}"))
         .collect();
     let mut settings = EndpointSettings {

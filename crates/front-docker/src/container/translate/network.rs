@@ -257,15 +257,15 @@ pub(crate) fn attachment(
                 "invalid format for links: {link}"
             )));
         }
-        if network.spec.predefined {
-            around.instance(name).map_err(|error| {
+        let name = if network.spec.predefined {
+            let other = around.instance(name).map_err(|error| {
                 error.while_trying(&format!("could not get container for {name}"))
             })?;
-        }
-        pairs.push((
-            name.trim_start_matches('/').to_owned(),
-            link_alias(link).to_owned(),
-        ));
+            other.meta.name.clone()
+        } else {
+            name.trim_start_matches('/').to_owned()
+        };
+        pairs.push((name, link_alias(link).to_owned()));
     }
     Ok(Attachment {
         aliases,
@@ -285,7 +285,7 @@ fn link_parts(link: &str) -> (&str, &str) {
 }
 
 /// The name that a link gives; clients write it as a path, too: `/web/db`.
-pub(crate) fn link_alias(link: &str) -> &str {
+fn link_alias(link: &str) -> &str {
     let (_, alias) = link_parts(link);
     alias.rsplit('/').next().unwrap_or(alias)
 }
