@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use model::Id;
 
+use super::annex::{Annex, Seat};
 use super::bridge::Bridge;
 use super::error::{NetworkError, OpenError};
 use super::firewall::Firewall;
@@ -23,7 +24,7 @@ use super::reaper::{self, Reaper};
 use super::record::{Record, Records};
 use super::router;
 use super::sandbox::{self, Live};
-use super::{Asked, Inner, NetworkConfig};
+use super::{Asked, Inner, NetworkConfig, locked};
 
 impl Inner {
     pub(super) fn open(
@@ -98,6 +99,7 @@ impl Inner {
             runtime,
             host: Mutex::new(host),
             bridges: Mutex::new(bridges),
+            seats: Mutex::default(),
             slots: Mutex::default(),
             names: Arc::default(),
             firewall,
@@ -110,7 +112,8 @@ impl Inner {
             router_records,
             asked,
         };
-        for (record, namespace) in adopted {
+        for (mut record, namespace) in adopted {
+            inner.seat_again(&mut record);
             let held = inner.ports.adopt(record.published.clone());
             for interface in &record.interfaces {
                 inner.enter_names(&record, interface);
@@ -133,6 +136,23 @@ impl Inner {
         }
         inner.pass_forwarding();
         Ok(inner)
+    }
+}
+
+impl Inner {
+    /// Counts in where the interfaces of a sandbox are.
+    fn seat_again(&self, record: &mut Record) {
+        let bridges = self.bridges();
+        let mut seats = locked(&self.seats);
+        for interface in &mut record.interfaces {
+            let network = interface.endpoint.network;
+            // Earlier daemons had no annexes, and no word for it.
+            let first = || bridges.get(&network).map(Seat::first);
+            interface.seat = interface.seat.or_else(first);
+            if let Some(seat) = interface.seat {
+                seats.take(network, seat);
+            }
+        }
     }
 }
 
@@ -163,12 +183,10 @@ fn adopt_bridges(
     let mut bridges = HashMap::new();
     for old in networks.load::<Bridge>()? {
         let id = old.network.meta.id;
-        match Bridge::make(host, &old.network, prefix, alias) {
-            Ok(made) => {
-                let bridge = Bridge {
-                    zone: old.zone,
-                    ..made
-                };
+        let made = Bridge::make(host, &old.network, prefix, alias)
+            .and_then(|made| made.taking_over(&old, host, alias));
+        match made {
+            Ok(bridge) => {
                 networks.put(id, &bridge)?;
                 bridges.insert(id, bridge);
             }
@@ -265,7 +283,10 @@ fn sweep(
     } = kept;
     let kept: HashSet<u32> = bridges
         .values()
-        .map(|bridge| bridge.index)
+        .flat_map(|bridge| {
+            let annexes = bridge.annexes.iter();
+            annexes.flat_map(Annex::indices).chain([bridge.index])
+        })
         .chain(sandboxes.iter().flat_map(|(record, _)| {
             record
                 .interfaces

@@ -12,6 +12,7 @@ use model::network::{Driver, Network, Routing};
 use model::subnet::Route;
 use serde::{Deserialize, Serialize};
 
+use super::annex::Annex;
 use super::change::{Batch, Mac};
 use super::error::NetworkError;
 use super::firewall::{Element, Set};
@@ -36,6 +37,9 @@ pub(super) struct Bridge {
     /// Its conntrack zone, where others may have its addresses.
     #[serde(default)]
     pub(super) zone: Option<u16>,
+    /// Where more interfaces are than it takes itself.
+    #[serde(default)]
+    pub(super) annexes: Vec<Annex>,
 }
 
 /// Whether ports of a network may have firewalls: then the packet filter sees what it forwards.
@@ -147,11 +151,7 @@ impl Bridge {
                 let mut batch = Batch::default();
                 batch.add_bridge(&name, mac(network), network.spec.mtu);
                 host.run(batch)?;
-                let link = host.link(&name)?.ok_or_else(|| NetworkError::Link {
-                    attempt: "find bridge",
-                    subject: name.clone(),
-                    source: std::io::ErrorKind::NotFound.into(),
-                })?;
+                let link = host.found(&name)?;
                 let mut batch = Batch::default();
                 batch.set_alias(link.index, &name, alias);
                 host.run(batch)?;
@@ -200,13 +200,36 @@ impl Bridge {
             index: link.index,
             ours,
             zone: None,
+            annexes: Vec::new(),
         })
     }
 
-    /// Its elements in the firewall.
+    /// Takes over what belonged to the network's bridge before.
+    pub(super) fn taking_over(
+        mut self,
+        before: &Self,
+        host: &mut Socket,
+        alias: &str,
+    ) -> Result<Self, NetworkError> {
+        self.zone = before.zone;
+        for annex in &before.annexes {
+            let annex = annex.mended(&self, host, alias)?;
+            self.annexes.push(annex);
+        }
+        Ok(self)
+    }
+
+    /// Its elements in the firewall, and those of its annexes: where the node filters what bridges
+    /// forward (`bridge-nf-call-iptables`), a packet is looked at on each.
     pub(super) fn elements(&self) -> Vec<Element> {
+        let annexes = self.annexes.iter().map(Annex::name);
+        let names = std::iter::once(self.name.as_str()).chain(annexes);
+        names.flat_map(|name| self.elements_on(name)).collect()
+    }
+
+    fn elements_on(&self, name: &str) -> Vec<Element> {
         let spec = &self.network.spec;
-        let quoted = format!("\"{}\"", self.name);
+        let quoted = format!("\"{name}\"");
         let mut elements = vec![Element::new(Set::Bridges, quoted.clone())];
         if spec.inter_instance {
             elements.push(Element::new(Set::Inside, format!("{quoted} . {quoted}")));
@@ -302,9 +325,11 @@ impl Inner {
         }
         let is_first = bridges.is_empty() || network.spec.bridge_name.is_some();
         let mut bridge = Bridge::make(&mut self.host(), network, &self.prefix, &self.alias)?;
+        if let Some(known) = bridges.get(&network.meta.id) {
+            bridge = bridge.taking_over(known, &mut self.host(), &self.alias)?;
+        }
         if network.spec.routing == Routing::Routers {
-            let known = bridges.get(&network.meta.id).and_then(|known| known.zone);
-            bridge.zone = known.or_else(|| Some(self.guards.free_zone()));
+            bridge.zone = bridge.zone.or_else(|| Some(self.guards.free_zone()));
             self.guards.set_zone(&bridge.name, bridge.zone)?;
         }
         let old = bridges
@@ -331,11 +356,14 @@ impl Inner {
         let Some(bridge) = bridges.get(&id) else {
             return Ok(());
         };
-        if bridge.ours {
-            let mut batch = Batch::default();
-            batch.delete_link(&bridge.name);
-            self.host().run(batch)?;
+        let mut batch = Batch::default();
+        for annex in &bridge.annexes {
+            annex.remove(&mut batch);
         }
+        if bridge.ours {
+            batch.delete_link(&bridge.name);
+        }
+        self.host().run(batch)?;
         self.firewall.change(&[], &bridge.elements())?;
         self.guards.set_zone(&bridge.name, None)?;
         self.networks.remove(id)?;

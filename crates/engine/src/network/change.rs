@@ -163,13 +163,20 @@ impl Batch {
         );
     }
 
+    /// Makes a pair of interfaces, both here.
+    pub(super) fn add_pair(&mut self, name: &str, peer: &str) {
+        self.add_veth_to(name, vec![LinkAttribute::IfName(peer.to_owned())]);
+    }
+
     /// Makes a pair of interfaces: `name` here and `peer` in another namespace.
     pub(super) fn add_veth(&mut self, name: &str, peer: &str, netns: BorrowedFd<'_>) {
+        let peer = LinkAttribute::IfName(peer.to_owned());
+        self.add_veth_to(name, vec![peer, LinkAttribute::NetNsFd(netns.as_raw_fd())]);
+    }
+
+    fn add_veth_to(&mut self, name: &str, peer: Vec<LinkAttribute>) {
         let mut there = LinkMessage::default();
-        there.attributes = vec![
-            LinkAttribute::IfName(peer.to_owned()),
-            LinkAttribute::NetNsFd(netns.as_raw_fd()),
-        ];
+        there.attributes = peer;
         let mut message = LinkMessage::default();
         message.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::NetworkPart;
 
 mod adoption;
+mod annex;
 mod bridge;
 mod change;
 mod description;
@@ -51,6 +52,7 @@ pub use guard::Guard;
 pub use metadata::Asked;
 pub use router::{LegPlan, RouterPlan};
 
+use annex::Seats;
 use bridge::Bridge;
 use firewall::Firewall;
 use guard::Guards;
@@ -121,6 +123,7 @@ struct Inner {
     runtime: tokio::runtime::Handle,
     host: Mutex<Socket>,
     bridges: Mutex<HashMap<Id, Bridge>>,
+    seats: Mutex<Seats>,
     slots: Mutex<HashMap<Id, Slot>>,
     names: Arc<RwLock<Names>>,
     ports: Ports,

@@ -174,6 +174,15 @@ impl Socket {
         }
     }
 
+    /// The interface with a name, which must be there.
+    pub(super) fn found(&mut self, name: &str) -> Result<Link, NetworkError> {
+        self.link(name)?.ok_or_else(|| NetworkError::Link {
+            attempt: "find interface",
+            subject: name.to_owned(),
+            source: std::io::ErrorKind::NotFound.into(),
+        })
+    }
+
     /// Every interface of the namespace.
     pub(super) fn links(&mut self) -> Result<Vec<Link>, NetworkError> {
         self.query(

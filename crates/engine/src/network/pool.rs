@@ -49,7 +49,7 @@ pub(super) struct Maker {
 
 impl Maker {
     /// A name for an interface on the node: 28 random bits keep it apart from all others.
-    fn outer_name(&self) -> String {
+    pub(super) fn outer_name(&self) -> String {
         format!("{}v{:07x}", self.prefix, rand::random::<u32>() >> 4)
     }
 
@@ -63,19 +63,14 @@ impl Maker {
     ) -> Result<(Outer, u32), NetworkError> {
         use std::os::fd::AsFd as _;
         let name = self.outer_name();
-        let gone = |name: &str| NetworkError::Link {
-            attempt: "find interface",
-            subject: name.to_owned(),
-            source: std::io::ErrorKind::NotFound.into(),
-        };
         let mut batch = Batch::default();
         batch.add_veth(&name, inner, namespace.fd.as_fd());
         host.run(batch)?;
-        let index = host.link(&name)?.ok_or_else(|| gone(&name))?.index;
+        let index = host.found(&name)?.index;
         let mut batch = Batch::default();
         batch.set_alias(index, &name, &self.alias);
         host.run(batch)?;
-        let inner_index = socket.link(inner)?.ok_or_else(|| gone(inner))?.index;
+        let inner_index = socket.found(inner)?.index;
         Ok((Outer { name, index }, inner_index))
     }
 

@@ -12,6 +12,8 @@ use model::instance::{Dns, Endpoint, Instance, PublishedPort};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::annex::Seat;
+
 use super::error::NetworkError;
 use super::ports::Published;
 
@@ -71,6 +73,9 @@ pub(super) struct Interface {
     pub(super) outer: String,
     /// Index of its other end.
     pub(super) outer_index: u32,
+    /// Where that is plugged in.
+    #[serde(default)]
+    pub(super) seat: Option<Seat>,
     /// Further names for the instance on this network.
     pub(super) aliases: Vec<String>,
     /// Names this instance has for others: theirs, and its own for them.

@@ -158,6 +158,7 @@ impl Inner {
             let interface = &mut live.record.interfaces[at];
             interface.outer.clone_from(&pairs[at].outer.name);
             interface.outer_index = pairs[at].outer.index;
+            self.seat(interface, &bridges[at])?;
             self.plug_in(interface, &bridges[at])?;
         }
         let endpoints: Vec<Endpoint> = live
@@ -344,6 +345,7 @@ impl Inner {
         interface.outer_index = outer.index;
         let publishes = !live.record.wanted.is_empty();
         let connected = (|| {
+            self.seat(&mut interface, &bridge)?;
             self.plug_in(&interface, &bridge)?;
             if has_ipv6(endpoint) {
                 allow_ipv6(netns, std::slice::from_ref(&interface))?;
@@ -468,6 +470,7 @@ fn interface(instance: &Instance, endpoint: &Endpoint, at: usize) -> Interface {
         name: format!("eth{at}"),
         outer: String::new(),
         outer_index: 0,
+        seat: None,
         aliases: attachment
             .map(|attachment| attachment.aliases.clone())
             .unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Networks on the real kernel: bridges, sandboxes, published ports and names, and that nothing
 //! of them is left. Traffic goes to loopback and to bridges made here only. Needs root.
 
+mod annex;
 mod guard;
 mod metadata;
 mod node;

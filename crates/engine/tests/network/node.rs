@@ -255,8 +255,13 @@ fn attachment(network: &Network) -> Attachment {
 }
 
 fn endpoint(network: &Network) -> Endpoint {
-    let at = ADDRESSES.fetch_add(1, Ordering::Relaxed) % 200 + 2;
-    let address = |subnet: &Subnet| (subnet.cidr.nth(at.into()).unwrap(), subnet.cidr.prefix());
+    let at = ADDRESSES.fetch_add(1, Ordering::Relaxed);
+    let [_, _, high, low] = at.to_be_bytes();
+    let address = |subnet: &Subnet| {
+        let prefix = subnet.cidr.prefix();
+        let hosts = if prefix < 24 { 60_000 } else { 200 };
+        (subnet.cidr.nth((at % hosts + 2).into()).unwrap(), prefix)
+    };
     let mut endpoint = Endpoint {
         network: network.meta.id,
         id: Id::random(),
@@ -264,7 +269,7 @@ fn endpoint(network: &Network) -> Endpoint {
         ipv6: None,
         more: Vec::new(),
         port: false,
-        mac: format!("02:42:0a:e7:{:02x}:{:02x}", rand::random::<u8>(), at),
+        mac: format!("02:42:0a:e7:{high:02x}:{low:02x}"),
     };
     for subnet in &network.spec.subnets {
         match address(subnet) {

@@ -67,8 +67,9 @@ impl Inner {
         open_port(outside, interface.outer_index, &interface.outer, &guard)
     }
 
-    /// Forgets that something is plugged into a port.
+    /// Forgets that something is plugged into a bridge, and into a port.
     pub(super) fn unplug(&self, interface: &Interface) {
+        self.leave_seat(interface);
         if interface.endpoint.port
             && let Err(error) = self.guards.unplug(interface.endpoint.id)
         {
@@ -96,7 +97,7 @@ pub(super) fn plug_in(
     outside.enslave(
         interface.outer_index,
         &interface.outer,
-        bridge.index,
+        interface.seat.map_or(bridge.index, |seat| seat.bridge),
         mtu,
         port,
     );
