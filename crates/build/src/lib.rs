@@ -77,7 +77,7 @@ pub struct Built {
     /// The image; it is not listed yet.
     pub image: Arc<Image>,
     /// Keeps it until it is.
-    pub held: Held,
+    pub held: Arc<Held>,
     /// Keys of the steps that were taken from earlier builds.
     pub reused: Vec<String>,
 }
@@ -224,10 +224,13 @@ pub async fn build(
         drop(lines.send(Line::Note(words)).await);
     }
     let outcome = outcomes[target].borrow().clone();
-    let Some(Outcome { image: Some(image) }) = outcome else {
+    let Some(Outcome {
+        image: Some(image),
+        held: Some(held),
+    }) = outcome
+    else {
         return Err(BuildError::NoImage);
     };
-    let held = store.hold_image(&image.id).ok_or(BuildError::NoImage)?;
     contexts.keep(received);
     // Nobody waits for many files to be removed.
     drop(tokio::task::spawn_blocking(move || drop(scratch)));

@@ -35,6 +35,8 @@ const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
 pub(crate) struct Outcome {
     /// `None` where it is empty.
     pub(crate) image: Option<Arc<Image>>,
+    /// Keeps it, also when another build makes the same step.
+    pub(crate) held: Option<Arc<Held>>,
 }
 
 /// A stage under way.
@@ -88,7 +90,11 @@ pub(crate) async fn run(
         labels.map_err(|error| error.at(file, &stage.from))?;
     }
     let image = state.image.clone();
-    build.outcomes[number].send_replace(Some(Outcome { image }));
+    let held = image
+        .as_ref()
+        .and_then(|image| build.store.hold_image(&image.id))
+        .map(Arc::new);
+    build.outcomes[number].send_replace(Some(Outcome { image, held }));
     let State {
         held,
         reused,
