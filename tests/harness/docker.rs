@@ -42,6 +42,16 @@ impl Answer {
         self.stdout.trim_end().to_owned()
     }
 
+    /// Its standard error, where it ended well.
+    ///
+    /// # Panics
+    /// When it failed.
+    #[track_caller]
+    pub fn told(&self) -> &str {
+        self.ok();
+        &self.stderr
+    }
+
     /// Its standard error, where it failed with this status.
     ///
     /// # Panics
@@ -87,11 +97,17 @@ impl Docker {
     /// A command that can be started in any way.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
+        self.command_of("docker", args)
+    }
+
+    /// The same, of another client.
+    #[must_use]
+    pub fn command_of(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new("timeout");
         command
             .arg("--foreground")
             .arg(TIMEOUT_SECS.to_string())
-            .arg("docker")
+            .arg(program)
             .args(args);
         command
             .env("DOCKER_HOST", &self.host)
@@ -187,7 +203,9 @@ impl Docker {
     }
 }
 
-pub(crate) fn answer(output: std::process::Output) -> Answer {
+/// What a command answered.
+#[must_use]
+pub fn answer(output: std::process::Output) -> Answer {
     Answer {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

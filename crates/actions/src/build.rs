@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::build::{BuildError, Built, Command, Network, Runner};
-pub use ::build::{Line, Request};
+pub use ::build::{Event, Ignore, Line, Request};
 pub use ::image::CachedStep;
 use ::image::StepLayer;
 use ::image::reference::Reference;
@@ -20,7 +20,9 @@ use model::event::Action;
 use model::image::Image;
 use model::instance::{Failure, FailureKind, Instance, NetworkMode};
 use model::stream::Stream;
+use tokio::net::UnixListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::distribution::{self, Credentials, NewPull};
 use crate::error::{invalid, with_causes};
@@ -46,6 +48,24 @@ pub struct NewBuild {
     pub template: NewInstance,
     /// Who the caller is at registries from which images are pulled, by the registry's address.
     pub credentials: BTreeMap<String, Credentials>,
+    /// The one who asked for it, where its protocol has a way back to it.
+    pub asker: Option<Arc<dyn Asker>>,
+    /// The image is not listed: it is there for later builds only.
+    pub unlisted: bool,
+}
+
+/// Whoever asked for a build, where it can be asked for what the build needs.
+#[async_trait]
+pub trait Asker: std::fmt::Debug + Send + Sync {
+    /// Who it is at this registry, `HOST:PORT`; `None` is anybody.
+    async fn credentials(&self, registry: &str) -> Result<Option<Credentials>, Failure>;
+
+    /// What it keeps secret under this id; `None` where there is none.
+    async fn secret(&self, id: &str) -> Result<Option<Bytes>, Failure>;
+
+    /// Answers at this socket as its agent for SSH, until the tasks are dropped; `None` where it has
+    /// none of this id.
+    async fn agent(&self, id: &str, socket: UnixListener) -> Result<Option<JoinSet<()>>, Failure>;
 }
 
 /// Why there is no image.
@@ -55,6 +75,8 @@ pub struct FailedBuild {
     pub error: ActionError,
     /// The exit status of the command that failed.
     pub exit_code: Option<i32>,
+    /// The line of the Dockerfile that it is about, from 1.
+    pub line: Option<usize>,
 }
 
 impl From<ActionError> for FailedBuild {
@@ -62,6 +84,7 @@ impl From<ActionError> for FailedBuild {
         Self {
             error,
             exit_code: None,
+            line: None,
         }
     }
 }
@@ -79,7 +102,7 @@ pub async fn build(
     caller: &Caller,
     context: Archive,
     new: NewBuild,
-    lines: mpsc::Sender<Line>,
+    events: mpsc::Sender<Event>,
 ) -> Result<Arc<Image>, FailedBuild> {
     caller.may(policy::Action::AddImage, &Target::OPERATOR)?;
     for name in &new.names {
@@ -91,18 +114,23 @@ pub async fn build(
         keeps: new.request.keep_containers,
         template: new.template,
         credentials: new.credentials,
+        asker: new.asker,
         open: Mutex::default(),
     };
     let (images, contexts) = (&cloud.images, &cloud.contexts);
-    let built = ::build::build(images, contexts, &steps, context, &new.request, lines).await;
+    let built = ::build::build(images, contexts, &steps, context, &new.request, events).await;
     let Built {
         image,
         held,
         reused,
     } = built.map_err(|error| FailedBuild {
         exit_code: error.exit_code(),
+        line: error.line(),
         error: ActionError::new(kind_of(&error), with_causes(&error)),
     })?;
+    if new.unlisted {
+        return Ok(image);
+    }
     let (id, names) = (image.id.clone(), new.names);
     on_thread(cloud, caller, move |cloud, caller| {
         cloud
@@ -216,6 +244,7 @@ struct Steps {
     keeps: bool,
     template: NewInstance,
     credentials: BTreeMap<String, Credentials>,
+    asker: Option<Arc<dyn Asker>>,
     open: Mutex<Vec<Id>>,
 }
 
@@ -253,8 +282,13 @@ impl Runner for Steps {
         }
         let name =
             Reference::parse(reference).map_err(|error| failure(invalid(error.to_string())))?;
+        let known = self.credentials.get(name.domain()).cloned();
+        let credentials = match (&self.asker, known) {
+            (Some(asker), None) => asker.credentials(name.domain()).await?,
+            (_, known) => known,
+        };
         let new = NewPull {
-            credentials: self.credentials.get(name.domain()).cloned(),
+            credentials,
             reference: name.or_latest(),
             platform: None,
         };
@@ -326,6 +360,20 @@ impl Runner for Steps {
             .map_err(failure)?;
         self.open().retain(|open| *open != id);
         Ok(())
+    }
+
+    async fn secret(&self, id: &str) -> Result<Option<Bytes>, Failure> {
+        match &self.asker {
+            Some(asker) => asker.secret(id).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn agent(&self, id: &str, socket: UnixListener) -> Result<Option<JoinSet<()>>, Failure> {
+        match &self.asker {
+            Some(asker) => asker.agent(id, socket).await,
+            None => Ok(None),
+        }
     }
 
     async fn download(&self, address: &str) -> Result<StepLayer, Failure> {

@@ -24,6 +24,9 @@ const PROXIES: [&str; 10] = [
 /// Arguments that mean something to the builder itself.
 const OWN: [&str; 1] = ["SOURCE_DATE_EPOCH"];
 
+/// How arguments begin that mean something to BuildKit, and that clients give without being asked to.
+const OF_BUILDKIT: &str = "BUILDKIT_";
+
 /// What is given with the request, and what every build has.
 #[derive(Debug)]
 pub(crate) struct Given {
@@ -77,6 +80,7 @@ impl Given {
             !used.contains(*name)
                 && !PROXIES.contains(&name.as_str())
                 && !OWN.contains(&name.as_str())
+                && !name.starts_with(OF_BUILDKIT)
         };
         self.given.keys().filter(is_left).cloned().collect()
     }

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use image::extract::{self, ExtractError};
 use image::{ContentError, Scratch, Store, pipe};
 use rooted::{Root, RootedError};
@@ -51,25 +52,35 @@ pub enum ContextError {
     Ignore(#[from] PatternError),
 }
 
+/// Whether this is a Dockerfile, before anybody reads what it says.
+pub(crate) fn check_dockerfile(path: &str, content: &[u8]) -> Result<(), ContextError> {
+    if content.is_empty() {
+        return Err(ContextError::EmptyDockerfile(path.to_owned()));
+    }
+    if content.len() as u64 > MOST_BYTES {
+        return Err(ContextError::TooLarge(path.to_owned()));
+    }
+    Ok(())
+}
+
 /// The files of a build.
 #[derive(Debug)]
 pub(crate) struct Context {
     scratch: Scratch,
     root: Root,
-    /// What the Dockerfile says.
-    pub(crate) dockerfile: Vec<u8>,
+    /// What the Dockerfile in it says; empty where none was looked for.
+    pub(crate) dockerfile: Bytes,
 }
 
 impl Context {
-    /// Unpacks an archive (plain, gzip or zstd), with the Dockerfile at a path in it.
+    /// Unpacks an archive (plain, gzip or zstd), perhaps with the Dockerfile at a path in it.
     pub(crate) async fn receive(
         store: &Store,
         archive: impl AsyncRead + Unpin,
-        dockerfile: &str,
+        dockerfile: Option<String>,
     ) -> Result<Self, ContextError> {
         let scratch = store.scratch()?;
         let root = Root::open(&scratch.create_dir("context")?)?;
-        let dockerfile = dockerfile.to_owned();
         pipe::feed_blocking(archive, move |reader| {
             let options = extract::Options {
                 owner: Some((0, 0)),
@@ -80,9 +91,11 @@ impl Context {
             let mut context = Self {
                 scratch,
                 root,
-                dockerfile: Vec::new(),
+                dockerfile: Bytes::new(),
             };
-            context.dockerfile = context.take_dockerfile(&dockerfile)?;
+            if let Some(path) = dockerfile {
+                context.dockerfile = context.take_dockerfile(&path)?.into();
+            }
             Ok(context)
         })
         .await
@@ -98,9 +111,7 @@ impl Context {
     fn take_dockerfile(&self, path: &str) -> Result<Vec<u8>, ContextError> {
         let missing = || ContextError::NoDockerfile(path.to_owned());
         let content = self.read(path)?.ok_or_else(missing)?;
-        if content.is_empty() {
-            return Err(ContextError::EmptyDockerfile(path.to_owned()));
-        }
+        check_dockerfile(path, &content)?;
         let own = format!("{path}.dockerignore");
         let rules = match self.read(&own)? {
             Some(rules) => Some(rules),

@@ -7,23 +7,24 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use image::{ArchiveError, StepLayer, Store};
 use ring::digest::{SHA256, digest};
 use tokio::io::AsyncReadExt;
 
-use crate::context::{Context, ContextError};
+use crate::context::{self, Context, ContextError};
 
 /// Most bytes of an archive that is kept; as many are in memory while one comes.
 const MOST_BYTES: u64 = 16 << 20;
 /// Most contexts that are kept: of more, the one used longest ago goes.
 const MOST_KEPT: usize = 8;
 
-/// What says that two contexts are the same: the archive, and the Dockerfile's path, on which depends
-/// what is left out.
+/// What says that two contexts are the same: the archive, and the path of the Dockerfile in it, on which
+/// depends what is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Key {
     archive: Vec<u8>,
-    dockerfile: String,
+    dockerfile: Option<String>,
 }
 
 /// The contexts of builds that succeeded, the one used longest ago first.
@@ -34,8 +35,20 @@ pub struct Contexts(Mutex<VecDeque<(Key, Arc<Context>)>>);
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) context: Arc<Context>,
+    /// What the Dockerfile says.
+    pub(crate) dockerfile: Bytes,
     /// `None` for one that is not to be kept.
     key: Option<Key>,
+}
+
+impl Received {
+    fn of(context: Arc<Context>, text: Option<Bytes>, key: Option<Key>) -> Self {
+        Self {
+            dockerfile: text.unwrap_or_else(|| context.dockerfile.clone()),
+            context,
+            key,
+        }
+    }
 }
 
 impl Contexts {
@@ -49,13 +62,19 @@ impl Contexts {
         drop(kept);
     }
 
-    /// Takes a context: unpacks it, unless the same is kept.
+    /// Takes a context: unpacks it, unless the same is kept. Its Dockerfile is in it, where it did not
+    /// come by itself.
     pub(crate) async fn receive(
         &self,
         store: &Store,
         mut archive: StepLayer,
-        dockerfile: &str,
+        path: &str,
+        text: Option<Bytes>,
     ) -> Result<Received, ContextError> {
+        let dockerfile = text.is_none().then(|| path.to_owned());
+        if let Some(text) = &text {
+            context::check_dockerfile(path, text)?;
+        }
         let mut head = Vec::new();
         let mut first = (&mut archive).take(MOST_BYTES + 1);
         let broke_off = |error| ContextError::Archive(ArchiveError::from(error).into());
@@ -63,20 +82,17 @@ impl Contexts {
         let is_small = head.len() as u64 <= MOST_BYTES;
         let key = (is_small && image::extract::is_plain(&head)).then(|| Key {
             archive: digest(&SHA256, &head).as_ref().to_vec(),
-            dockerfile: dockerfile.to_owned(),
+            dockerfile: dockerfile.clone(),
         });
         if let Some(key) = &key
             && let Some(context) = self.find(key)
         {
             let key = Some(key.clone());
-            return Ok(Received { context, key });
+            return Ok(Received::of(context, text, key));
         }
         let whole = std::io::Cursor::new(head).chain(archive);
         let context = Context::receive(store, whole, dockerfile).await?;
-        Ok(Received {
-            context: Arc::new(context),
-            key,
-        })
+        Ok(Received::of(Arc::new(context), text, key))
     }
 
     fn find(&self, key: &Key) -> Option<Arc<Context>> {
@@ -87,7 +103,7 @@ impl Contexts {
 
     /// Keeps what a build had that succeeded, as the one used last.
     pub(crate) fn keep(&self, received: Received) {
-        let Received { context, key } = received;
+        let Received { context, key, .. } = received;
         let mut gone = Vec::new();
         match key {
             Some(key) => {
@@ -128,7 +144,7 @@ mod tests {
         let contexts = Contexts::default();
         let receive = async |archive: Vec<u8>, dockerfile: &str| {
             let archive = Box::new(std::io::Cursor::new(archive));
-            let received = contexts.receive(&store, archive, dockerfile).await;
+            let received = contexts.receive(&store, archive, dockerfile, None).await;
             received.unwrap()
         };
         let first = receive(archive("FROM one\n"), "Dockerfile").await;
@@ -144,7 +160,7 @@ mod tests {
         ] {
             let received = receive(archive(text), path).await;
             assert!(!Arc::ptr_eq(&received.context, &context));
-            assert_eq!(received.context.dockerfile, said.as_bytes());
+            assert_eq!(received.dockerfile, said.as_bytes());
         }
         contexts.clear();
         let cleared = receive(archive("FROM one\n"), "Dockerfile").await;
@@ -158,10 +174,13 @@ mod tests {
         let contexts = Contexts::default();
         let text = format!("FROM one\n{}", "#".repeat(16 << 20));
         let archive = Box::new(std::io::Cursor::new(archive(&text)));
-        let refused = contexts.receive(&store, archive, "Dockerfile").await;
+        let refused = contexts.receive(&store, archive, "Dockerfile", None).await;
         assert!(matches!(refused, Err(ContextError::TooLarge(_))));
         let archive = Box::new(std::io::Cursor::new(super::tests::archive(&text)));
-        let received = contexts.receive(&store, archive, "other").await.unwrap();
+        let received = contexts
+            .receive(&store, archive, "other", None)
+            .await
+            .unwrap();
         assert_eq!(received.key, None);
         contexts.keep(received);
         assert!(contexts.kept().is_empty());

@@ -54,6 +54,16 @@ pub enum BuildError {
 }
 
 impl BuildError {
+    /// The line of the Dockerfile that it is about, from 1.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Step { line, .. } => Some(*line),
+            Self::Parse(error) => error.line(),
+            _ => None,
+        }
+    }
+
     /// The exit status of the command that failed.
     #[must_use]
     pub fn exit_code(&self) -> Option<i32> {

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use bytes::Bytes;
 use futures_util::future::try_join_all;
 use image::{Held, Scratch, StepLayer, Store};
 use jiff::Timestamp;
@@ -34,7 +35,7 @@ pub use copy::CopyError;
 pub use dockerfile::{LineProblem, ParseError};
 pub use error::{BuildError, StepError};
 pub use pattern::{Ignore, PatternError};
-pub use progress::Line;
+pub use progress::{Event, Line};
 pub use runner::{Command, Network, Runner};
 
 use argument::{Declared, Given};
@@ -51,6 +52,8 @@ const WAITING_LINES: usize = 4096;
 pub struct Request {
     /// Path of the Dockerfile in the context.
     pub dockerfile: String,
+    /// What it says, where it came by itself: the context is as it is then.
+    pub dockerfile_text: Option<Bytes>,
     /// Values of build arguments.
     pub arguments: BTreeMap<String, String>,
     /// Labels that the image gets beside its own.
@@ -69,6 +72,8 @@ pub struct Request {
     pub surroundings: String,
     /// Keep what commands ran in.
     pub keep_containers: bool,
+    /// Stages that go on at once are told of as it happens, and not one after the other.
+    pub as_it_happens: bool,
 }
 
 /// What was built.
@@ -140,7 +145,7 @@ fn cache_sources(store: &Store, names: &[String]) -> Option<Vec<Arc<Image>>> {
 /// Builds an image of a context: a tar archive with the Dockerfile in it. `contexts` may have it from
 /// an earlier build, and keeps it for later ones.
 ///
-/// What happens is told to `lines`; a receiver that is gone does not end the build. Dropping the
+/// What happens is told to `events`; a receiver that is gone does not end the build. Dropping the
 /// future does, and leaves nothing but steps that were finished.
 ///
 /// # Errors
@@ -151,12 +156,13 @@ pub async fn build(
     runner: &dyn Runner,
     context: StepLayer,
     request: &Request,
-    lines: mpsc::Sender<Line>,
+    events: mpsc::Sender<Event>,
 ) -> Result<Built, BuildError> {
+    let text = request.dockerfile_text.clone();
     let received = contexts
-        .receive(store, context, &request.dockerfile)
+        .receive(store, context, &request.dockerfile, text)
         .await?;
-    let file = dockerfile::parse(&received.context.dockerfile)?;
+    let file = dockerfile::parse(&received.dockerfile)?;
     let scratch = store.scratch()?;
     let platform = plan::platform(request.platform.as_deref())?;
     let target = plan::target(&file, &request.target)?;
@@ -193,11 +199,12 @@ pub async fn build(
         outcomes: &outcomes,
         desk_names: &AtomicU64::new(0),
     };
-    let (senders, mut receivers): (Vec<_>, Vec<_>) = plan
-        .stages
-        .iter()
-        .map(|_| mpsc::channel(WAITING_LINES))
-        .unzip();
+    let (senders, mut receivers): (Vec<_>, Vec<_>) = if request.as_it_happens {
+        (vec![events.clone(); plan.stages.len()], Vec::new())
+    } else {
+        let channels = plan.stages.iter().map(|_| mpsc::channel(WAITING_LINES));
+        channels.unzip()
+    };
     let stages = plan
         .stages
         .iter()
@@ -206,8 +213,8 @@ pub async fn build(
     // Lines of stages that go on at once are told one stage after the other.
     let tell = async {
         for receiver in &mut receivers {
-            while let Some(line) = receiver.recv().await {
-                if lines.send(line).await.is_err() {
+            while let Some(event) = receiver.recv().await {
+                if events.send(event).await.is_err() {
                     tracing::debug!("nobody listens to a build");
                 }
             }
@@ -221,7 +228,8 @@ pub async fn build(
             "[Warning] One or more build-args [{}] were not consumed\n",
             left_over.join(" ")
         );
-        drop(lines.send(Line::Note(words)).await);
+        let line = Line::Note(words);
+        drop(events.send(Event { step: 0, line }).await);
     }
     let outcome = outcomes[target].borrow().clone();
     let Some(Outcome {

@@ -147,6 +147,27 @@ impl Ignore {
         Self::of(lines)
     }
 
+    /// The patterns of a `.dockerignore`, cleaned, for whoever leaves out what they match itself.
+    ///
+    /// # Errors
+    /// When a line is no pattern.
+    pub fn patterns(text: &str) -> Result<Vec<String>, PatternError> {
+        Self::parse(text)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let cleaned = lines.map(|line| {
+            let line = line.trim();
+            match line.strip_prefix('!') {
+                Some(exception) => ("!", parts(exception.trim()).join("/")),
+                None => ("", parts(line).join("/")),
+            }
+        });
+        Ok(cleaned
+            .filter(|(_, pattern)| !pattern.is_empty())
+            .map(|(sign, pattern)| format!("{sign}{pattern}"))
+            .collect())
+    }
+
     /// Of patterns, one a text.
     pub(crate) fn of<'a>(
         patterns: impl IntoIterator<Item = &'a str>,
@@ -283,5 +304,12 @@ mod tests {
             );
         }
         assert!(Ignore::parse("[").is_err());
+    }
+
+    #[test]
+    fn patterns_are_cleaned_for_others() {
+        let text = "# no\n /a/./b/ \n\n! c/../d\n**/*.o\n";
+        assert_eq!(Ignore::patterns(text).unwrap(), ["a/b", "!d", "**/*.o"]);
+        assert!(Ignore::patterns("[").is_err());
     }
 }

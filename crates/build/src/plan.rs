@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use image::changes::words::Scope;
 
 use crate::argument::{Declared, Given};
-use crate::dockerfile::{Dockerfile, Stage};
+use crate::dockerfile::{Dockerfile, Instruction, Stage};
 use crate::run;
 use crate::{BuildError, Request, StepError};
 
@@ -121,6 +121,38 @@ impl Plan {
         })
     }
 
+    /// The number of an instruction among those of all stages, from 1.
+    pub(crate) fn number(&self, stage: usize, at: usize) -> usize {
+        self.first_steps[stage] + at
+    }
+
+    /// `[2/5] RUN make`, with the stage's name where there are several; of instructions that run
+    /// something or change files only, for nobody waits for others.
+    pub(crate) fn heading(
+        &self,
+        file: &Dockerfile,
+        stage: usize,
+        at: usize,
+        instruction: &Instruction,
+    ) -> Option<String> {
+        let takes_time =
+            |one: &&Instruction| matches!(one.keyword.as_str(), "RUN" | "COPY" | "ADD" | "WORKDIR");
+        let instructions = &file.stages[stage].instructions;
+        let before = instructions.iter().take(at).filter(takes_time).count();
+        if at > 0 && !takes_time(&instruction) {
+            return None;
+        }
+        let of = 1 + instructions.iter().filter(takes_time).count();
+        let name = match &file.stages[stage].name {
+            _ if self.stages.len() == 1 => String::new(),
+            Some(name) => format!("{name} "),
+            None => format!("stage-{stage} "),
+        };
+        let number = if at == 0 { 1 } else { 1 + before };
+        let written = &instruction.written;
+        Some(format!("[{name}{number}/{of}] {written}"))
+    }
+
     /// `Step 2/5`
     pub(crate) fn step(&self, stage: usize, at: usize) -> String {
         format!("Step {}/{}", self.first_steps[stage] + at, self.steps)
@@ -214,6 +246,32 @@ mod tests {
             (plan.step(1, 0), plan.step(3, 1)),
             ("Step 3/5".to_owned(), "Step 5/5".to_owned())
         );
+    }
+
+    #[test]
+    fn steps_that_take_time_have_a_heading() {
+        let text =
+            "FROM a AS one\nENV A=b\nRUN x\nFROM scratch\nWORKDIR /w\nCOPY --from=one /a /b\n";
+        let file = parse(text.as_bytes()).unwrap();
+        let plan = planned(text, "").unwrap();
+        let heading = |stage: usize, at: usize| {
+            let stage_of = &file.stages[stage];
+            let instruction = match at {
+                0 => &stage_of.from,
+                at => &stage_of.instructions[at - 1],
+            };
+            plan.heading(&file, stage, at, instruction)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(heading(0, 0), some("[one 1/2] FROM a AS one"));
+        assert_eq!(heading(0, 1), None);
+        assert_eq!(heading(0, 2), some("[one 2/2] RUN x"));
+        assert_eq!(heading(1, 0), some("[stage-1 1/3] FROM scratch"));
+        assert_eq!(heading(1, 2), some("[stage-1 3/3] COPY --from=one /a /b"));
+        let alone = planned(text, "one").unwrap();
+        let run = &file.stages[0].instructions[1];
+        assert_eq!(alone.heading(&file, 0, 2, run), some("[2/2] RUN x"));
+        assert_eq!((plan.number(0, 0), plan.number(1, 1)), (1, 5));
     }
 
     #[test]

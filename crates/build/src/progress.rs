@@ -11,17 +11,40 @@ pub enum Line {
     Note(String),
     /// Output of a command.
     Output(Stream, Bytes),
+    /// A step begins, under this heading: `[stage 2/5] RUN make`.
+    Begun(String),
+    /// It was taken from an earlier build.
+    Reused,
+    /// It is done.
+    Ended,
+    /// It failed, for this reason.
+    Failed(String),
+}
+
+/// A line of one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The step's number among those of all stages, from 1; 0 for what is no step's.
+    pub step: usize,
+    /// What is told of it.
+    pub line: Line,
 }
 
 /// Tells of one stage.
 #[derive(Clone, Debug)]
 pub(crate) struct Teller {
-    lines: mpsc::Sender<Line>,
+    events: mpsc::Sender<Event>,
+    step: usize,
 }
 
 impl Teller {
-    pub(crate) const fn new(lines: mpsc::Sender<Line>) -> Self {
-        Self { lines }
+    pub(crate) const fn new(events: mpsc::Sender<Event>) -> Self {
+        Self { events, step: 0 }
+    }
+
+    /// What comes is this step's.
+    pub(crate) const fn turn_to(&mut self, step: usize) {
+        self.step = step;
     }
 
     pub(crate) async fn note(&self, words: impl Into<String>) {
@@ -29,8 +52,9 @@ impl Teller {
     }
 
     pub(crate) async fn tell(&self, line: Line) {
+        let step = self.step;
         // The build goes on when nobody listens.
-        drop(self.lines.send(line).await);
+        drop(self.events.send(Event { step, line }).await);
     }
 
     /// ` ---> 0123456789ab`

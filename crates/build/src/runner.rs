@@ -10,7 +10,9 @@ use model::container::Mount;
 use model::image::Image;
 use model::instance::Failure;
 use model::stream::Stream;
+use tokio::net::UnixListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// A command that runs on an image.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +58,13 @@ pub trait Runner: Send + Sync {
 
     /// Removes it.
     async fn remove(&self, id: Id) -> Result<(), Failure>;
+
+    /// What whoever asked for the build keeps secret under this id; `None` where there is none.
+    async fn secret(&self, id: &str) -> Result<Option<Bytes>, Failure>;
+
+    /// Answers at this socket as the agent for SSH that whoever asked for the build has under this id,
+    /// until the tasks are dropped; `None` where there is none.
+    async fn agent(&self, id: &str, socket: UnixListener) -> Result<Option<JoinSet<()>>, Failure>;
 
     /// The file at an address of the web.
     async fn download(&self, address: &str) -> Result<StepLayer, Failure>;

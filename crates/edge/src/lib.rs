@@ -6,6 +6,7 @@
 pub mod body;
 mod document;
 pub mod download;
+pub mod h2c;
 pub mod health;
 pub mod hijack;
 pub mod metrics;

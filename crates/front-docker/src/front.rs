@@ -18,6 +18,8 @@ use crate::version::Version;
 pub(crate) struct Front {
     pub(crate) cloud: Cloud,
     pub(crate) settings: Arc<Settings>,
+    /// Connections of clients that build with buildx.
+    pub(crate) connections: Arc<crate::buildkit::Connections>,
 }
 
 /// One request's surroundings.
@@ -28,6 +30,7 @@ pub(crate) struct At {
     pub(crate) caller: Caller,
     pub(crate) version: Version,
     pub(crate) form: Form,
+    pub(crate) connections: Arc<crate::buildkit::Connections>,
 }
 
 /// Parts of the path, as [`axum::extract::Path`], refused in this API's envelope.
@@ -62,6 +65,7 @@ impl FromRequestParts<Front> for At {
                 .copied()
                 .unwrap_or(Version::MAX),
             form: Form::parse(&parts.uri)?,
+            connections: Arc::clone(&front.connections),
         })
     }
 }

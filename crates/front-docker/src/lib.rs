@@ -2,11 +2,12 @@
 //!
 //! A directory a noun, always with the same files: `routes` names path and action, `wire` holds the
 //! serialised shapes, `translate` turns them into the model and back. This crate owns no state: it
-//! reads and writes through `actions`, in the socket's project. [`router`] is for the binary.
+//! reads and writes through `actions`, in the socket's project; what it keeps are connections. [`router`] is for the binary.
 
 #![recursion_limit = "256"] // `docker info` is one long `json!`
 
 mod build;
+mod buildkit;
 mod container;
 mod error;
 mod event;

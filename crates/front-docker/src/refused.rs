@@ -28,7 +28,6 @@ const PLUGINS: Answer = (
     StatusCode::NOT_IMPLEMENTED,
     "plugins are not supported by this daemon",
 );
-const BUILDKIT: Answer = (StatusCode::NOT_IMPLEMENTED, crate::build::NO_BUILDKIT);
 #[derive(Clone, Copy)]
 enum Method {
     Get,
@@ -37,10 +36,7 @@ enum Method {
     Delete,
 }
 
-const REFUSED: [(Method, &str, &str, Answer); 42] = [
-    (Method::Post, "/session", "Session", BUILDKIT),
-    // Undocumented: what clients with buildx talk to.
-    (Method::Post, "/grpc", "Grpc", BUILDKIT),
+const REFUSED: [(Method, &str, &str, Answer); 40] = [
     (
         Method::Get,
         "/plugins/privileges",

@@ -50,6 +50,7 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::exec::routes::routes(),
         crate::image::routes::routes(),
         crate::build::routes(),
+        crate::buildkit::routes(),
         crate::network::routes::routes(),
         crate::volume::routes::routes(),
         crate::refused::routes(),
@@ -72,6 +73,7 @@ pub fn router(cloud: Cloud, settings: Settings) -> Router {
         .with_state(Front {
             cloud,
             settings: Arc::new(settings),
+            connections: Arc::default(),
         });
     // Requests are counted by route: inside, where the route is known.
     Router::new()

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod buildkit;
 mod container;
 mod event;
 mod exec;

@@ -13,7 +13,7 @@ async fn a_ping_tells_what_clients_negotiate_with() {
         assert_eq!(answer.header("Api-Version"), "1.51");
         assert_eq!(answer.header("Ostype"), "linux");
         assert_eq!(answer.header("Docker-Experimental"), "false");
-        assert_eq!(answer.header("Builder-Version"), "1");
+        assert_eq!(answer.header("Builder-Version"), "2");
         assert_eq!(answer.header("Swarm"), "inactive");
         assert!(answer.header("Cache-Control").contains("no-cache"));
         assert!(answer.header("Server").starts_with("Longshore/"));

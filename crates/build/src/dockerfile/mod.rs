@@ -38,6 +38,16 @@ pub enum ParseError {
     },
 }
 
+impl ParseError {
+    /// The line that is wrong, from 1.
+    pub(crate) const fn line(&self) -> Option<usize> {
+        match self {
+            Self::Empty => None,
+            Self::NotText { line } | Self::Line { line, .. } => Some(*line),
+        }
+    }
+}
+
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineProblem {

@@ -9,7 +9,7 @@ use crate::dockerfile::{Instruction, json_list};
 use crate::runner::Network;
 
 pub(crate) use mount::MountError;
-pub(crate) use mount::{Kind, Sharing, Spec, mounts, origins};
+pub(crate) use mount::{Given, Kind, Sharing, Spec, mounts, origins};
 
 /// The shell of commands that are no list, unless `SHELL` says otherwise.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];

@@ -4,6 +4,13 @@ use image::changes::words::{Scope, WordError};
 
 use crate::dockerfile::Instruction;
 
+/// Where secrets are that nobody gave a place.
+const SECRETS: &str = "/run/secrets";
+/// Where an agent's socket is that nobody gave a place.
+const AGENT_SOCKET: &str = "/run/buildkit/ssh_agent.0";
+/// The agent that is meant where none is named.
+const DEFAULT_AGENT: &str = "default";
+
 /// Why a mount is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MountError {
@@ -29,6 +36,14 @@ pub enum MountError {
         kind: &'static str,
         /// What it cannot.
         problem: &'static str,
+    },
+    /// A secret or an agent that a command cannot do without.
+    #[error("{what} {id} is required, and the client has given none")]
+    NotGiven {
+        /// `secret` or `agent for SSH`.
+        what: &'static str,
+        /// Its id.
+        id: String,
     },
     /// What is to be mounted is not there.
     #[error("mount source {0} is not there")]
@@ -63,6 +78,20 @@ pub(crate) enum Kind {
     },
     /// Memory.
     Tmpfs { size_bytes: Option<u64> },
+    /// A file with something that is not to be in the image.
+    Secret { id: String, given: Given },
+    /// The socket of an agent for SSH.
+    Ssh { id: String, given: Given },
+}
+
+/// What whoever asked for the build has, or has not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) required: bool,
+    /// It is to be in this variable.
+    pub(crate) variable: Option<String>,
+    pub(crate) mode: u32,
+    pub(crate) owner: (u32, u32),
 }
 
 /// Whether several commands may have a cache at once.
@@ -82,21 +111,16 @@ pub(crate) fn origins(instruction: &Instruction) -> impl Iterator<Item = &str> {
     fields.filter_map(|field| field.strip_prefix("from="))
 }
 
-/// The mounts of an instruction, variables filled in. A secret that nobody needs is none.
+/// The mounts of an instruction, variables filled in.
 pub(crate) fn mounts(
     instruction: &Instruction,
     scope: &Scope<'_>,
 ) -> Result<Vec<Spec>, MountError> {
     let mounts = instruction.flags.all("mount");
-    let specs = mounts.map(|text| spec(&scope.expand(text)?));
-    Ok(specs
-        .collect::<Result<Vec<_>, _>>()?
-        .into_iter()
-        .flatten()
-        .collect())
+    mounts.map(|text| spec(&scope.expand(text)?)).collect()
 }
 
-fn spec(text: &str) -> Result<Option<Spec>, MountError> {
+fn spec(text: &str) -> Result<Spec, MountError> {
     let mut fields = Fields::default();
     for field in text.split(',') {
         fields.read(field.trim(), text)?;
@@ -118,6 +142,7 @@ struct Fields {
     uid: u32,
     gid: u32,
     required: bool,
+    variable: Option<String>,
 }
 
 impl Fields {
@@ -162,15 +187,47 @@ impl Fields {
                     _ => return Err(invalid()),
                 });
             }
-            // Where a secret's value goes in the environment.
-            "env" => {}
+            "env" => self.variable = Some(text()?),
             _ => return Err(MountError::Field(name, whole.to_owned())),
         }
         Ok(())
     }
 
-    fn spec(self, whole: &str) -> Result<Option<Spec>, MountError> {
+    /// A secret or an agent: the field that is its id, and where it is.
+    fn given(self, whole: &str, is_secret: bool) -> Result<Spec, MountError> {
+        let given = Given {
+            required: self.required,
+            variable: self.variable,
+            mode: self.mode.unwrap_or(if is_secret { 0o400 } else { 0o600 }),
+            owner: (self.uid, self.gid),
+        };
+        if !is_secret {
+            return Ok(Spec {
+                target: self.target.unwrap_or_else(|| AGENT_SOCKET.to_owned()),
+                kind: Kind::Ssh {
+                    id: self.id.unwrap_or_else(|| DEFAULT_AGENT.to_owned()),
+                    given,
+                },
+            });
+        }
+        let last = |path: &String| path.rsplit('/').next().map(str::to_owned);
+        let id = self.id.or(self.source);
+        let id = id.or_else(|| self.target.as_ref().and_then(last));
+        let id = id
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| MountError::NoTarget(whole.to_owned()))?;
+        Ok(Spec {
+            target: self.target.unwrap_or_else(|| format!("{SECRETS}/{id}")),
+            kind: Kind::Secret { id, given },
+        })
+    }
+
+    fn spec(self, whole: &str) -> Result<Spec, MountError> {
         let kind = self.kind.as_deref().unwrap_or("bind");
+        if matches!(kind, "secret" | "ssh") {
+            let is_secret = kind == "secret";
+            return self.given(whole, is_secret);
+        }
         let refused = |kind, problem| Err(MountError::Refused { kind, problem });
         let source = self.source.unwrap_or_else(|| "/".to_owned());
         let what = match kind {
@@ -193,18 +250,12 @@ impl Fields {
             "tmpfs" => Kind::Tmpfs {
                 size_bytes: self.size_bytes,
             },
-            // The classic protocol sends none, and most commands do without.
-            "secret" | "ssh" if !self.required => return Ok(None),
-            "secret" => {
-                return refused("secret", "is required, and this protocol sends no secrets");
-            }
-            "ssh" => return refused("ssh", "is required, and this protocol forwards no agent"),
             other => return Err(MountError::Type(other.to_owned())),
         };
         let target = self
             .target
             .ok_or_else(|| MountError::NoTarget(whole.to_owned()))?;
-        Ok(Some(Spec { target, kind: what }))
+        Ok(Spec { target, kind: what })
     }
 }
 
@@ -229,7 +280,7 @@ mod tests {
     fn mounts_are_read_as_documented() {
         assert_eq!(
             spec("type=cache,target=/root/.cache,sharing=locked,uid=5").unwrap(),
-            Some(Spec {
+            Spec {
                 target: "/root/.cache".to_owned(),
                 kind: Kind::Cache {
                     id: "/root/.cache".to_owned(),
@@ -240,22 +291,33 @@ mod tests {
                     mode: 0o755,
                     owner: (5, 0),
                 }
-            })
+            }
         );
         assert_eq!(
-            spec("target=x,from=base,src=/etc").unwrap().unwrap().kind,
+            spec("target=x,from=base,src=/etc").unwrap().kind,
             Kind::Bind {
                 from: Some("base".to_owned()),
                 source: "/etc".to_owned()
             }
         );
         assert_eq!(
-            spec("type=tmpfs,target=/t,size=10m").unwrap().unwrap().kind,
+            spec("type=tmpfs,target=/t,size=10m").unwrap().kind,
             Kind::Tmpfs {
                 size_bytes: Some(10 << 20)
             }
         );
-        assert_eq!(spec("type=secret,id=token"), Ok(None));
+        for (text, target, id) in [
+            ("type=secret,id=token", "/run/secrets/token", "token"),
+            ("type=secret,target=/etc/key", "/etc/key", "key"),
+            ("type=ssh", "/run/buildkit/ssh_agent.0", "default"),
+            ("type=ssh,id=deploy", "/run/buildkit/ssh_agent.0", "deploy"),
+        ] {
+            let read = spec(text).unwrap();
+            let (Kind::Secret { id: found, .. } | Kind::Ssh { id: found, .. }) = read.kind else {
+                panic!("{text}");
+            };
+            assert_eq!((read.target.as_str(), found.as_str()), (target, id));
+        }
         for (text, words) in [
             ("type=floppy,target=/x", "unsupported mount type \"floppy\""),
             ("type=bind", "mount target is required: type=bind"),
@@ -267,10 +329,7 @@ mod tests {
                 "type=cache,target=/x,sharing=some",
                 "invalid value for 'sharing': some",
             ),
-            (
-                "type=secret,id=x,required",
-                "--mount=type=secret is required, and this protocol sends no secrets",
-            ),
+            ("type=secret", "mount target is required: type=secret"),
             (
                 "target=/x,rw",
                 "--mount=type=bind cannot be written to: copy the files instead",

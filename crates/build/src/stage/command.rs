@@ -1,20 +1,19 @@
 //! `RUN` in a stage: a command runs on the image, and what it changed is a layer.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
-use model::container::{Mount, MountSource, Propagation};
+use model::container::Mount;
 use model::instance::{Failure, FailureKind};
 use tokio::sync::mpsc;
 
 use super::State;
-use super::files::blocking;
+use super::mount::bind;
 use super::step::Step;
 use crate::StepError;
-use crate::copy::{CopyError, out};
+use crate::copy::CopyError;
 use crate::dockerfile::Instruction;
 use crate::progress::{Line, short};
-use crate::run::{self, Kind, MountError, Program, Spec};
+use crate::run::{self, Program};
 use crate::runner::{Command, Network};
 
 /// Chunks of output that wait to be told.
@@ -31,12 +30,14 @@ impl State<'_> {
             .for_command(&self.defaults.env, self.build.given);
         let mut mounts = Vec::new();
         let mut mounted = String::new();
-        let mut locks = Vec::new();
+        let mut env = Vec::new();
+        let mut held = Vec::new();
         for spec in &specs {
-            let (mount, shown, lock) = self.mount(spec).await?;
-            mounted.push_str(&shown);
-            mounts.push(mount);
-            locks.extend(lock);
+            let one = self.mount(spec).await?;
+            mounted.push_str(&one.shown);
+            mounts.extend(one.mount);
+            env.extend(one.variable);
+            held.extend(one.held);
         }
         let shown = program.shown();
         let words = if declared.is_empty() {
@@ -69,7 +70,7 @@ impl State<'_> {
         let command = Command {
             image,
             args,
-            env: declared.into_iter().chain(proxies).collect(),
+            env: declared.into_iter().chain(proxies).chain(env).collect(),
             network,
             mounts,
         };
@@ -78,8 +79,8 @@ impl State<'_> {
         let running = format!(" ---> Running in {}", short(&id.simple()));
         self.teller.note(running).await;
         let code = self.run_to_end(id).await?;
-        // Caches may be another command's from now on.
-        drop(locks);
+        // Caches may be another command's from now on, and secrets nobody's.
+        drop(held);
         if code != 0 {
             if !self.build.request.keep_containers {
                 runner.remove(id).await.map_err(StepError::Run)?;
@@ -131,96 +132,6 @@ impl State<'_> {
         let target = format!("/dev/pipes/{name}");
         let mount = bind(&target, path, true);
         Ok((vec![target], mount))
-    }
-
-    /// What a mount shows, how the cache tells it from others, and what it holds meanwhile.
-    async fn mount(
-        &mut self,
-        spec: &Spec,
-    ) -> Result<(Mount, String, Option<image::CacheLock>), StepError> {
-        let target = std::path::Path::new("/")
-            .join(&self.defaults.working_dir)
-            .join(&spec.target);
-        let target = format!("/{}", rooted::normalized(&target).display());
-        match &spec.kind {
-            Kind::Tmpfs { size_bytes } => {
-                let mount = Mount {
-                    target,
-                    source: MountSource::Tmpfs {
-                        size_bytes: *size_bytes,
-                        mode: None,
-                        options: Vec::new(),
-                    },
-                    read_only: false,
-                };
-                Ok((mount, format!("{spec:?}"), None))
-            }
-            Kind::Cache {
-                id,
-                from,
-                sharing,
-                read_only,
-                mode,
-                owner,
-                ..
-            } => {
-                if from.is_some() {
-                    return Err(MountError::Refused {
-                        kind: "cache",
-                        problem: "begins empty: 'from' is not supported",
-                    }
-                    .into());
-                }
-                let sharing = match sharing {
-                    run::Sharing::Shared => image::Sharing::Shared,
-                    run::Sharing::Private => image::Sharing::Private,
-                    run::Sharing::Locked => image::Sharing::Locked,
-                };
-                let lock = self.build.store.cache(id, sharing, *mode, *owner).await?;
-                let mount = bind(&target, lock.path().to_owned(), *read_only);
-                Ok((mount, format!("{spec:?}"), Some(lock)))
-            }
-            Kind::Bind { from, source } => {
-                let (path, hash) = self.bound(from.as_deref(), source).await?;
-                Ok((bind(&target, path, true), format!("{spec:?} {hash}"), None))
-            }
-        }
-    }
-
-    /// The path on this node of what is bound, and its hash. It is a copy, so that no link in it,
-    /// nor one on the way, leads anywhere else.
-    async fn bound(
-        &mut self,
-        from: Option<&str>,
-        source: &str,
-    ) -> Result<(PathBuf, String), StepError> {
-        let failed = |source| StepError::Copy {
-            keyword: "RUN --mount".to_owned(),
-            source,
-        };
-        let place = match from {
-            Some(from) => self.place_from(from).await?,
-            None => self.context_place()?,
-        };
-        let into = self.desk().new_dir()?;
-        let written = source.to_owned();
-        blocking(move || out::copied(&place, &written, &into))
-            .await
-            .map_err(failed)
-    }
-}
-
-fn bind(target: &str, path: PathBuf, read_only: bool) -> Mount {
-    Mount {
-        target: target.to_owned(),
-        source: MountSource::Bind {
-            path: path.to_string_lossy().into_owned(),
-            propagation: Propagation::Rprivate,
-            create: false,
-            non_recursive: false,
-            read_only_non_recursive: false,
-        },
-        read_only,
     }
 }
 

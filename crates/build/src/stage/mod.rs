@@ -5,6 +5,7 @@
 
 mod command;
 mod files;
+mod mount;
 mod step;
 mod view;
 
@@ -23,7 +24,7 @@ use crate::copy::CopyError;
 use crate::copy::destination::Destination;
 use crate::dockerfile::{Instruction, json_list};
 use crate::plan::Base;
-use crate::progress::Teller;
+use crate::progress::{Line, Teller};
 use crate::{Build, BuildError, StepError};
 use step::Step;
 
@@ -76,18 +77,24 @@ pub(crate) async fn run(
         has_command: false,
         reused: Vec::new(),
     };
-    state.announce(0, &stage.from.written).await;
+    state.announce(0, &stage.from).await;
     let begun = state.begin(&build.plan.bases[number]).await;
-    begun.map_err(|error| error.at(file, &stage.from))?;
-    state.triggers(&stage.from).await?;
+    let begun = begun.map_err(|error| error.at(file, &stage.from));
+    let begun = match begun {
+        Ok(()) => state.triggers(&stage.from).await,
+        failed => failed,
+    };
+    state.conclude(begun).await?;
     for (at, instruction) in stage.instructions.iter().enumerate() {
-        state.announce(at + 1, &instruction.written).await;
+        state.announce(at + 1, instruction).await;
         let done = state.carry_out(instruction).await;
-        done.map_err(|error| error.at(file, instruction))?;
+        let done = done.map_err(|error| error.at(file, instruction));
+        state.conclude(done).await?;
     }
     if number == build.plan.target && !build.request.labels.is_empty() {
         let labels = state.label(stage.instructions.len() + 1).await;
-        labels.map_err(|error| error.at(file, &stage.from))?;
+        let labels = labels.map_err(|error| error.at(file, &stage.from));
+        state.conclude(labels).await?;
     }
     let image = state.image.clone();
     let held = image
@@ -113,9 +120,28 @@ pub(crate) async fn run(
 }
 
 impl State<'_> {
-    async fn announce(&self, at: usize, written: &str) {
+    async fn announce(&mut self, at: usize, instruction: &Instruction) {
+        let plan = self.build.plan;
+        self.teller.turn_to(plan.number(self.number, at));
+        if let Some(heading) = plan.heading(self.build.file, self.number, at, instruction) {
+            self.teller.tell(Line::Begun(heading)).await;
+        }
+        self.announce_written(at, &instruction.written).await;
+    }
+
+    async fn announce_written(&self, at: usize, written: &str) {
         let step = self.build.plan.step(self.number, at);
         self.teller.note(format!("{step} : {written}")).await;
+    }
+
+    /// Tells how the step ended that was announced last.
+    async fn conclude(&self, done: Result<(), BuildError>) -> Result<(), BuildError> {
+        let line = match &done {
+            Ok(()) => Line::Ended,
+            Err(error) => Line::Failed(error.to_string()),
+        };
+        self.teller.tell(line).await;
+        done
     }
 
     /// Takes the image that the stage begins with.
@@ -289,7 +315,8 @@ impl State<'_> {
             .iter()
             .map(|(name, value)| format!(" {name}={value:?}"));
         let written = format!("LABEL{}", shown.collect::<String>());
-        self.announce(at, &written).await;
+        self.teller.turn_to(self.build.plan.number(self.number, at));
+        self.announce_written(at, &written).await;
         self.defaults.labels.extend(labels.clone());
         let words = format!("/bin/sh -c #(nop)  {written}");
         self.make(Step::of_configuration(words)).await

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::State;
 use crate::StepError;
+use crate::progress::Line;
 
 /// One instruction's work.
 pub(super) struct Step {
@@ -70,6 +71,7 @@ impl State<'_> {
         if self.build.cache_from.is_some() && !sources.any(|source| led_to(&image, source)) {
             return false;
         }
+        self.teller.tell(Line::Reused).await;
         self.teller.note(" ---> Using cache").await;
         self.teller.image(&image.id).await;
         self.held.push(held);

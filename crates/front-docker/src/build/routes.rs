@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::prune::{Prune, prune_chosen};
 use super::stream::Told;
-use super::translate::to_model;
+use super::translate::{refuse_remote, to_model};
 use crate::container::create::Around;
 use crate::container::json_lines;
 use crate::container::prune::until;
@@ -22,6 +23,9 @@ use crate::router::Route;
 /// Lines that wait for a slow client.
 const WAITING_LINES: usize = 256;
 
+/// How clients before buildx say that they have a session.
+const BUILDKIT: &str = "2";
+
 const FILTERS: [&str; 3] = ["until", "id", "unused-for"];
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -33,12 +37,16 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// Builds an image. Progress comes as JSON lines, and so does a failure once there was progress.
 async fn build(at: At, request: Request) -> Result<Response, ApiError> {
+    if at.form.get("version") == BUILDKIT {
+        return crate::buildkit::build(at, request).await;
+    }
+    refuse_remote(&at.form)?;
     let around = Around::new(&at)?;
     let mut new = to_model(&at.form, at.version, &around)?;
     new.credentials = credentials::read_all(request.headers());
     let quiet = at.form.is_true("q");
     let context = Box::new(edge::body::reader(request.into_body()));
-    let (lines, mut heard) = mpsc::channel(WAITING_LINES);
+    let (lines, mut heard) = mpsc::channel::<build::Event>(WAITING_LINES);
     let (sender, body) = edge::body::channel(WAITING_LINES);
     let (began, has_begun) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
@@ -46,8 +54,8 @@ async fn build(at: At, request: Request) -> Result<Response, ApiError> {
         let mut told = Told::new(sender.clone(), quiet, began);
         let done = {
             let tell = async {
-                while let Some(line) = heard.recv().await {
-                    told.tell(line).await;
+                while let Some(event) = heard.recv().await {
+                    told.tell(event.line).await;
                 }
             };
             let building = build_and_tell(&at, context, new, lines);
@@ -73,7 +81,7 @@ async fn build_and_tell(
     at: &At,
     context: build::Context,
     new: NewBuild,
-    lines: mpsc::Sender<build::Line>,
+    lines: mpsc::Sender<build::Event>,
 ) -> Result<String, FailedBuild> {
     let built = build::build(&at.cloud, &at.caller, context, new, lines).await;
     built.map(|image| image.id.clone())
@@ -82,28 +90,19 @@ async fn build_and_tell(
 /// Removes what builds left: what no image has, or with `all` everything.
 async fn prune(at: At) -> Result<Response, ApiError> {
     let filters = Filters::parse(at.form.get("filters"), &FILTERS)?;
-    let until = until(&filters)?;
-    let all = at.form.is_true("all");
     let keep_bytes = ["reserved-space", "keep-storage"]
         .into_iter()
         .find_map(|name| at.form.number(name).transpose())
         .transpose()?;
-    let steps = build::cached(&at.cloud, &at.caller);
-    let mut kept_bytes: u64 = steps.iter().map(|step| step.size_bytes).sum();
-    let keep_bytes = keep_bytes.and_then(|bytes| u64::try_from(bytes).ok());
-    let mut keys = Vec::new();
-    for step in &steps {
-        let is_old = until.is_none_or(|until| step.used_at < until);
-        let is_named =
-            !filters.has("id") || filters.values("id").any(|id| step.key.starts_with(id));
-        let is_too_much = keep_bytes.is_none_or(|most| kept_bytes > most);
-        if is_old && is_named && is_too_much && (all || !step.is_shared) {
-            kept_bytes = kept_bytes.saturating_sub(step.size_bytes);
-            keys.push(step.key.clone());
-        }
-    }
-    let caches = all && until.is_none() && !filters.has("id") && keep_bytes.is_none();
-    let freed = build::prune(&at.cloud, &at.caller, keys.clone(), caches).await?;
+    let ids = filters.values("id").map(str::to_owned).collect();
+    let prune = Prune {
+        all: at.form.is_true("all"),
+        before: until(&filters)?,
+        keep_bytes: keep_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+        ids: filters.has("id").then_some(ids),
+    };
+    let (gone, freed) = prune_chosen(&at, &prune).await?;
+    let keys: Vec<_> = gone.into_iter().map(|step| step.key).collect();
     let deleted = Some(keys).filter(|keys| !keys.is_empty());
     Ok(axum::Json(json!({ "CachesDeleted": deleted, "SpaceReclaimed": freed })).into_response())
 }

@@ -37,6 +37,7 @@ impl Told {
         }
     }
 
+    /// This protocol has words for a step's beginning and end: they are told as notes, too.
     pub(crate) async fn tell(&mut self, line: Line) {
         let words = match line {
             Line::Note(words) => words,
@@ -48,6 +49,7 @@ impl Told {
                     Stream::Stdout => text,
                 }
             }
+            Line::Begun(_) | Line::Reused | Line::Ended | Line::Failed(_) => return,
         };
         if !self.quiet {
             self.send(&json!({ "stream": words })).await;
@@ -71,7 +73,9 @@ impl Told {
 
     /// Where nothing was told yet the answer is the error itself.
     pub(crate) async fn failed(mut self, failure: FailedBuild) {
-        let FailedBuild { error, exit_code } = failure;
+        let FailedBuild {
+            error, exit_code, ..
+        } = failure;
         match self.began.take() {
             Some(began) if exit_code.is_none() => drop(began.send(Err(error))),
             began => {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use actions::build::{NewBuild, Request};
+use actions::instance::NewInstance;
 use model::image::Image;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -13,10 +14,6 @@ use crate::container::translate::{self, Create, Surroundings};
 use crate::error::ApiError;
 use crate::query::Form;
 use crate::version::Version;
-
-/// What this protocol's newer half is answered with.
-pub(crate) const NO_BUILDKIT: &str = "this daemon builds with the classic builder only: set \
-     DOCKER_BUILDKIT=0 in the client's environment, or remove the buildx plugin";
 
 /// Limits, by parameter and by field of a container's host configuration.
 const LIMITS: [(&str, &str); 7] = [
@@ -36,15 +33,7 @@ pub(crate) fn to_model(
 ) -> Result<NewBuild, ApiError> {
     refuse(form)?;
     let arguments: BTreeMap<String, Option<String>> = document(form, "buildargs")?;
-    let host = host_config(form)?;
-    // Commands of another network or with other limits may come out otherwise.
-    let surroundings = json!([host.get("NetworkMode"), host.get("ExtraHosts")]).to_string();
-    let mut create = Create::read(
-        "",
-        Some(json!({ "Image": "build", "Cmd": ["build"], "HostConfig": host })),
-    )?;
-    let warnings = translate::check(&mut create, version, &around.host())?;
-    let translated = translate::to_model(create, &Image::default(), version, warnings, around)?;
+    let (surroundings, template) = surroundings(host_config(form)?, version, around)?;
     Ok(NewBuild {
         request: Request {
             dockerfile: form
@@ -64,21 +53,46 @@ pub(crate) fn to_model(
             pull: form.is_true("pull"),
             surroundings,
             keep_containers: !form.is_true_or("rm", true) && !form.is_true("forcerm"),
+            ..Request::default()
         },
         names: form
             .all("t")
             .into_iter()
             .filter(|name| !name.is_empty())
             .collect(),
-        template: translated.new,
-        credentials: BTreeMap::new(),
+        template,
+        ..NewBuild::default()
     })
 }
 
-fn refuse(form: &Form) -> Result<(), ApiError> {
-    if form.get("version") == "2" {
-        return Err(ApiError::unsupported(NO_BUILDKIT));
+/// What commands run in, and as a text what they may come out otherwise with; of a container's host
+/// configuration.
+pub(crate) fn surroundings(
+    host: Map<String, Value>,
+    version: Version,
+    around: &dyn Surroundings,
+) -> Result<(String, NewInstance), ApiError> {
+    let shown = json!([host.get("NetworkMode"), host.get("ExtraHosts")]).to_string();
+    let mut create = Create::read(
+        "",
+        Some(json!({ "Image": "build", "Cmd": ["build"], "HostConfig": host })),
+    )?;
+    let warnings = translate::check(&mut create, version, &around.host())?;
+    let translated = translate::to_model(create, &Image::default(), version, warnings, around)?;
+    Ok((shown, translated.new))
+}
+
+/// Refuses files that are elsewhere than in the request.
+pub(super) fn refuse_remote(form: &Form) -> Result<(), ApiError> {
+    match form.non_empty("remote") {
+        None => Ok(()),
+        Some(remote) => Err(ApiError::unsupported(format!(
+            "remote={remote}: building from an address is not supported; send the context with the request"
+        ))),
     }
+}
+
+fn refuse(form: &Form) -> Result<(), ApiError> {
     if form.is_true("squash") {
         return Err(ApiError::unsupported(
             "squash is not supported: copy from one stage to another to leave layers behind",
@@ -91,11 +105,6 @@ fn refuse(form: &Form) -> Result<(), ApiError> {
         return Err(ApiError::unsupported(
             "outputs are not supported: build an image, and copy files out of a container of it",
         ));
-    }
-    if let Some(remote) = form.non_empty("remote") {
-        return Err(ApiError::unsupported(format!(
-            "remote={remote}: building from an address is not supported; send the context with the request"
-        )));
     }
     if let Some(isolation) = form
         .non_empty("isolation")

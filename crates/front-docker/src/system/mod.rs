@@ -3,3 +3,5 @@
 mod auth;
 pub(crate) mod routes;
 mod wire;
+
+pub(crate) use wire::go_architecture;

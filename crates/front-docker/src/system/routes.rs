@@ -30,12 +30,12 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// What clients learn from a ping, beside the headers of every answer: no BuildKit, no swarm.
+/// What clients learn from a ping, beside the headers of every answer: buildx can be used, no swarm.
 const PING: [(&str, &str); 5] = [
     ("Cache-Control", "no-cache, no-store, must-revalidate"),
     ("Pragma", "no-cache"),
     ("Content-Type", "text/plain; charset=utf-8"),
-    ("Builder-Version", "1"),
+    ("Builder-Version", "2"),
     ("Swarm", "inactive"),
 ];
 

@@ -120,6 +120,6 @@ fn parameters_that_are_no_such_thing_are_named() {
         .api
         .raw("POST", "/grpc", "application/grpc", b"")
         .unwrap();
-    assert_eq!(reply.status, 501);
-    assert!(told(&reply).contains("DOCKER_BUILDKIT=0"));
+    assert_eq!(reply.status, 400);
+    assert!(told(&reply).contains("h2c"));
 }

@@ -1,10 +1,11 @@
-//! `docker build` by the classic protocol.
+//! `docker build` by the classic protocol, and over a session.
 
 mod cache;
 mod copy;
 mod dockerfiles;
 mod language;
 mod refused;
+mod session;
 
 use std::path::PathBuf;
 

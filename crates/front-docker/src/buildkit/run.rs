@@ -1,0 +1,276 @@
+//! One build: its files are taken from the client, the builder builds, and the client hears of it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use actions::build::{self, Event, Ignore};
+use bollard_buildkit_proto::moby::buildkit::v1::StatusResponse;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
+use tonic::Status;
+
+use super::error::{Shown, build_status};
+use super::files::{self, Received};
+use super::job::Job;
+use super::progress::{CANCELED, Own, Progress, transferred};
+use super::request::{Packed, Place, Wanted};
+use super::session::{Choice, Session, Sessions};
+use crate::front::At;
+
+/// Events of the builder that wait to be told.
+const WAITING_EVENTS: usize = 256;
+
+/// How many bytes of a context come before the client hears of them.
+const TOLD_EVERY_BYTES: u64 = 1 << 20;
+
+/// Builds a Dockerfile; answers the image's id. Ends when nobody waits for the job any more.
+pub(super) async fn run(at: &At, job: &Arc<Job>, wanted: Wanted) -> Result<String, Status> {
+    let built = Box::pin(build(at, job, wanted));
+    tokio::select! {
+        built = built => built,
+        () = job.gone.cancelled() => Err(Status::cancelled("the client left its build")),
+    }
+}
+
+/// What is built of: where the builder reads it from, and what is known of it.
+struct Files {
+    context: build::Context,
+    /// The Dockerfile, where it came by itself.
+    text: Option<Bytes>,
+    /// The step in which the context comes, and what carries it on; `None` where it is no step's.
+    coming: Option<(Own, JoinHandle<Result<(), Status>>)>,
+    /// The step that warnings are about.
+    around: Own,
+}
+
+async fn build(at: &At, job: &Arc<Job>, mut wanted: Wanted) -> Result<String, Status> {
+    let mut progress = Progress::new(job);
+    let path = wanted.new.request.dockerfile.clone();
+    let sessions = &at.connections.sessions;
+    let session = sessions.find(&job.session).await?;
+    let Files {
+        context,
+        text,
+        coming,
+        around,
+    } = match wanted.archive.take() {
+        Some(archive) => archived(&mut progress, &session, archive).await?,
+        None => shown(&mut progress, sessions, job, &wanted.places, &path).await?,
+    };
+    // The same may be asked for in both requests.
+    let warnings: BTreeSet<&String> = job.warnings.iter().chain(&wanted.warnings).collect();
+    for warning in warnings {
+        progress.warn(&around, warning).await;
+    }
+    wanted.new.request.dockerfile_text.clone_from(&text);
+    wanted.new.names.clone_from(&job.export.names);
+    wanted.new.unlisted = job.export.is_unlisted;
+    wanted.new.asker = Some(session as Arc<dyn build::Asker>);
+    let (events, heard) = mpsc::channel(WAITING_EVENTS);
+    let building = build::build(&at.cloud, &at.caller, context, wanted.new, events);
+    let telling = tell(&mut progress, heard, &around, coming);
+    let (built, ()) = tokio::join!(building, telling);
+    let image = built.map_err(|failed| {
+        let file = text.as_ref().map(|text| Shown { path: &path, text });
+        build_status(failed, file.as_ref())
+    })?;
+    if !job.export.is_unlisted {
+        let step = progress.begin("exporting to image").await;
+        progress
+            .note(&step, format!("writing image {}", image.id))
+            .await;
+        for name in &job.export.names {
+            progress.note(&step, format!("naming to {name}")).await;
+        }
+        progress.end(step, None).await;
+        job.set_answer(answer(&image.id, &job.export.names));
+    }
+    Ok(image.id.clone())
+}
+
+/// Files that are in an archive, the Dockerfile among them.
+async fn archived(
+    progress: &mut Progress<'_>,
+    session: &Session,
+    archive: Packed,
+) -> Result<Files, Status> {
+    let step = progress.begin("[internal] load remote build context").await;
+    let around = step.clone();
+    let context = match archive {
+        Packed::Here(context) => Ok(context),
+        Packed::InSession(path) => session.archive(&path).await,
+    };
+    Ok(Files {
+        context: ended(progress, step, context).await?,
+        text: None,
+        coming: None,
+        around,
+    })
+}
+
+/// Files that sessions show, in the directories of the Dockerfile and of the context.
+async fn shown(
+    progress: &mut Progress<'_>,
+    sessions: &Sessions,
+    job: &Arc<Job>,
+    [beside, source]: &[Place; 2],
+    path: &str,
+) -> Result<Files, Status> {
+    let find = async |place: &Place| {
+        let id = place.session.as_ref().unwrap_or(&job.session);
+        let session = sessions.find(id).await?;
+        Ok::<_, Status>((session, place.directory.clone()))
+    };
+    let (beside, source) = (find(beside).await?, find(source).await?);
+    let step = progress
+        .begin(format!("[internal] load build definition from {path}"))
+        .await;
+    let around = step.clone();
+    let definition = definition(&beside, path).await;
+    let (text, own_rules) = ended(progress, step, definition).await?;
+
+    let step = progress.begin("[internal] load .dockerignore").await;
+    let except = rules(&source, own_rules).await;
+    let except = ended(progress, step, except).await?;
+
+    let step = progress.begin("[internal] load build context").await;
+    let (session, directory) = source;
+    let choice = Choice {
+        directory,
+        only: Vec::new(),
+        except,
+    };
+    let exchange = match session.exchange(&choice).await {
+        Ok(exchange) => exchange,
+        Err(status) => return ended(progress, step, Err(status)).await,
+    };
+    let (context, receiving) = files::archive(exchange, teller(Arc::clone(job), step.clone()));
+    Ok(Files {
+        context,
+        text: Some(text),
+        coming: Some((step, receiving)),
+        around,
+    })
+}
+
+/// Some files of a directory, whole, by path.
+async fn whole(
+    (session, directory): &(Arc<Session>, String),
+    paths: Vec<String>,
+) -> Result<BTreeMap<String, Bytes>, Status> {
+    let choice = Choice {
+        directory: directory.clone(),
+        only: paths.clone(),
+        except: Vec::new(),
+    };
+    files::whole(session.exchange(&choice).await?, &paths).await
+}
+
+/// Ends a step of our own as what it was for came out.
+async fn ended<T>(
+    progress: &Progress<'_>,
+    own: Own,
+    result: Result<T, Status>,
+) -> Result<T, Status> {
+    let error = result.as_ref().err().map(Status::message);
+    progress.end(own, error).await;
+    result
+}
+
+/// What dockerd tells of an image that it built; buildx reads it.
+fn answer(id: &str, names: &[String]) -> HashMap<String, String> {
+    let mut answer = HashMap::from([
+        ("containerimage.digest".to_owned(), id.to_owned()),
+        ("containerimage.config.digest".to_owned(), id.to_owned()),
+    ]);
+    if !names.is_empty() {
+        answer.insert("image.name".to_owned(), names.join(","));
+    }
+    answer
+}
+
+/// The Dockerfile, and the rules beside it of what is left out of its context.
+async fn definition(
+    directory: &(Arc<Session>, String),
+    path: &str,
+) -> Result<(Bytes, Option<Bytes>), Status> {
+    let rules = format!("{path}.dockerignore");
+    let mut files = whole(directory, vec![path.to_owned(), rules.clone()]).await?;
+    let text = files.remove(path).ok_or_else(|| {
+        Status::unknown(format!(
+            "failed to read dockerfile: open {path}: no such file or directory"
+        ))
+    })?;
+    Ok((text, files.remove(&rules)))
+}
+
+/// The patterns of what the client leaves out of the context.
+async fn rules(
+    directory: &(Arc<Session>, String),
+    own: Option<Bytes>,
+) -> Result<Vec<String>, Status> {
+    let name = ".dockerignore";
+    let text = match own {
+        Some(own) => Some(own),
+        None => whole(directory, vec![name.to_owned()]).await?.remove(name),
+    };
+    let text = text.unwrap_or_default();
+    Ignore::patterns(&String::from_utf8_lossy(&text))
+        .map_err(|error| Status::invalid_argument(format!("failed to read {name}: {error}")))
+}
+
+/// Tells a client how much of its context has come, now and then.
+fn teller(job: Arc<Job>, step: Own) -> impl Fn(Received) + Send + Sync + 'static {
+    let told = std::sync::atomic::AtomicU64::new(0);
+    move |received| {
+        let status: StatusResponse = match received {
+            Received::Bytes(bytes) => {
+                let last = told.load(std::sync::atomic::Ordering::Relaxed);
+                if bytes < last + TOLD_EVERY_BYTES {
+                    return;
+                }
+                told.store(bytes, std::sync::atomic::Ordering::Relaxed);
+                transferred(&step, bytes, false)
+            }
+            Received::All(bytes) => transferred(&step, bytes, true),
+        };
+        job.mention(status);
+    }
+}
+
+/// Tells of the builder until it is through, and of the context as soon as it is there.
+async fn tell(
+    progress: &mut Progress<'_>,
+    mut heard: mpsc::Receiver<Event>,
+    around: &Own,
+    mut coming: Option<(Own, JoinHandle<Result<(), Status>>)>,
+) {
+    loop {
+        let come = async {
+            match &mut coming {
+                Some((_, receiving)) => receiving.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            received = come => {
+                let failed = |error: JoinError| Err(Status::internal(error.to_string()));
+                let received = received.unwrap_or_else(failed);
+                if let Some((step, _)) = coming.take() {
+                    // The builder hears of it, too, and fails.
+                    drop(ended(progress, step, received).await);
+                }
+            }
+            event = heard.recv() => match event {
+                Some(event) => progress.tell(event, around).await,
+                None => break,
+            },
+        }
+    }
+    if let Some((step, receiving)) = coming {
+        receiving.abort();
+        progress.end(step, Some(CANCELED)).await;
+    }
+    progress.close_all().await;
+}

@@ -1,0 +1,655 @@
+//! BuildKit's services, from the outside: a client that asks for builds over gRPC and shows its files in a
+//! session, and others that mean no good.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bollard_buildkit_proto::fsutil::types::packet::PacketType;
+use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
+use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
+use bollard_buildkit_proto::moby::buildkit::v1::frontend::llb_bridge_client::LlbBridgeClient;
+use bollard_buildkit_proto::moby::buildkit::v1::frontend::{
+    self, PingRequest, ReadFileRequest, ReturnRequest,
+};
+use bollard_buildkit_proto::moby::buildkit::v1::{
+    BuildHistoryRequest, CacheOptions, CacheOptionsEntry, DiskUsageRequest, Exporter, InfoRequest,
+    ListWorkersRequest, PruneRequest, SolveRequest, StatusRequest, StatusResponse,
+};
+use bollard_buildkit_proto::moby::filesync::packet::file_sync_server::{FileSync, FileSyncServer};
+use bollard_buildkit_proto::pb::Definition;
+use futures_util::{Stream, stream};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use crate::house::House;
+
+const DIRECTORY: u32 = 1 << 31;
+const SYMLINK: u32 = 1 << 27;
+
+type Packets = Pin<Box<dyn Stream<Item = Result<Packet, Status>> + Send>>;
+
+/// Takes a connection over for HTTP/2.
+async fn upgrade(house: &House, path: &str, headers: &str) -> UnixStream {
+    let mut stream = house.connect().await;
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n{headers}\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    assert!(head.to_lowercase().contains("upgrade: h2c"), "{head}");
+    stream
+}
+
+/// A client's side of `/grpc`.
+async fn grpc(house: &House) -> Channel {
+    let stream = Arc::new(Mutex::new(Some(upgrade(house, "/grpc", "").await)));
+    let connect = tower::service_fn(move |_| {
+        let stream = Arc::clone(&stream);
+        async move {
+            let stream = stream.lock().await.take();
+            stream
+                .map(TokioIo::new)
+                .ok_or_else(|| std::io::Error::other("there is one connection only"))
+        }
+    });
+    let endpoint = Endpoint::from_static("http://daemon");
+    endpoint.connect_with_connector(connect).await.unwrap()
+}
+
+/// A file, as a client shows it.
+#[derive(Clone)]
+struct Shown {
+    stat: Stat,
+    content: Vec<u8>,
+}
+
+fn shown(path: &str, mode: u32, content: &str) -> Shown {
+    Shown {
+        stat: Stat {
+            path: path.to_owned(),
+            mode,
+            size: i64::try_from(content.len()).unwrap(),
+            mod_time: 1_500_000_000_000_000_000,
+            ..Stat::default()
+        },
+        content: content.as_bytes().to_vec(),
+    }
+}
+
+fn link(path: &str, target: &str) -> Shown {
+    let mut link = shown(path, SYMLINK | 0o777, "");
+    target.clone_into(&mut link.stat.linkname);
+    link
+}
+
+/// How a client behaves once its files are told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Honest,
+    /// Its files are shorter than it said.
+    Short,
+    /// It sends what nobody asked for.
+    Unasked,
+    /// It says that it cannot go on.
+    Fails,
+    /// It leaves.
+    Leaves,
+}
+
+/// Directories of a client, by name.
+#[derive(Clone)]
+struct Files {
+    directories: HashMap<&'static str, Vec<Shown>>,
+    manner: Manner,
+}
+
+fn packet(kind: PacketType) -> Packet {
+    Packet {
+        r#type: kind.into(),
+        ..Packet::default()
+    }
+}
+
+impl Files {
+    fn of(dockerfile: &str, context: Vec<Shown>) -> Self {
+        let dockerfile = vec![shown("Dockerfile", 0o644, dockerfile)];
+        Self {
+            directories: HashMap::from([("dockerfile", dockerfile), ("context", context)]),
+            manner: Manner::Honest,
+        }
+    }
+
+    /// The files of a directory that this request asks for.
+    fn chosen(&self, request: &Request<Streaming<Packet>>) -> Vec<Shown> {
+        let all = |key: &str| -> Vec<String> {
+            let values = request.metadata().get_all(key).into_iter();
+            values
+                .map(|value| value.to_str().unwrap().to_owned())
+                .collect()
+        };
+        let only = all("followpaths");
+        let except = all("exclude-patterns");
+        let directory = self.directories[all("dir-name")[0].as_str()].iter();
+        let is_chosen = |file: &&Shown| {
+            (only.is_empty() || only.contains(&file.stat.path)) && !except.contains(&file.stat.path)
+        };
+        directory.filter(is_chosen).cloned().collect()
+    }
+}
+
+#[async_trait]
+impl FileSync for Files {
+    type DiffCopyStream = Packets;
+
+    async fn diff_copy(
+        &self,
+        request: Request<Streaming<Packet>>,
+    ) -> Result<Response<Packets>, Status> {
+        let files = self.chosen(&request);
+        let is_context = request.metadata().get("followpaths").is_none();
+        let manner = if is_context {
+            self.manner
+        } else {
+            Manner::Honest
+        };
+        let mut wanted = request.into_inner();
+        let (sender, receiver) = mpsc::channel(4);
+        tokio::spawn(async move {
+            for file in &files {
+                let stat = Some(file.stat.clone());
+                let told = Packet {
+                    stat,
+                    ..packet(PacketType::PacketStat)
+                };
+                sender.send(Ok(told)).await?;
+            }
+            sender.send(Ok(packet(PacketType::PacketStat))).await?;
+            while let Ok(Some(request)) = wanted.message().await {
+                let id = request.id;
+                let piece = |data: &[u8]| {
+                    Ok(Packet {
+                        id,
+                        data: data.to_vec(),
+                        ..packet(PacketType::PacketData)
+                    })
+                };
+                match (request.r#type(), manner) {
+                    (PacketType::PacketFin, _) => {
+                        sender.send(Ok(packet(PacketType::PacketFin))).await?;
+                    }
+                    (_, Manner::Honest) => {
+                        let file = &files[id as usize];
+                        for part in file.content.chunks(1000) {
+                            sender.send(piece(part)).await?;
+                        }
+                        sender.send(piece(&[])).await?;
+                    }
+                    (_, Manner::Short) => sender.send(piece(&[])).await?,
+                    (_, Manner::Unasked) => {
+                        let told = Packet {
+                            id: 4_000_000,
+                            ..packet(PacketType::PacketData)
+                        };
+                        sender.send(Ok(told)).await?;
+                    }
+                    (_, Manner::Fails) => {
+                        let data = b"disk on fire".to_vec();
+                        let told = Packet {
+                            data,
+                            ..packet(PacketType::PacketErr)
+                        };
+                        sender.send(Ok(told)).await?;
+                    }
+                    (_, Manner::Leaves) => break,
+                }
+            }
+            Ok::<_, mpsc::error::SendError<_>>(())
+        });
+        let packets = stream::unfold(receiver, |mut receiver| async {
+            receiver.recv().await.map(|packet| (packet, receiver))
+        });
+        Ok(Response::new(Box::pin(packets)))
+    }
+
+    type TarStreamStream = Packets;
+
+    async fn tar_stream(&self, _: Request<Streaming<Packet>>) -> Result<Response<Packets>, Status> {
+        Err(Status::unimplemented("no tar"))
+    }
+}
+
+/// A session of a client, which shows these files.
+async fn session(house: &House, id: &str, files: Files) -> JoinHandle<()> {
+    let headers = format!(
+        "X-Docker-Expose-Session-Uuid: {id}\r\n\
+         X-Docker-Expose-Session-Grpc-Method: /moby.filesync.v1.FileSync/DiffCopy\r\n"
+    );
+    let stream = upgrade(house, "/session", &headers).await;
+    tokio::spawn(async move {
+        let incoming = stream::once(async { Ok::<_, std::io::Error>(stream) });
+        let server = Server::builder().add_service(FileSyncServer::new(files));
+        server.serve_with_incoming(incoming).await.unwrap();
+    })
+}
+
+fn solve(name: &str, attributes: &[(&str, &str)]) -> SolveRequest {
+    let attributes = attributes
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    SolveRequest {
+        r#ref: name.to_owned(),
+        session: name.to_owned(),
+        frontend: "dockerfile.v0".to_owned(),
+        frontend_attrs: attributes.collect(),
+        exporters: vec![Exporter {
+            r#type: "moby".to_owned(),
+            attrs: HashMap::from([("name".to_owned(), format!("{name}:1"))]),
+        }],
+        ..SolveRequest::default()
+    }
+}
+
+/// All that is told of a build.
+async fn listen(channel: Channel, name: &str) -> Vec<StatusResponse> {
+    let request = StatusRequest {
+        r#ref: name.to_owned(),
+    };
+    let answer = ControlClient::new(channel).status(request).await;
+    let mut statuses = answer.unwrap().into_inner();
+    let mut told = Vec::new();
+    while let Some(status) = statuses.message().await.unwrap() {
+        told.push(status);
+    }
+    told
+}
+
+/// Names of steps that ended, with their errors.
+fn ended(told: &[StatusResponse]) -> Vec<(String, String)> {
+    let vertexes = told.iter().flat_map(|status| &status.vertexes);
+    let ended = vertexes.filter(|vertex| vertex.completed.is_some());
+    ended
+        .map(|vertex| (vertex.name.clone(), vertex.error.clone()))
+        .collect()
+}
+
+/// Files in every form: more than can be asked for at once, larger than a message, empty, links.
+fn many() -> Vec<Shown> {
+    let mut files = vec![
+        shown("bulk", 0o600, &"content of bulk\n".repeat(200_000)),
+        shown("dir", DIRECTORY | 0o750, ""),
+        shown("dir/empty", 0o644, ""),
+        link("dir/link", "../../../etc/passwd"),
+        shown("ignored", 0o644, "content of ignored"),
+    ];
+    for number in 0..200 {
+        let path = format!("many-{number:03}");
+        files.push(shown(&path, 0o644, &format!("content of {path}")));
+    }
+    let mut other = shown("other", 0o600, "");
+    "bulk".clone_into(&mut other.stat.linkname);
+    files.push(other);
+    files.push(shown(".dockerignore", 0o644, "ignored\n"));
+    files
+}
+
+#[tokio::test]
+async fn a_dockerfile_is_built_of_the_files_in_a_session() {
+    let house = House::new().await;
+    let channel = grpc(&house).await;
+    let text = "ARG WHAT\nFROM scratch\nCOPY . /\nLABEL of=$WHAT\n";
+    let serving = session(&house, "whole", Files::of(text, many())).await;
+    let request = solve("whole", &[("build-arg:WHAT", "x"), ("label:own", "y")]);
+    let mut control = ControlClient::new(channel.clone());
+    let (solved, told) = tokio::join!(control.solve(request), listen(channel, "whole"));
+    let answer = solved.unwrap().into_inner().exporter_response;
+    let image = house.get("/images/whole:1/json").await.json();
+    assert_eq!(answer["containerimage.digest"], image["Id"]);
+    assert_eq!(answer["image.name"], "docker.io/library/whole:1");
+    assert_eq!(image["Config"]["Labels"]["own"], "y");
+    let names = ended(&told);
+    let has = |name: &str| {
+        names
+            .iter()
+            .any(|(known, error)| known == name && error.is_empty())
+    };
+    for name in [
+        "[internal] load build definition from Dockerfile",
+        "[internal] load build context",
+        "[1/2] FROM scratch",
+        "[2/2] COPY . /",
+        "exporting to image",
+    ] {
+        assert!(has(name), "{name}: {names:?}");
+    }
+    let saved = house.get("/images/whole:1/get").await.body;
+    let has = |text: &str| {
+        saved
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    };
+    assert!(has("content of many-000") && has("content of many-199") && has("content of bulk"));
+    assert!(has("../../../etc/passwd") && !has("content of ignored"));
+    serving.abort();
+}
+
+#[tokio::test]
+async fn buildx_asks_for_the_dockerfile_while_its_build_waits() {
+    let house = House::new().await;
+    let channel = grpc(&house).await;
+    let serving = session(
+        &house,
+        "asked",
+        Files::of("FROM scratch\nLABEL a=b\n", vec![]),
+    )
+    .await;
+    let mut control = ControlClient::new(channel.clone());
+    let begun = SolveRequest {
+        frontend: String::new(),
+        ..solve("asked", &[])
+    };
+    let asking = async {
+        let of_build = |build: &'static str| {
+            move |mut request: Request<()>| {
+                let build = build.parse().unwrap();
+                request
+                    .metadata_mut()
+                    .insert("buildkit-controlapi-buildid", build);
+                Ok(request)
+            }
+        };
+        let mut bridge = LlbBridgeClient::with_interceptor(channel.clone(), of_build("asked"));
+        let pong = bridge.ping(PingRequest {}).await.unwrap().into_inner();
+        assert!(pong.frontend_api_caps.iter().any(|cap| cap.id == "return"));
+        let request = frontend::SolveRequest {
+            frontend: "dockerfile.v0".to_owned(),
+            ..frontend::SolveRequest::default()
+        };
+        let solved = bridge.solve(request).await.unwrap().into_inner();
+        let refused = bridge.read_file(ReadFileRequest::default()).await;
+        assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
+        let result = solved.result;
+        bridge
+            .r#return(ReturnRequest {
+                result,
+                error: None,
+            })
+            .await
+            .unwrap();
+    };
+    let (solved, told, ()) = tokio::join!(
+        control.solve(begun),
+        listen(channel.clone(), "asked"),
+        asking
+    );
+    let answer = solved.unwrap().into_inner().exporter_response;
+    let image = house.get("/images/asked:1/json").await.json();
+    assert_eq!(answer["containerimage.config.digest"], image["Id"]);
+    assert!(
+        ended(&told)
+            .iter()
+            .any(|(name, _)| name == "[1/1] FROM scratch")
+    );
+    serving.abort();
+}
+
+#[tokio::test]
+async fn a_failure_names_the_step_and_the_line() {
+    let house = House::new().await;
+    let channel = grpc(&house).await;
+    let text = "FROM scratch\nCOPY nothing /\n";
+    let serving = session(&house, "fails", Files::of(text, vec![])).await;
+    let mut control = ControlClient::new(channel.clone());
+    let (solved, told) = tokio::join!(control.solve(solve("fails", &[])), listen(channel, "fails"));
+    let status = solved.unwrap_err();
+    assert!(
+        status.message().contains("(Dockerfile:2: COPY nothing /)"),
+        "{status}"
+    );
+    let details = String::from_utf8_lossy(status.details());
+    assert!(details.contains("errdefs.Source+json"), "{details}");
+    let failed = ended(&told);
+    let failed = failed
+        .iter()
+        .find(|(name, _)| name == "[2/2] COPY nothing /");
+    assert_eq!(failed.unwrap().1, status.message());
+    assert_eq!(house.get("/images/fails:1/json").await.status, 404);
+    serving.abort();
+}
+
+#[tokio::test]
+async fn a_client_that_means_no_good_is_told_so_and_leaves_nothing() {
+    let house = House::new().await;
+    let file = shown("file", 0o644, "content");
+    let hostile = |context: Vec<Shown>, manner: Manner| Files {
+        manner,
+        ..Files::of("FROM scratch\nCOPY . /\n", context)
+    };
+    let honest = Manner::Honest;
+    let mut device = shown("device", 1 << 26 | 0o644, "");
+    device.stat.devmajor = 1;
+    let cases = [
+        (
+            "climbs",
+            hostile(vec![shown("../up", 0o644, "x")], honest),
+            "\"../up\"",
+        ),
+        (
+            "absolute",
+            hostile(vec![shown("/etc/x", 0o644, "x")], honest),
+            "\"/etc/x\"",
+        ),
+        (
+            "device",
+            hostile(vec![device], honest),
+            "device: pipes, sockets and devices",
+        ),
+        (
+            "short",
+            hostile(vec![file.clone()], Manner::Short),
+            "file became smaller",
+        ),
+        (
+            "unasked",
+            hostile(vec![file.clone()], Manner::Unasked),
+            "was not asked for",
+        ),
+        (
+            "error",
+            hostile(vec![file.clone()], Manner::Fails),
+            "disk on fire",
+        ),
+        (
+            "leaves",
+            hostile(vec![file], Manner::Leaves),
+            "the client left",
+        ),
+    ];
+    for (name, files, words) in cases {
+        let channel = grpc(&house).await;
+        let serving = session(&house, name, files).await;
+        let mut control = ControlClient::new(channel.clone());
+        let (solved, told) = tokio::join!(control.solve(solve(name, &[])), listen(channel, name));
+        let status = solved.unwrap_err();
+        assert!(status.message().contains(words), "{name}: {status}");
+        let failed = ended(&told);
+        let failed = failed
+            .iter()
+            .find(|(step, _)| step.ends_with("load build context"));
+        assert!(
+            failed.is_some_and(|(_, error)| !error.is_empty()),
+            "{name}: {told:?}"
+        );
+        assert_eq!(
+            house.get(&format!("/images/{name}:1/json")).await.status,
+            404
+        );
+        serving.abort();
+    }
+    // What is behind a link stays inside the context.
+    let behind = vec![
+        link("out", "/tmp"),
+        shown("out/file", 0o644, "content of out"),
+    ];
+    let channel = grpc(&house).await;
+    let serving = session(&house, "behind", hostile(behind, honest)).await;
+    let mut control = ControlClient::new(channel.clone());
+    let request = solve("behind", &[]);
+    drop(tokio::join!(
+        control.solve(request),
+        listen(channel, "behind")
+    ));
+    assert!(!std::path::Path::new("/tmp/file").exists());
+    serving.abort();
+}
+
+#[tokio::test]
+async fn what_is_not_done_is_refused_by_name() {
+    let house = House::new().await;
+    let mut control = ControlClient::new(grpc(&house).await);
+    let asked = |change: fn(&mut SolveRequest)| {
+        let mut request = solve("refused", &[]);
+        change(&mut request);
+        request
+    };
+    let cases = [
+        (
+            asked(|request| {
+                let def = vec![vec![1]];
+                request.definition = Some(Definition {
+                    def,
+                    ..Definition::default()
+                });
+            }),
+            Code::Unimplemented,
+            "Definition",
+        ),
+        (
+            asked(|request| request.frontend = "gateway.v0".to_owned()),
+            Code::Unimplemented,
+            "gateway.v0",
+        ),
+        (
+            asked(|request| request.exporters[0].r#type = "local".to_owned()),
+            Code::Unimplemented,
+            "type=local",
+        ),
+        (
+            asked(|request| request.entitlements.push("security.insecure".to_owned())),
+            Code::PermissionDenied,
+            "security.insecure",
+        ),
+        (
+            asked(|request| {
+                let r#type = "registry".to_owned();
+                let entry = CacheOptionsEntry {
+                    r#type,
+                    ..CacheOptionsEntry::default()
+                };
+                let exports = vec![entry];
+                request.cache = Some(CacheOptions {
+                    exports,
+                    ..CacheOptions::default()
+                });
+            }),
+            Code::Unimplemented,
+            "cache-to type=registry",
+        ),
+        (
+            asked(|request| {
+                let source = "docker-image://a".to_owned();
+                request
+                    .frontend_attrs
+                    .insert("context:b".to_owned(), source);
+            }),
+            Code::Unimplemented,
+            "build-context b=docker-image://a",
+        ),
+        (
+            asked(|request| request.r#ref.clear()),
+            Code::InvalidArgument,
+            "Ref",
+        ),
+    ];
+    for (request, code, words) in cases {
+        // Nobody listens, which holds nothing up for long.
+        let status = control.solve(request).await.unwrap_err();
+        assert_eq!(status.code(), code, "{words}: {status}");
+        assert!(status.message().contains(words), "{words}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn the_daemon_tells_of_itself_and_of_what_builds_left() {
+    let house = House::new().await;
+    let channel = grpc(&house).await;
+    let mut control = ControlClient::new(channel.clone());
+    let info = control.info(InfoRequest {}).await.unwrap().into_inner();
+    assert_eq!(info.buildkit_version.unwrap().package, "longshore");
+    let workers = control.list_workers(ListWorkersRequest::default()).await;
+    let workers = workers.unwrap().into_inner().record;
+    assert_eq!(workers[0].platforms[0].architecture, "amd64");
+    let history = control
+        .listen_build_history(BuildHistoryRequest::default())
+        .await;
+    assert_eq!(history.unwrap_err().code(), Code::Unimplemented);
+
+    let serving = session(
+        &house,
+        "left",
+        Files::of("FROM scratch\nLABEL a=b\n", vec![]),
+    )
+    .await;
+    let (solved, _) = tokio::join!(
+        control.solve(solve("left", &[])),
+        listen(channel.clone(), "left")
+    );
+    solved.unwrap();
+    serving.abort();
+    let mut control = ControlClient::new(channel);
+    let used = control
+        .disk_usage(DiskUsageRequest::default())
+        .await
+        .unwrap();
+    let used = used.into_inner().record;
+    assert_eq!(used.len(), 1, "{used:?}");
+    let prune = PruneRequest {
+        all: true,
+        ..PruneRequest::default()
+    };
+    let mut gone = control.prune(prune).await.unwrap().into_inner();
+    assert_eq!(gone.message().await.unwrap().unwrap().id, used[0].id);
+    assert!(gone.message().await.unwrap().is_none());
+    let left = control
+        .disk_usage(DiskUsageRequest::default())
+        .await
+        .unwrap();
+    assert!(left.into_inner().record.is_empty());
+}
+
+#[tokio::test]
+async fn connections_are_taken_over_for_one_protocol_only() {
+    let house = House::new().await;
+    for path in ["/grpc", "/session"] {
+        let answer = house.post(path, Value::Null).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.message().contains("h2c"), "{answer:?}");
+    }
+    let answer = house.post("/build/cancel?id=none", Value::Null).await;
+    assert_eq!(
+        (answer.status, answer.message()),
+        (404, "no such build: none".to_owned())
+    );
+}
