@@ -2,7 +2,7 @@
 //!
 //! A file a noun. [`authenticate`] makes a [`token`] of a proof, [`access`] says which roles somebody
 //! has, [`catalogue`] what there is to talk to, and [`first_start`] makes what every installation
-//! has. All of it is answered from memory; only passwords cost time, in [`password`].
+//! has. All of it is answered from memory; only passwords cost time, in [`hashing`].
 
 mod access;
 pub mod application_credential;
@@ -14,6 +14,7 @@ pub mod ec2;
 mod fernet;
 pub mod first_start;
 pub mod group;
+mod hashing;
 pub mod housekeeping;
 mod key_ring;
 pub mod limit;
@@ -53,7 +54,7 @@ impl Cloud {
 #[derive(Default)]
 pub(crate) struct Identity {
     access: access::Cache,
-    hashing: password::Pool,
+    hashing: hashing::Pool,
     settings: Arc<Settings>,
 }
 

@@ -1,74 +1,23 @@
-//! Passwords: hashing and checking them, on threads of their own, a few at once.
-//!
-//! Argon2id is slow on purpose, so it never runs where requests are served, and no more of it runs
-//! at once than there are processors.
+//! Passwords: their hashes ([`super::hashing`] makes them), and when they are of no use; and the hashes of
+//! secrets that are long by themselves.
 
-use std::sync::Arc;
-
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
-use argon2::{Algorithm, Argon2, Params, Version};
 use model::Id;
 use model::application_credential::ApplicationCredential;
 use model::user::User;
 use ring::hmac;
-use tokio::sync::Semaphore;
 
+use super::hashing;
 use crate::{ActionError, Cloud, ErrorKind};
-
-/// Memory, passes and lanes: the second choice of RFC 9106 scaled to OWASP's minimum (Password
-/// Storage Cheat Sheet, "Argon2id"): 19 MiB and two passes.
-const MEMORY_KIB: u32 = 19 * 1024;
-const PASSES: u32 = 2;
-const LANES: u32 = 1;
-
-/// How many hashes are made at once.
-pub(super) struct Pool(Arc<Semaphore>);
-
-impl Default for Pool {
-    fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new(processors)))
-    }
-}
-
-impl Pool {
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, ActionError> {
-        let gone = |error: Box<dyn std::error::Error + Send + Sync>| {
-            ActionError::new(ErrorKind::Internal, "the password could not be hashed")
-                .caused_by(error)
-        };
-        let permit = Arc::clone(&self.0)
-            .acquire_owned()
-            .await
-            .map_err(|error| gone(error.into()))?;
-        tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(permit);
-            done
-        })
-        .await
-        .map_err(|error| gone(error.into()))
-    }
-}
-
-fn argon2() -> Argon2<'static> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).unwrap_or_default();
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-}
 
 impl Cloud {
     /// The hash of a password, in the PHC string format, with a new salt.
     pub(super) async fn hash_password(&self, password: &str) -> Result<String, ActionError> {
         let password = password.to_owned();
         let salt: [u8; 16] = rand::random();
-        let hashed = self.identity.hashing.run(move || {
-            argon2()
-                .hash_password_with_salt(password.as_bytes(), &salt)
-                .map(|hash| hash.to_string())
-        });
+        let hashed = self
+            .identity
+            .hashing
+            .run(move |memory| hashing::hash(password.as_bytes(), &salt, memory));
         hashed.await?.map_err(|error| {
             ActionError::new(ErrorKind::Internal, "the password could not be hashed")
                 .caused_by(error)
@@ -97,14 +46,17 @@ impl Cloud {
         let password = password.to_owned();
         self.identity
             .hashing
-            .run(move || match hash.as_deref().map(PasswordHash::new) {
-                Some(Ok(hash)) => argon2().verify_password(password.as_bytes(), &hash).is_ok(),
-                Some(Err(_)) | None => {
-                    drop(argon2().hash_password_with_salt(password.as_bytes(), &[0; 16]));
-                    false
-                }
+            .run(move |memory| {
+                let password = password.as_bytes();
+                let is = hash.map(|hash| hashing::is_of(password, &hash, memory));
+                is.unwrap_or_else(|| {
+                    drop(hashing::hash(password, &[0; 16], memory));
+                    Ok(false)
+                })
             })
             .await
+            // A hash that cannot be read is nobody's.
+            .map(|is| is.unwrap_or(false))
     }
 }
 
