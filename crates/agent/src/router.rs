@@ -150,10 +150,11 @@ impl store::runner::Reconciler for Reconciler {
         let plan = self.plan(router, &floating);
         let made = self.engine.set_router(&plan).await;
         let failure: Option<Failure> = made.clone().err();
-        let is_made = failure.is_none() && plan.up;
+        let is_made = failure.is_none();
         let status = RouterStatus {
             generation: router.meta.generation,
             node: self.node,
+            // Those of one that is switched off are there, too, and lead nowhere.
             ports: plan
                 .legs
                 .iter()
@@ -162,7 +163,7 @@ impl store::runner::Reconciler for Reconciler {
                 .collect(),
             floating: floating
                 .iter()
-                .filter(|_| is_made && plan.gateway.is_some())
+                .filter(|_| is_made && plan.up && plan.gateway.is_some())
                 .map(|(id, ..)| *id)
                 .collect(),
             error: failure,
