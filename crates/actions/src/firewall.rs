@@ -404,27 +404,45 @@ fn checked(new: &NewRule, now: jiff::Timestamp) -> Result<Rule, ActionError> {
     if let Remote::Prefix(cidr) = rule.remote
         && cidr.address().is_ipv4() != (rule.family == Family::Ipv4)
     {
-        return Err(Refusal::RuleFamily { cidr }.into());
+        let family = rule.family;
+        return Err(Refusal::RuleFamily { family, cidr }.into());
     }
-    match (rule.port_min, rule.port_max) {
-        (None, None) => {}
-        (min, max) if rule.is_icmp() => {
-            if [min, max].into_iter().flatten().any(|value| value > 255) {
-                return Err(Refusal::RuleIcmpValue.into());
-            }
-            if min.is_none() {
-                return Err(Refusal::RuleIcmpCodeWithoutType.into());
-            }
-        }
-        (Some(min), Some(max)) if rule.has_ports() => {
-            if min == 0 || min > max {
-                return Err(Refusal::RulePortRange.into());
-            }
-        }
-        _ if rule.has_ports() => return Err(Refusal::RulePortRange.into()),
-        _ => return Err(Refusal::RulePortsWithoutProtocol.into()),
+    match wrong_ports(&rule) {
+        Some(refusal) => Err(refusal.into()),
+        None => Ok(rule),
     }
-    Ok(rule)
+}
+
+/// What is wrong with the ports of a rule, or the type and the code that they are for ICMP.
+fn wrong_ports(rule: &Rule) -> Option<Refusal> {
+    let (min, max) = (rule.port_min, rule.port_max);
+    if min.is_none() && max.is_none() {
+        return None;
+    }
+    let Some(protocol) = &rule.protocol else {
+        return Some(Refusal::RulePortsWithoutProtocol);
+    };
+    if rule.is_icmp() {
+        let fields = [
+            ("type (port_range_min)", min),
+            ("code (port_range_max)", max),
+        ];
+        let wrong = fields.into_iter().find_map(|(field, value)| {
+            let value = value.filter(|value| *value > 255)?;
+            Some(Refusal::RuleIcmpValue { field, value })
+        });
+        let code_alone = max.filter(|_| min.is_none());
+        return wrong.or(code_alone.map(|code| Refusal::RuleIcmpCodeWithoutType { code }));
+    }
+    if !rule.has_ports() {
+        let protocol = protocol.clone();
+        return Some(Refusal::RulePortsOfProtocol { protocol });
+    }
+    match (min, max) {
+        (Some(0), _) | (_, Some(0)) => Some(Refusal::RulePort { port: 0 }),
+        (Some(min), Some(max)) if min <= max => None,
+        _ => Some(Refusal::RulePortRange),
+    }
 }
 
 #[cfg(test)]

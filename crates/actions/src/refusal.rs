@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use model::Id;
+use model::firewall::Family;
 use model::network::Cidr;
 use model::subnet::AddressRange;
 
@@ -88,26 +89,34 @@ pub enum Refusal {
 
     #[error("Default security group already exists.")]
     DefaultFirewallExists,
-    #[error("the default security group cannot be removed")]
+    #[error("Insufficient rights for removing default security group.")]
     DefaultFirewallRemoved,
-    #[error("the default security group cannot be renamed")]
+    #[error("Updating default security group not allowed.")]
     DefaultFirewallRenamed,
-    #[error("security group {firewall} is in use by a port or a rule")]
+    #[error("Security Group {firewall} in use.")]
     FirewallInUse { firewall: Id },
     #[error("Security group rule already exists. Rule id is {rule}.")]
     RuleExists { rule: Id },
-    #[error("the protocol {protocol:?} is neither a known name nor a number from 0 to 255")]
+    #[error(
+        "Security group rule protocol {protocol} not supported. It must be a known name, or a number from 0 to 255."
+    )]
     RuleProtocol { protocol: String },
-    #[error("a port range needs a protocol with ports")]
+    #[error("Must also specify protocol if port range is given.")]
     RulePortsWithoutProtocol,
-    #[error("the lowest port must not be higher than the highest, and both lie in 1 to 65535")]
+    #[error("Ports cannot be specified for protocol {protocol}.")]
+    RulePortsOfProtocol { protocol: String },
+    #[error("For TCP/UDP protocols, port_range_min must be <= port_range_max")]
     RulePortRange,
-    #[error("an ICMP type or code must be 0 to 255")]
-    RuleIcmpValue,
-    #[error("an ICMP code needs a type")]
-    RuleIcmpCodeWithoutType,
-    #[error("the range {cidr} is of another family than the rule")]
-    RuleFamily { cidr: Cidr },
+    #[error("Invalid value for port {port}")]
+    RulePort { port: u16 },
+    #[error("Invalid value for ICMP {field} {value}. It must be 0 to 255.")]
+    RuleIcmpValue { field: &'static str, value: u16 },
+    #[error(
+        "ICMP code (port-range-max) {code} is provided but ICMP type (port-range-min) is missing."
+    )]
+    RuleIcmpCodeWithoutType { code: u16 },
+    #[error("Conflicting value ethertype {family} for CIDR {cidr}")]
+    RuleFamily { family: Family, cidr: Cidr },
 
     #[error("router {router} still has interfaces")]
     RouterInUse { router: Id },
@@ -187,9 +196,11 @@ impl Refusal {
             | Self::AddressOutsideSubnet(_)
             | Self::RuleProtocol { .. }
             | Self::RulePortsWithoutProtocol
+            | Self::RulePortsOfProtocol { .. }
             | Self::RulePortRange
-            | Self::RuleIcmpValue
-            | Self::RuleIcmpCodeWithoutType
+            | Self::RulePort { .. }
+            | Self::RuleIcmpValue { .. }
+            | Self::RuleIcmpCodeWithoutType { .. }
             | Self::RuleFamily { .. }
             | Self::RouteInvalid { .. }
             | Self::NotExternal(_)

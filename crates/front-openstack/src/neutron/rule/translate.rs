@@ -1,6 +1,7 @@
 //! Between a rule and what clients read and write of it.
 
 use actions::firewall::NewRule;
+use http::StatusCode;
 use model::Id;
 use model::firewall::{Direction, Family, Firewall, Remote, Rule};
 use model::network::Cidr;
@@ -60,7 +61,8 @@ pub(super) fn new(body: Value) -> Result<(Id, NewRule), ApiError> {
     fields.take("project_id");
     fields.take("tenant_id");
     fields.only("remote_address_group_id", &[Value::Null])?;
-    let group = fields.required_id("security_group_id")?;
+    let group = group(&mut fields, "security_group_id")?;
+    let group = group.ok_or_else(|| missing("security_group_id"))?;
     let direction = fields
         .text("direction")?
         .ok_or_else(|| missing("direction"))?;
@@ -81,8 +83,8 @@ pub(super) fn new(body: Value) -> Result<(Id, NewRule), ApiError> {
         protocol: fields
             .parsed("protocol", "a string")?
             .filter(|protocol| protocol != "any"),
-        port_min: fields.number("port_range_min")?,
-        port_max: fields.number("port_range_max")?,
+        port_min: port(&mut fields, "port_range_min")?,
+        port_max: port(&mut fields, "port_range_max")?,
         remote: remote(&mut fields)?,
         description: fields.text("description")?.unwrap_or_default(),
     };
@@ -90,9 +92,35 @@ pub(super) fn new(body: Value) -> Result<(Id, NewRule), ApiError> {
     Ok((group, new))
 }
 
+/// A port, or what stands in its place for ICMP.
+fn port(fields: &mut Fields, name: &str) -> Result<Option<u16>, ApiError> {
+    let Some(text) = fields.parsed::<String>(name, "a number")? else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| {
+        let message = format!("Invalid value for port {text}");
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "SecurityGroupInvalidPortValue",
+            message,
+        )
+    })
+}
+
+/// A security group; what is none's identity is no group's.
+fn group(fields: &mut Fields, name: &str) -> Result<Option<Id>, ApiError> {
+    let Some(text) = fields.parsed::<String>(name, "a string")? else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| {
+        let message = format!("Security group {text} does not exist");
+        ApiError::new(StatusCode::NOT_FOUND, "SecurityGroupNotFound", message)
+    })
+}
+
 fn remote(fields: &mut Fields) -> Result<Remote, ApiError> {
     let prefix = fields.parsed::<String>("remote_ip_prefix", "a string")?;
-    let group = fields.id("remote_group_id")?;
+    let group = group(fields, "remote_group_id")?;
     match (prefix, group) {
         (None, None) => Ok(Remote::Any),
         (None, Some(group)) => Ok(Remote::Firewall(group)),

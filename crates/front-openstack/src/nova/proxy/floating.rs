@@ -16,7 +16,7 @@ use model::network::Network;
 use model::port::owner::COMPUTE;
 use serde_json::{Value, json};
 
-use super::{Old, path_id, retold};
+use super::{LAST_WITH_ACTIONS, Old, path_id, retold};
 use crate::front::At;
 use crate::nova::Body;
 use crate::nova::error::ApiError;
@@ -26,8 +26,6 @@ use crate::route::Route;
 
 const ALL: &str = "/v2.1/os-floating-ips";
 const ONE: &str = "/v2.1/os-floating-ips/{id}";
-/// The last microversion with actions of servers.
-const LAST_WITH_ACTIONS: u16 = 43;
 
 pub(super) fn routes() -> Vec<Route> {
     let pools_path = "/v2.1/os-floating-ip-pools";

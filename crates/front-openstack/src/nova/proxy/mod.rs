@@ -5,6 +5,7 @@
 //! with a microversion. What Nova itself has taken away by now is [`gone`].
 
 mod firewall;
+pub(super) mod fixed;
 mod floating;
 mod gone;
 mod image;
@@ -32,6 +33,8 @@ pub(super) use rule::shown_group as shown_firewall;
 
 /// The last microversion with most of them.
 const LAST: u16 = 35;
+/// The last with the actions of servers that change addresses.
+const LAST_WITH_ACTIONS: u16 = 43;
 /// The last with the metadata of images.
 const LAST_WITH_METADATA: u16 = 38;
 

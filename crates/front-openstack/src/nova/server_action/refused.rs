@@ -8,9 +8,6 @@ use super::routes::Outcome;
 use crate::front::At;
 use crate::nova::error::ApiError;
 
-/// The microversion that ended Nova's own words for addresses.
-const ADDRESSES_END: u16 = 44;
-
 /// Says why a server that is there cannot have something done to it.
 async fn refuse(at: At, id: Id, status: StatusCode, why: String) -> Outcome {
     server::get(&at.cloud, &at.caller, id)?;
@@ -40,13 +37,5 @@ pub(super) async fn migrate(at: At, id: Id) -> Outcome {
 
 pub(super) async fn console(at: At, id: Id) -> Outcome {
     let why = "Unavailable console type: a container has a serial console only";
-    refuse(at, id, StatusCode::BAD_REQUEST, why.to_owned()).await
-}
-
-pub(super) async fn addresses(at: At, id: Id) -> Outcome {
-    if at.minor >= ADDRESSES_END {
-        return Err(ApiError::not_found("The resource could not be found."));
-    }
-    let why = "Addresses are changed by the network service: its ports and floating addresses";
     refuse(at, id, StatusCode::BAD_REQUEST, why.to_owned()).await
 }

@@ -94,11 +94,11 @@ const ACTIONS: &[(&str, Handler)] = &[
     ("os-getRDPConsole", |at, id, _| {
         Box::pin(refused::console(at, id))
     }),
-    ("addFixedIp", |at, id, _| {
-        Box::pin(refused::addresses(at, id))
+    ("addFixedIp", |at, id, body| {
+        Box::pin(proxy::fixed::add(at, id, body))
     }),
-    ("removeFixedIp", |at, id, _| {
-        Box::pin(refused::addresses(at, id))
+    ("removeFixedIp", |at, id, body| {
+        Box::pin(proxy::fixed::remove(at, id, body))
     }),
     ("addFloatingIp", |at, id, body| {
         Box::pin(proxy::associate(at, id, body))
