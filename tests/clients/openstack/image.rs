@@ -1,6 +1,9 @@
 //! Images: in, shared, out again byte for byte, and run.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::daemon::Daemon;
@@ -223,4 +226,81 @@ fn what_words_about_images_mean_is_defined_and_looked_up() {
     metadef(&["namespace", "delete", "Harbour::Crane"]).ok();
     let gone = metadef(&["namespace", "show", "Harbour::Crane"]);
     assert!(gone.fails(1).contains("not found"), "{}", gone.stderr);
+}
+
+/// Makes an image that waits for its data, or answers what the client says. It takes its standard input
+/// for data, unless that is a terminal.
+fn queued(openstack: &OpenStack, name: &str) -> Result<(), String> {
+    let formats = ["--disk-format", "raw", "--container-format", "bare"];
+    let create = openstack.command(&[&["image", "create"], formats.as_slice(), &[name]].concat());
+    let words = std::iter::once(create.get_program()).chain(create.get_args());
+    let line: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+    let output = Command::new("script")
+        .args(["-qec", &line.join(" "), "/dev/null"])
+        .env_clear()
+        .envs(
+            create
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .output()
+        .unwrap();
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8(output.stdout).unwrap())
+}
+
+/// Serves one file over HTTP, for as long as the test runs; answers its address.
+fn serve(bytes: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            // A request without a body comes at once.
+            let _read = stream.read(&mut request).unwrap();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                bytes.len()
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&bytes).unwrap();
+        }
+    });
+    format!("http://{address}/root.tar")
+}
+
+#[test]
+fn an_image_is_fetched_from_elsewhere_and_counts_in_the_limits() {
+    if !is_ours() {
+        return;
+    }
+    let settings = "[images]\nimport-hosts = [\"127.0.0.1\"]\nimport-ports = []";
+    let daemon = Daemon::start_configured(settings).unwrap();
+    let admin = daemon.openstack();
+    let root = tests::image::busybox_rootfs().unwrap();
+    let address = serve(root.clone());
+    queued(&admin, "fetched").unwrap();
+    let import = ["image", "import", "--method", "web-download", "--wait"];
+    admin
+        .run(&[import.as_slice(), &["--uri", &address, "fetched"]].concat())
+        .ok();
+    let shown = admin.json(&["image", "show", "fetched"]);
+    assert_eq!(shown["status"], "active", "{shown}");
+    assert_eq!(shown["size"], json!(root.len()), "{shown}");
+    let ran = daemon
+        .docker()
+        .run(&["run", "--rm", "fetched", "echo", "hoist"]);
+    assert_eq!(ran.ok(), "hoist");
+
+    // A second image is one too many.
+    let limit = ["registered", "limit", "create", "--service", "glance"];
+    let one = ["--default-limit", "1", "image_count_total"];
+    admin.run(&[limit.as_slice(), &one].concat()).ok();
+    let refused = queued(&admin, "surplus").unwrap_err();
+    assert!(refused.contains("413"), "{refused}");
+    admin.run(&["image", "delete", "fetched"]).ok();
+    queued(&admin, "surplus").unwrap();
 }
