@@ -18,6 +18,10 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
     ListWorkersRequest, PruneRequest, SolveRequest, StatusRequest, StatusResponse,
 };
 use bollard_buildkit_proto::moby::filesync::packet::file_sync_server::{FileSync, FileSyncServer};
+use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::{Ssh, SshServer};
+use bollard_buildkit_proto::moby::sshforward::v1::{
+    BytesMessage, CheckAgentRequest, CheckAgentResponse,
+};
 use bollard_buildkit_proto::pb::Definition;
 use futures_util::{Stream, stream};
 use hyper_util::rt::TokioIo;
@@ -231,16 +235,41 @@ impl FileSync for Files {
     }
 }
 
+/// An agent for SSH that is offered, and not there.
+struct NoAgent;
+
+#[async_trait]
+impl Ssh for NoAgent {
+    async fn check_agent(
+        &self,
+        _: Request<CheckAgentRequest>,
+    ) -> Result<Response<CheckAgentResponse>, Status> {
+        Err(Status::unknown("unset ssh forward key default"))
+    }
+
+    type ForwardAgentStream = Pin<Box<dyn Stream<Item = Result<BytesMessage, Status>> + Send>>;
+
+    async fn forward_agent(
+        &self,
+        _: Request<Streaming<BytesMessage>>,
+    ) -> Result<Response<Self::ForwardAgentStream>, Status> {
+        Err(Status::unimplemented("no agent"))
+    }
+}
+
 /// A session of a client, which shows these files.
 async fn session(house: &House, id: &str, files: Files) -> JoinHandle<()> {
     let headers = format!(
         "X-Docker-Expose-Session-Uuid: {id}\r\n\
-         X-Docker-Expose-Session-Grpc-Method: /moby.filesync.v1.FileSync/DiffCopy\r\n"
+         X-Docker-Expose-Session-Grpc-Method: /moby.filesync.v1.FileSync/DiffCopy\r\n\
+         X-Docker-Expose-Session-Grpc-Method: /moby.sshforward.v1.SSH/ForwardAgent\r\n"
     );
     let stream = upgrade(house, "/session", &headers).await;
     tokio::spawn(async move {
         let incoming = stream::once(async { Ok::<_, std::io::Error>(stream) });
-        let server = Server::builder().add_service(FileSyncServer::new(files));
+        let server = Server::builder()
+            .add_service(FileSyncServer::new(files))
+            .add_service(SshServer::new(NoAgent));
         server.serve_with_incoming(incoming).await.unwrap();
     })
 }
@@ -427,6 +456,36 @@ async fn a_failure_names_the_step_and_the_line() {
     assert_eq!(failed.unwrap().1, status.message());
     assert_eq!(house.get("/images/fails:1/json").await.status, 404);
     serving.abort();
+}
+
+/// buildx offers agents also where it has none.
+#[tokio::test]
+async fn what_is_required_and_not_given_is_named() {
+    let house = House::new().await;
+    let channel = grpc(&house).await;
+    for (name, mount, words) in [
+        (
+            "agent",
+            "type=ssh,required",
+            "agent for SSH default is required",
+        ),
+        (
+            "secret",
+            "type=secret,id=a,required",
+            "secret a is required",
+        ),
+    ] {
+        let text = format!("FROM demo:1\nRUN --mount={mount} true\n");
+        let serving = session(&house, name, Files::of(&text, vec![])).await;
+        let mut control = ControlClient::new(channel.clone());
+        let (solved, _) = tokio::join!(
+            control.solve(solve(name, &[])),
+            listen(channel.clone(), name)
+        );
+        let status = solved.unwrap_err();
+        assert!(status.message().starts_with(words), "{status}");
+        serving.abort();
+    }
 }
 
 #[tokio::test]
