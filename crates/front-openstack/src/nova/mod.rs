@@ -7,6 +7,7 @@
 mod aggregate;
 mod discovery;
 mod error;
+mod extension;
 mod fields;
 mod flavor;
 mod host;
@@ -74,6 +75,7 @@ pub(crate) fn routes() -> Vec<Route> {
         hypervisor::routes::routes(),
         service::routes::routes(),
         migration::routes::routes(),
+        extension::routes::routes(),
         aggregate::routes::routes(),
         host::routes::routes(),
         usage::routes::routes(),

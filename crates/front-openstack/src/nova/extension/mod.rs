@@ -1,0 +1,3 @@
+//! Extensions.
+
+pub(super) mod routes;
