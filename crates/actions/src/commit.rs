@@ -87,6 +87,7 @@ pub(crate) async fn commit_held(
         defaults,
         hidden,
     };
+    instance::made(cloud, id).await;
     let layer = cloud.nodes.layer(id, new.pause).await?;
     let (image, held) = cloud
         .images

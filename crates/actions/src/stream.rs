@@ -114,6 +114,7 @@ pub async fn stat_path(
     path: &str,
 ) -> Result<PathStat, ActionError> {
     instance::allowed(cloud, caller, policy::Action::ReadArchive, id)?;
+    instance::made(cloud, id).await;
     Ok(cloud.nodes.stat_path(id, path).await?)
 }
 
@@ -128,6 +129,7 @@ pub async fn read_archive(
     path: &str,
 ) -> Result<(PathStat, Archive), ActionError> {
     let view = instance::allowed(cloud, caller, policy::Action::ReadArchive, id)?;
+    instance::made(cloud, id).await;
     let archive = cloud.nodes.read_archive(id, path).await?;
     cloud
         .observer
@@ -148,6 +150,7 @@ pub async fn write_archive(
     options: ExtractOptions,
 ) -> Result<(), ActionError> {
     let view = instance::allowed(cloud, caller, policy::Action::WriteArchive, id)?;
+    instance::made(cloud, id).await;
     cloud
         .nodes
         .write_archive(id, path, archive, options)
@@ -164,6 +167,7 @@ pub async fn write_archive(
 /// [`crate::ErrorKind::NotFound`], and what the node says.
 pub async fn changes(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Vec<Change>, ActionError> {
     instance::allowed(cloud, caller, policy::Action::ListChanges, id)?;
+    instance::made(cloud, id).await;
     Ok(cloud.nodes.changes(id).await?)
 }
 
@@ -173,6 +177,7 @@ pub async fn changes(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Vec<Chang
 /// [`crate::ErrorKind::NotFound`], and what the node says.
 pub async fn export(cloud: &Cloud, caller: &Caller, id: Id) -> Result<Archive, ActionError> {
     let view = instance::allowed(cloud, caller, policy::Action::ReadArchive, id)?;
+    instance::made(cloud, id).await;
     let archive = cloud.nodes.export(id).await?;
     cloud
         .observer

@@ -75,7 +75,7 @@ impl Controller {
 
     /// Whether an instance that is removed when it ends has ended, or could not be started.
     fn has_removed_itself(&self, id: Id, instance: &Instance) -> bool {
-        if !instance.spec.auto_remove {
+        if !instance.spec.auto_remove || instance.spec.run.again {
             return false;
         }
         let epoch = instance.spec.run.epoch;

@@ -8,6 +8,7 @@ use model::container::TerminalSize;
 use model::instance::{Endpoint, Failure, FailureKind, Instance, StopRequest};
 use model::network::Network;
 use model::stream::LogOptions;
+use oci_spec::runtime::LinuxPids;
 use runtime::cgroup::Cgroup;
 use runtime::keeper::{CallError, ProcessKey, Refusal};
 
@@ -156,7 +157,13 @@ impl Inner {
         let container = container(instance)?;
         let invalid = |error: limits::LimitError| failure(FailureKind::Invalid, &error);
         limits::check(&container.resources, self.online_cpus).map_err(invalid)?;
-        let resources = limits::resources(&container.resources).map_err(invalid)?;
+        let mut resources = limits::resources(&container.resources).map_err(invalid)?;
+        if resources.pids().is_none() {
+            // There may have been a limit before.
+            let mut pids = LinuxPids::default();
+            pids.set_limit(-1);
+            resources.set_pids(Some(pids));
+        }
         self.remount(instance, &container.mounts).await?;
         self.update_origin(instance, container)?;
         let Some(live) = self.runs.running(instance.meta.id) else {

@@ -104,6 +104,8 @@ pub struct RunIntent {
     pub stop: Option<StopRequest>,
     /// A user stopped it, so a daemon's start does not start it under `unless-stopped`.
     pub stopped_by_user: bool,
+    /// It is stopped only to be started again: one that removes itself when it ends stays.
+    pub again: bool,
 }
 
 /// How to stop an instance.
@@ -486,6 +488,18 @@ pub struct Health {
     pub failing_streak: u32,
     /// The newest checks, oldest first, at most five.
     pub log: Vec<Probe>,
+}
+
+impl Health {
+    /// Of one that was not checked yet.
+    #[must_use]
+    pub const fn starting() -> Self {
+        Self {
+            state: HealthState::Starting,
+            failing_streak: 0,
+            log: Vec::new(),
+        }
+    }
 }
 
 /// The verdict of a health check.

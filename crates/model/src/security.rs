@@ -69,20 +69,20 @@ pub const DEFAULT_CAPABILITIES: [&str; 14] = [
 ];
 /// Paths hidden from a container that names none; a node may hide further ones of its hardware.
 ///
-/// Source: moby, `daemon/pkg/oci/defaults.go`.
+/// Source: moby, `daemon/pkg/oci/defaults.go`, in the order in which it tells them.
 pub const MASKED_PATHS: [&str; 12] = [
-    "/proc/acpi",
     "/proc/asound",
+    "/proc/acpi",
     "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
+    "/proc/sched_debug",
+    "/proc/scsi",
     "/sys/firmware",
+    "/sys/devices/virtual/powercap",
 ];
 /// Paths that a container that names none can only read. Source: as [`MASKED_PATHS`].
 pub const READ_ONLY_PATHS: [&str; 5] = [

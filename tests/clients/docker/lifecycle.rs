@@ -335,3 +335,41 @@ fn two_clients_remove_at_once() {
         ""
     );
 }
+
+#[test]
+fn one_that_removes_itself_can_be_restarted() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    docker
+        .run(&[
+            "run", "-d", "--rm", "--name", "fleeting", "busybox", "sleep", "1000",
+        ])
+        .ok();
+    docker.run(&["restart", "-t", "0", "fleeting"]).ok();
+    assert_eq!(docker.inspect("fleeting", "{{.State.Running}}"), "true");
+    docker.run(&["stop", "-t", "0", "fleeting"]).ok();
+    docker.wait_until("it is gone", |docker| {
+        docker.run(&["ps", "-aqf", "name=fleeting"]).ok().is_empty()
+    });
+}
+
+#[test]
+fn a_limit_of_processes_is_taken_away_while_it_runs() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    let run = ["run", "-d", "--name", "limited", "--pids-limit", "32"];
+    docker
+        .run(&[&run[..], &["busybox", "sleep", "1000"]].concat())
+        .ok();
+    let limit = || {
+        let files = "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null";
+        let told = docker.run(&["exec", "limited", "sh", "-c", files]);
+        told.stdout.trim().to_owned()
+    };
+    assert_eq!(limit(), "32");
+    docker
+        .run(&["update", "--pids-limit", "-1", "limited"])
+        .ok();
+    assert_eq!(limit(), "max");
+    docker.run(&["rm", "-f", "limited"]).ok();
+}

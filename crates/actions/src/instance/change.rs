@@ -8,7 +8,7 @@ use model::network::Network;
 use model::volume::Volume;
 use model::{Id, Kind};
 
-use super::run::{change_intent, end_run, newest, within};
+use super::run::{Then, change_intent, end_run, newest, within};
 use super::{View, allowed, missing};
 use crate::observer::instance_event;
 use crate::policy;
@@ -200,7 +200,7 @@ pub async fn remove(
             signal: Some("KILL".to_owned()),
             timeout_secs: None,
         };
-        end_run(cloud, &view, at_once).await?;
+        end_run(cloud, &view, at_once, Then::Rest).await?;
     }
     let waiter = cloud.observer.waiter(id);
     let now = cloud.now();

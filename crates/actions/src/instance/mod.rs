@@ -19,7 +19,7 @@ pub use change::{RemoveOptions, remove, rename, update};
 pub(crate) use create::BUILD_STEP;
 pub use create::{BuildStep, Created, NewInstance, ServerRecord, create};
 pub(crate) use defaults::completed;
-pub(crate) use run::{change_intent, newest, within};
+pub(crate) use run::{change_intent, made, newest, within};
 pub use run::{kill, pause, restart, start, stop, unpause};
 pub use wait::{WaitFor, wait};
 

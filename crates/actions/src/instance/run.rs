@@ -14,6 +14,8 @@ use crate::{ActionError, Caller, Cloud, ErrorKind, durable};
 /// How long a start, a freeze or a change may take before its caller is told that it did not
 /// answer. A stop has its own time.
 const NODE_ANSWERS_WITHIN: Duration = Duration::from_secs(120);
+/// How long a node may take to make a new instance before it is asked about it all the same.
+const NODE_MAKES_WITHIN: Duration = Duration::from_secs(10);
 /// What a stop may take beyond the time that the process is given.
 const STOP_GRACE: Duration = Duration::from_secs(30);
 /// Seconds that a process is given to stop when nobody says otherwise.
@@ -66,6 +68,7 @@ async fn begin_run(cloud: &Cloud, id: Id) -> Result<Begun, ActionError> {
         run.paused = false;
         run.stop = None;
         run.stopped_by_user = false;
+        run.again = false;
         Ok((run.epoch, Begun::Ours))
     })
     .await?;
@@ -143,11 +146,20 @@ pub async fn stop(
     if !view.is_up() && !view.is_restarting() {
         return Err(ActionError::new(ErrorKind::NotModified, "it does not run"));
     }
-    end_run(cloud, &view, how).await?;
+    end_run(cloud, &view, how, Then::Rest).await?;
     cloud
         .observer
         .tell(instance_event(&view.instance, Action::Stopped));
     Ok(())
+}
+
+/// What follows the end of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Then {
+    /// Nothing; one that removes itself when it ends does.
+    Rest,
+    /// It runs again.
+    RunAgain,
 }
 
 /// Asks for the end of a run and waits for it.
@@ -155,6 +167,7 @@ pub(super) async fn end_run(
     cloud: &Cloud,
     view: &View,
     how: StopRequest,
+    then: Then,
 ) -> Result<(), ActionError> {
     let id = view.instance.meta.id;
     let container = view.instance.spec.containers.first();
@@ -169,6 +182,7 @@ pub(super) async fn end_run(
         run.stopped_by_user = true;
         run.paused = false;
         run.stop = Some(how.clone());
+        run.again = then == Then::RunAgain;
         Ok(run.epoch)
     })
     .await?;
@@ -206,14 +220,36 @@ pub async fn restart(
 ) -> Result<(), ActionError> {
     let view = allowed(cloud, caller, policy::Action::RebootInstance, id)?;
     refuse_removal_in_progress(&view.instance)?;
-    if view.is_up() || view.is_restarting() {
-        end_run(cloud, &view, how).await?;
+    let cloud = cloud.clone();
+    // To its end, also where nobody waits any more: what was stopped is not left so.
+    let restarted = tokio::spawn(async move {
+        if view.is_up() || view.is_restarting() {
+            let ended = end_run(&cloud, &view, how, Then::RunAgain).await;
+            if ended.is_err() {
+                give_up_restart(&cloud, id).await;
+            }
+            ended?;
+        }
+        begin_run(&cloud, id).await?;
+        cloud
+            .observer
+            .tell(instance_event(&view.instance, Action::Restarted));
+        Ok(())
+    });
+    restarted
+        .await
+        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Takes back that an instance is to run again, so that one that removes itself does.
+async fn give_up_restart(cloud: &Cloud, id: Id) {
+    let taken_back = change_intent(cloud, id, |instance| {
+        instance.spec.run.again = false;
+        Ok(())
+    });
+    if let Err(error) = taken_back.await {
+        tracing::debug!(%id, %error, "a failed restart could not be taken back");
     }
-    begin_run(cloud, id).await?;
-    cloud
-        .observer
-        .tell(instance_event(&view.instance, Action::Restarted));
-    Ok(())
 }
 
 /// Sends a signal to process 1, by name or number; `None` is `KILL`.
@@ -386,6 +422,23 @@ pub(crate) fn newest(
             Some(found) => Some(std::sync::Arc::new(super::unseen(&found.value))),
             None => last,
         },
+    }
+}
+
+/// Waits until the node has made what an instance has before it first runs, its files above all. A
+/// node that takes too long, or cannot, says so itself when it is asked.
+pub(crate) async fn made(cloud: &Cloud, id: Id) {
+    let waiter = cloud.observer.waiter(id);
+    let is_made = || {
+        let is_seen = cloud.store.get::<InstanceStatus>(id).is_some();
+        let is_gone = cloud.store.get::<Instance>(id).is_none();
+        (is_seen || is_gone).then_some(())
+    };
+    if tokio::time::timeout(NODE_MAKES_WITHIN, waiter.until(is_made))
+        .await
+        .is_err()
+    {
+        tracing::debug!(%id, "not made yet");
     }
 }
 

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::instance::{Endpoint, Exit, Failure, FailureKind, Instance, InstanceStatus, Phase, Run};
+use model::instance::{
+    Endpoint, Exit, Failure, FailureKind, Health, Instance, InstanceStatus, Phase, Run,
+};
 use model::network::Network;
 use model::volume::Volume;
 use store::runner::Next;
@@ -60,6 +62,7 @@ impl Reconciler {
                 status.error = None;
                 status.endpoints = started.endpoints;
                 status.ports = started.ports;
+                status.health = is_checked(&records.instance.value).then(Health::starting);
             }
             Err(failure) => fail(&mut status, failure),
         }
@@ -119,6 +122,13 @@ impl Reconciler {
         }
         Ok(networks)
     }
+}
+
+/// Whether the health of an instance is checked, as soon as it runs.
+fn is_checked(instance: &Instance) -> bool {
+    let container = instance.spec.containers.first();
+    let check = container.and_then(|container| container.health_check.as_ref());
+    check.is_some_and(|check| !check.args.is_empty())
 }
 
 /// The instance with these variables before its own, which win.
