@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ::image::{ImportOptions, InUse, LookupError, Progress, RemoveError, Use};
+use ::image::{ImportOptions, InUse, LookupError, Progress, RemoveError, SaveError, Use};
 pub use ::image::{Loaded, Removed};
 use bytes::Bytes;
 use model::ProjectId;
@@ -100,15 +100,19 @@ pub async fn save(
     names: &[String],
 ) -> Result<Archive, ActionError> {
     caller.may(policy::Action::DownloadImage, &Target::OPERATOR)?;
+    let archive = cloud.images.save(names).await.map_err(|error| {
+        let kind = match error {
+            SaveError::Lookup(_) => ErrorKind::NotFound,
+            SaveError::Nothing => ErrorKind::Invalid,
+        };
+        ActionError::new(kind, with_causes(&error))
+    })?;
     for name in names {
-        let image = get(cloud, caller, name)?;
-        tell(cloud, caller, &image.id, Some(name), Action::Saved);
+        // A repository's name is no image's.
+        if let Ok(image) = get(cloud, caller, name) {
+            tell(cloud, caller, &image.id, Some(name), Action::Saved);
+        }
     }
-    let archive = cloud
-        .images
-        .save(names)
-        .await
-        .map_err(|error| ActionError::new(ErrorKind::Internal, with_causes(&error)))?;
     Ok(Box::new(archive))
 }
 

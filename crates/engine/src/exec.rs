@@ -13,6 +13,7 @@ use model::stream::ExecSpec;
 use oci_spec::runtime::Process;
 use runtime::keeper::ProcessKey;
 use runtime::launch::{Exec, Stdio};
+use runtime::user::Databases;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{failure, internal, refused};
@@ -68,6 +69,12 @@ impl Inner {
         }
         // What cannot be is refused now already, as far as it can be told before the start.
         self.process(&live.note, spec)?;
+        if !spec.user.is_empty() {
+            let pid = live.pid().ok_or_else(|| not_running(id))?;
+            let root = crate::root::of_process(pid).map_err(|error| internal(&error))?;
+            let known = Databases::read(&root).named(&spec.user);
+            known.map_err(|error| failure(FailureKind::Invalid, &error))?;
+        }
         Ok(self.execs.prepare(id, spec.clone()))
     }
 

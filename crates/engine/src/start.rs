@@ -272,27 +272,27 @@ impl Inner {
 
     /// Process 1 of the instances whose namespaces are shared.
     fn joined(&self, instance: &Instance) -> Result<Joined, Failure> {
-        let pid_of = |id: Id, what: &str| {
+        let pid_of = |id: Id, kind, words: fn(String) -> String| {
             self.runs
                 .get(id)
                 .and_then(|live| live.pid())
-                .ok_or_else(|| {
-                    let words = format!(
-                        "cannot join {what} of a non running container: {}",
-                        id.simple()
-                    );
-                    refused(FailureKind::Conflict, words)
-                })
+                .ok_or_else(|| refused(kind, words(id.simple())))
         };
         let mut joined = Joined::default();
         if let NetworkMode::Instance(other) = instance.spec.network {
-            joined.network = Some(pid_of(other, "network")?);
+            joined.network = Some(pid_of(other, FailureKind::Conflict, |id| {
+                format!("cannot join network of a non running container: {id}")
+            })?);
         }
         if let NamespaceMode::Instance(other) = instance.spec.namespaces.pid {
-            joined.pid = Some(pid_of(other, "PID namespace")?);
+            joined.pid = Some(pid_of(other, FailureKind::Internal, |id| {
+                format!("failed to join PID namespace: container {id} is not running")
+            })?);
         }
         if let NamespaceMode::Instance(other) = instance.spec.namespaces.ipc {
-            joined.ipc = Some(pid_of(other, "IPC namespace")?);
+            joined.ipc = Some(pid_of(other, FailureKind::Internal, |id| {
+                format!("failed to join IPC namespace: container {id} is not running")
+            })?);
             let shared = self
                 .runs
                 .get(other)

@@ -61,7 +61,7 @@ pub(crate) async fn document(request: Request) -> Result<Option<Value>, ApiError
         } else if error.is_eof() {
             "invalid JSON: unexpected EOF".to_owned()
         } else {
-            format!("invalid JSON: {error}")
+            format!("invalid JSON: {}", syntax_words(&bytes, &error))
         })
     })?;
     if document == Value::Null {
@@ -69,6 +69,30 @@ pub(crate) async fn document(request: Request) -> Result<Option<Value>, ApiError
     }
     prune(&mut document);
     Ok(Some(document))
+}
+
+/// dockerd's words for a document that is none, from serde's.
+fn syntax_words(bytes: &[u8], error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    let sought = [
+        (
+            "key must be a string",
+            "looking for beginning of object key string",
+        ),
+        ("expected value", "looking for beginning of value"),
+        ("expected `:`", "after object key"),
+        ("expected `,` or `}`", "after object key:value pair"),
+        ("expected `,` or `]`", "after array element"),
+    ];
+    let sought = sought.iter().find(|(known, _)| words.starts_with(known));
+    let line = bytes.split(|byte| *byte == b'\n').nth(error.line() - 1);
+    let found = line.and_then(|line| line.get(error.column().checked_sub(1)?));
+    match (sought, found) {
+        (Some((_, sought)), Some(found)) => {
+            format!("invalid character {:?} {sought}", char::from(*found))
+        }
+        _ => words,
+    }
 }
 
 /// Gives a document its shape.
@@ -244,6 +268,26 @@ mod tests {
                 "invalid JSON: json: cannot unmarshal array into Go struct field CreateRequest.HostConfig of type Host",
             ),
             (JSON, "{", "invalid JSON: unexpected EOF"),
+            (
+                JSON,
+                "{invalid",
+                "invalid JSON: invalid character 'i' looking for beginning of object key string",
+            ),
+            (
+                JSON,
+                "{\"Image\":\n x}",
+                "invalid JSON: invalid character 'x' looking for beginning of value",
+            ),
+            (
+                JSON,
+                r#"{"Image" 1}"#,
+                "invalid JSON: invalid character '1' after object key",
+            ),
+            (
+                JSON,
+                r#"{"Cmd":["a" "b"]}"#,
+                "invalid JSON: invalid character '\"' after array element",
+            ),
             (JSON, "{} {}", "unexpected content after JSON"),
             (
                 JSON,

@@ -77,10 +77,12 @@ impl Form {
             text.parse::<u32>()
                 .map(|cells| u16::try_from(cells).unwrap_or(u16::MAX))
                 .map_err(|_| {
-                    ApiError::invalid(format!(
-                        "invalid resize {what} {text:?}: {}",
-                        not_a_number(text)
-                    ))
+                    let problem = if text.parse::<i128>().is_ok() {
+                        "value out of range"
+                    } else {
+                        "invalid syntax"
+                    };
+                    ApiError::invalid(format!("invalid resize {what} {text:?}: {problem}"))
                 })
         };
         Ok(model::container::TerminalSize {

@@ -97,3 +97,34 @@ fn what_cannot_be_committed_is_named() {
     assert!(wrong.fails(1).to_lowercase().contains("from"), "{wrong:?}");
     docker.run(&["rm", "plain"]).ok();
 }
+
+#[test]
+fn a_change_knows_the_variables_of_the_container() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    docker
+        .run(&[
+            "create",
+            "--name",
+            "with-path",
+            "-e",
+            "WAY=/one",
+            "busybox",
+            "true",
+        ])
+        .ok();
+    docker
+        .run(&[
+            "commit",
+            "-c",
+            "ENV WAY=/two:$WAY",
+            "with-path",
+            "longer-way",
+        ])
+        .ok();
+    let environment = docker.run(&["run", "--rm", "longer-way", "env"]).ok();
+    assert!(
+        environment.lines().any(|line| line == "WAY=/two:/one"),
+        "{environment}"
+    );
+}

@@ -141,3 +141,33 @@ fn what_is_not_an_image_is_refused() {
             .contains("No such image: nosuch:tag")
     );
 }
+
+#[test]
+fn a_list_by_reference_shows_the_names_that_match() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    for tag in ["1", "2", "3"] {
+        docker
+            .run(&["tag", "busybox", &format!("by-reference:{tag}")])
+            .ok();
+    }
+    let filters = [
+        "-f",
+        "reference=by-reference:1",
+        "-f",
+        "reference=by-ref*:3",
+    ];
+    let format = ["images", "--format", "{{.Repository}}:{{.Tag}}"];
+    let listed = docker.run(&[&format[..], &filters].concat()).ok();
+    assert_eq!(listed, "by-reference:1\nby-reference:3");
+    // A repository's name is all of it.
+    let saved = daemon.scratch().join("by-reference.tar");
+    docker
+        .run(&["save", "-o", saved.to_str().unwrap(), "by-reference"])
+        .ok();
+    docker
+        .run(&["rmi", "by-reference:1", "by-reference:2", "by-reference:3"])
+        .ok();
+    let loaded = docker.run(&["load", "-i", saved.to_str().unwrap()]).ok();
+    assert_eq!(loaded.matches("by-reference:").count(), 3, "{loaded}");
+}

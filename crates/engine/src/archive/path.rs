@@ -57,7 +57,8 @@ pub(super) fn find(root: &Root, path: &str) -> Result<Spot, RootedError> {
     let last = clean
         .file_name()
         .map_or_else(|| OsString::from("/"), OsStr::to_owned);
-    let shown_as = if path.ends_with("/.") || path == "." {
+    let trimmed = path.trim_end_matches('/');
+    let shown_as = if trimmed.ends_with("/.") || trimmed == "." {
         OsString::from(".")
     } else {
         last

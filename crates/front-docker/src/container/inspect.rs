@@ -147,7 +147,11 @@ pub(crate) async fn inspect(at: At, Path(name): Path<String>) -> Result<Response
         .cloned()
         .unwrap_or_default();
     let networks = known_networks(&at);
-    host_config.links = show::links(&view, &networks);
+    let own = &view.instance.meta.name;
+    let links: Vec<String> = show::links(&view, &networks)
+        .map(|(other, alias)| format!("/{other}:/{own}/{alias}"))
+        .collect();
+    host_config.links = Some(links).filter(|links| !links.is_empty());
     let paths = stream::host_paths(&at.cloud, &at.caller, id)?;
     let execs = exec::list(&at.cloud, &at.caller, id).await?;
 

@@ -7,6 +7,7 @@ use actions::instance::{self, View};
 use actions::{image, stream};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
+use model::ProjectId;
 use model::instance::Phase;
 use serde::Serialize;
 use serde_json::Value;
@@ -52,7 +53,7 @@ const HEALTH: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Summary {
     id: String,
-    names: [String; 1],
+    names: Vec<String>,
     image: String,
     #[serde(rename = "ImageID")]
     image_id: String,
@@ -108,14 +109,16 @@ pub(crate) async fn list(at: At) -> Result<Response, ApiError> {
     let now = Timestamp::now();
     let mut images = Images::default();
     let mut summaries = Vec::new();
-    for view in selection.window(instance::list(&at.cloud, &at.caller)) {
+    let views = instance::list(&at.cloud, &at.caller);
+    let linked = Linked::among(&views, &networks);
+    for view in selection.window(views) {
         if limit > 0 && summaries.len() == limit {
             break;
         }
         if !(shows_all || view.is_up() || view.is_restarting()) {
             continue;
         }
-        let mut summary = summary(&at, &view, &networks, &mut images, now);
+        let mut summary = summary(&at, &view, &networks, &mut images, &linked, now);
         if !selection.includes(&view, &summary, &networks) {
             continue;
         }
@@ -151,9 +154,10 @@ pub(crate) fn known_networks(at: &At) -> Networks {
 /// These containers as the list shows them.
 pub(crate) fn summaries(at: &At, views: &[View]) -> Vec<Summary> {
     let (networks, now, mut images) = (known_networks(at), Timestamp::now(), Images::default());
+    let linked = Linked::among(&instance::list(&at.cloud, &at.caller), &networks);
     views
         .iter()
-        .map(|view| summary(at, view, &networks, &mut images, now))
+        .map(|view| summary(at, view, &networks, &mut images, &linked, now))
         .collect()
 }
 
@@ -162,6 +166,7 @@ fn summary(
     view: &View,
     networks: &Networks,
     images: &mut Images,
+    others: &Linked,
     now: Timestamp,
 ) -> Summary {
     let spec = &view.instance.spec;
@@ -173,7 +178,10 @@ fn summary(
     };
     Summary {
         id: docker_id(view.instance.meta.id),
-        names: [format!("/{}", view.instance.meta.name)],
+        names: [format!("/{}", view.instance.meta.name)]
+            .into_iter()
+            .chain(others.names_of(view))
+            .collect(),
         image: container
             .map(|container| images.shown(at, container))
             .unwrap_or_default(),
@@ -240,6 +248,31 @@ fn ports(view: &View) -> Vec<Port> {
         }
     }
     ports
+}
+
+/// What containers are called by those that are linked to them on the default network.
+struct Linked(HashMap<(ProjectId, String), Vec<String>>);
+
+impl Linked {
+    fn among(views: &[View], networks: &Networks) -> Self {
+        let mut linked: HashMap<_, Vec<String>> = HashMap::new();
+        for view in views {
+            for (other, alias) in show::links(view, networks) {
+                let own = &view.instance.meta;
+                linked
+                    .entry((own.project, other.clone()))
+                    .or_default()
+                    .push(format!("/{}/{alias}", own.name));
+            }
+        }
+        Self(linked)
+    }
+
+    fn names_of(&self, view: &View) -> Vec<String> {
+        let meta = &view.instance.meta;
+        let names = self.0.get(&(meta.project, meta.name.clone()));
+        names.cloned().unwrap_or_default()
+    }
 }
 
 /// Remembers, within one list, which image a name means now.

@@ -4,6 +4,7 @@
 use actions::instance::{self, View};
 use actions::{ActionError, ErrorKind};
 use model::Id;
+use model::instance::{NamespaceMode, NetworkMode};
 
 use crate::error::ApiError;
 use crate::front::At;
@@ -47,12 +48,31 @@ pub(crate) fn find(at: &At, term: &str) -> Result<View, ApiError> {
 /// An error about a container, with the identifier that clients know.
 pub(crate) fn about(id: Id, error: ActionError) -> ApiError {
     let mut error = ApiError::from(error);
+    name_as_clients_do(id, &mut error);
+    error
+}
+
+/// As [`about`], where it may be about one whose namespaces it shares.
+pub(crate) fn about_any(view: &View, error: ActionError) -> ApiError {
+    let spec = &view.instance.spec;
+    let mut error = about(view.instance.meta.id, error);
+    if let NetworkMode::Instance(other) = spec.network {
+        name_as_clients_do(other, &mut error);
+    }
+    for namespace in [&spec.namespaces.pid, &spec.namespaces.ipc] {
+        if let NamespaceMode::Instance(other) = namespace {
+            name_as_clients_do(*other, &mut error);
+        }
+    }
+    error
+}
+
+fn name_as_clients_do(id: Id, error: &mut ApiError) {
     for own in [id.to_string(), id.simple()] {
         if error.message.contains(&own) && !error.message.contains(&docker_id(id)) {
             error.message = error.message.replace(&own, &docker_id(id));
         }
     }
-    error
 }
 
 /// The name is taken: by whom, in dockerd's words.

@@ -72,6 +72,17 @@ pub(crate) fn until(filters: &Filters) -> Result<Option<Timestamp>, ApiError> {
     if values.next().is_some() {
         return Err(ApiError::invalid("more than one until filter specified"));
     }
+    moment(text)
+}
+
+/// The earliest time that `until` names, which may be given several times.
+pub(crate) fn earliest_until(filters: &Filters) -> Result<Option<Timestamp>, ApiError> {
+    let moments: Result<Vec<_>, _> = filters.values("until").map(moment).collect();
+    Ok(moments?.into_iter().flatten().min())
+}
+
+/// A point in time, or how long ago; `None` is before all time.
+fn moment(text: &str) -> Result<Option<Timestamp>, ApiError> {
     if let Ok(at) = time::parse(text) {
         return Ok(Some(at));
     }

@@ -12,7 +12,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use model::instance::StopRequest;
 use serde_json::json;
 
-use super::lookup::{about, find};
+use super::lookup::{about, about_any, find};
 use super::{archive, attach, create, inspect, list, logs, prune, show, signal, stats, update};
 use crate::error::ApiError;
 use crate::front::{At, Path};
@@ -131,10 +131,10 @@ async fn start(at: At, Path(name): Path<String>, request: Request) -> Result<Sta
             "checkpoint: checkpoints are not supported by this daemon",
         ));
     }
-    let id = find(&at, &name)?.instance.meta.id;
-    instance::start(&at.cloud, &at.caller, id)
+    let view = find(&at, &name)?;
+    instance::start(&at.cloud, &at.caller, view.instance.meta.id)
         .await
-        .map_err(|error| about(id, error))?;
+        .map_err(|error| about_any(&view, error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -153,19 +153,17 @@ pub(crate) fn networks(view: &View, known: &Networks) -> BTreeMap<String, Endpoi
     BTreeMap::from([(special.to_owned(), settings)])
 }
 
-/// The links on the default network, as dockerd writes them: `/OTHER:/OWN/ALIAS`.
-pub(crate) fn links(view: &View, known: &Networks) -> Option<Vec<String>> {
-    let own = &view.instance.meta.name;
+/// The links on the default network: the other's name, and the own name for it.
+pub(crate) fn links<'a>(
+    view: &'a View,
+    known: &'a Networks,
+) -> impl Iterator<Item = &'a (String, String)> {
     let attachments = view.instance.spec.attachments.iter();
     let unnamed = attachments.filter(|attachment| {
         let network = known.get(&attachment.network);
         network.is_some_and(|network| !network.spec.dns)
     });
-    let links: Vec<String> = unnamed
-        .flat_map(|attachment| &attachment.links)
-        .map(|(other, alias)| format!("/{other}:/{own}/{alias}"))
-        .collect();
-    Some(links).filter(|links| !links.is_empty())
+    unnamed.flat_map(|attachment| &attachment.links)
 }
 
 fn endpoint(view: &View, attachment: &Attachment, network: &Network) -> EndpointSettings {

@@ -37,7 +37,11 @@ pub(crate) async fn commit(at: At, Json(wanted): Json<Config>) -> Result<Respons
         message: at.form.get("comment").to_owned(),
         changes: at.form.all("changes"),
         pause: at.form.is_true_or("pause", true),
-        wanted: wanted.map_or_else(|| own.clone(), |wanted| config::defaults(&wanted)),
+        // Clients that want none send an empty one.
+        wanted: wanted
+            .map(|wanted| config::defaults(&wanted))
+            .filter(|wanted| *wanted != config::defaults(&Config::default()))
+            .unwrap_or_else(|| own.clone()),
         own,
     };
     let image = commit::commit(&at.cloud, &at.caller, id, new)

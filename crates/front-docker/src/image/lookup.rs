@@ -33,11 +33,11 @@ pub(crate) fn check_platform(image: &Image, platform: &str) -> Result<(), ApiErr
     };
     // Alone, a word is an operating system or an architecture.
     let matches = match wanted.as_slice() {
-        [one] => names(one) == own[0] || names(one) == own[1],
+        [one] => names(one) == own[0] || names(one) == names(own[1]),
         parts => parts
             .iter()
             .zip(own)
-            .all(|(part, own)| own.is_empty() || names(part) == own),
+            .all(|(part, own)| own.is_empty() || names(part) == names(own)),
     };
     if matches {
         return Ok(());

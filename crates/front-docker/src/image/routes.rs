@@ -15,7 +15,7 @@ use super::lookup::{check_platform, find};
 use super::transfer::{self, reference};
 use super::translate::{familiar, history, inspect, removed, summary};
 use super::{commit, distribution, prune, push, search, translate};
-use crate::container::prune::until;
+use crate::container::prune::earliest_until;
 use crate::error::ApiError;
 use crate::filters::Filters;
 use crate::front::{At, Path};
@@ -49,7 +49,7 @@ pub(crate) fn routes() -> Vec<Route> {
 async fn list(at: At) -> Result<Response, ApiError> {
     let filters = Filters::parse(at.form.get("filters"), &FILTERS)?;
     let dangling = filters.boolean("dangling")?;
-    let until = until(&filters)?;
+    let until = earliest_until(&filters)?;
     let created = |name| -> Result<_, ApiError> {
         let named = filters
             .values(name)
@@ -83,11 +83,13 @@ async fn list(at: At) -> Result<Response, ApiError> {
         .iter()
         .filter(|image| is_shown(image))
         .map(|image| {
-            summary(
-                image,
-                users.get(&image.id).copied().unwrap_or(0),
-                at.version,
-            )
+            let count = users.get(&image.id).copied().unwrap_or(0);
+            let mut shown = Image::clone(image);
+            if !references.is_empty() {
+                shown.tags.retain(|tag| is_named(&references, tag));
+                shown.digests.retain(|name| is_named(&references, name));
+            }
+            summary(&shown, count, at.version)
         })
         .collect();
     Ok(axum::Json(summaries).into_response())
@@ -121,7 +123,8 @@ fn is_named(patterns: &[Regex], tag: &str) -> bool {
         .any(|pattern| [short, bare, tag].iter().any(|name| pattern.is_match(name)))
 }
 
-fn named(at: &At, name: &str, platform_since: u32) -> Result<Arc<Image>, ApiError> {
+/// The image of a name, which must be for the platform that is asked for since that version.
+pub(super) fn named(at: &At, name: &str, platform_since: u32) -> Result<Arc<Image>, ApiError> {
     let image = find(at, name)?;
     // Newer clients send a platform as a JSON document.
     if let Some(text) = at

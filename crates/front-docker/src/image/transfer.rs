@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::progress::{failure, line_of};
+use super::routes::named;
 use super::short_digest;
 use crate::container::json_lines;
 use crate::error::ApiError;
@@ -83,6 +84,19 @@ async fn save(at: &At, names: &[String]) -> Result<Response, ApiError> {
         return Err(ApiError::invalid(
             "no images to save: the parameter 'names' is missing",
         ));
+    }
+    match at.form.all("platform").as_slice() {
+        [] => {}
+        [_] => {
+            for name in names {
+                named(at, name, 48)?;
+            }
+        }
+        _ => {
+            return Err(ApiError::invalid(
+                "multiple platform parameters not supported",
+            ));
+        }
     }
     let archive = image::save(&at.cloud, &at.caller, names).await?;
     Ok(([(CONTENT_TYPE, TAR)], edge::body::from_reader(archive)).into_response())

@@ -27,6 +27,7 @@ const PRUNE_FILTERS: [&str; 3] = ["label", "label!", "until"];
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("/networks", "NetworkList", get(list)),
+        Route::new("/networks/", "NetworkList", get(list)),
         Route::new("/networks/create", "NetworkCreate", post(create)),
         Route::new("/networks/prune", "NetworkPrune", post(prune)),
         Route::new("/networks/{id}", "NetworkInspect", get(inspect)),

@@ -152,7 +152,7 @@ fn numbers_are_read_whole() {
             "invalid signal: NOSUCH",
         ),
         post("/containers/up/kill?signal=99", "signal"),
-        post("/containers/up/resize?h=abc&w=80", "parsing \\\"abc\\\""),
+        post("/containers/up/resize?h=abc&w=80", "invalid syntax"),
         post("/containers/up/resize", "invalid syntax"),
         Refused(
             "POST",

@@ -128,13 +128,13 @@ fn volumes_from(text: &str, around: &dyn Surroundings) -> Result<Vec<Mount>, Api
 }
 
 fn check_target(target: &str) -> Result<(), String> {
-    if clean(target) == "/" {
-        return Err("invalid specification: destination can't be '/'".to_owned());
-    }
     if !target.starts_with('/') {
         return Err(format!(
             "invalid mount path: '{target}' mount path must be absolute"
         ));
+    }
+    if clean(target) == "/" {
+        return Err("invalid specification: destination can't be '/'".to_owned());
     }
     Ok(())
 }
