@@ -88,12 +88,13 @@ async fn the_shared_stories_hold() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_sees_itself_only() {
     let rig = Rig::new().await;
-    let instance = rig.shell("echo $$; hostname; id -u; env | grep HOME; ls /proc | grep -c '^[0-9]'; cat /proc/1/mounts | head -1");
+    let instance = rig.shell("echo $$; hostname; id -u; env | grep HOME; ls /proc | grep -c '^[0-9]'; grep ' / ' /proc/1/mounts");
     let (text, code) = rig.output_of(&instance).await;
     assert_eq!(code, 0, "{text}");
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[..4], ["1", "suite", "0", "HOME=/root"], "{text}");
     assert!(lines[5].contains(" / overlay "), "{text}");
+    assert_eq!(lines.len(), 6, "{text}");
     rig.close().await;
 }
 
