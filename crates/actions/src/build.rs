@@ -324,6 +324,7 @@ impl Runner for Steps {
             container.image.clone_from(&command.image);
             container.image_id.clone_from(&command.image);
             container.env.extend(command.env.clone());
+            container.env_files.clone_from(&command.env_files);
             container.mounts.extend(command.mounts.clone());
             container.health_check = Some(HealthCheck::default());
             // What it says is told at once.

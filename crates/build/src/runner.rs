@@ -1,5 +1,6 @@
 //! What a build needs of whoever runs containers and knows images. `actions` is that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,6 +24,8 @@ pub struct Command {
     pub args: Vec<String>,
     /// `NAME=value`, beside what the image has.
     pub env: Vec<String>,
+    /// Variables, and the files of this node that their values are in: nobody writes these down.
+    pub env_files: BTreeMap<String, String>,
     /// Whose network it has, where the instruction says so.
     pub network: Option<Network>,
     /// What is mounted for it only.

@@ -40,6 +40,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) cgroups_path: String,
     /// Processors that are on.
     pub(crate) online_cpus: u32,
+    /// What was read of [`ContainerSpec::env_files`], as `NAME=value`.
+    pub(crate) env: &'a [String],
     /// Mounts that the user asked for.
     pub(crate) mounts: &'a [mount::Wanted],
     /// Namespaces of other instances to join.
@@ -110,7 +112,7 @@ pub(crate) fn launch(
         .set_readonly(Some(container.read_only_root));
     let mut spec = Spec::default();
     spec.set_version(OCI_VERSION.to_owned())
-        .set_process(Some(process(instance, container)?))
+        .set_process(Some(process(instance, container, around.env)?))
         .set_root(Some(root))
         .set_mounts(Some(mounts))
         .set_hostname(None)
@@ -169,7 +171,11 @@ fn identity_files(directory: &InstanceDirectory) -> [(&'static str, PathBuf); 3]
     ]
 }
 
-fn process(instance: &Instance, container: &ContainerSpec) -> Result<Process, SpecError> {
+fn process(
+    instance: &Instance,
+    container: &ContainerSpec,
+    env: &[String],
+) -> Result<Process, SpecError> {
     if container.args.first().is_none_or(String::is_empty) {
         return Err(SpecError::NoCommand);
     }
@@ -186,6 +192,7 @@ fn process(instance: &Instance, container: &ContainerSpec) -> Result<Process, Sp
         container.tty,
         &container.env,
     );
+    let environment = environment::overridden(environment, env);
     let mut process = Process::default();
     process
         .set_terminal(Some(container.tty))
@@ -393,6 +400,7 @@ mod tests {
             rootfs: Rootfs::Directory("/layer".into()),
             cgroups_path: "/longshore/x".into(),
             online_cpus: 2,
+            env: &["TOKEN=read".to_owned()],
             mounts: &[],
             joined,
             seccomp: Vec::new(),
@@ -441,8 +449,8 @@ mod tests {
         let process = spec.process().as_ref().unwrap();
         assert_eq!(process.cwd(), Path::new("/"));
         assert_eq!(
-            process.env().as_ref().unwrap().last().unwrap(),
-            "HOSTNAME=web"
+            process.env().as_ref().unwrap()[1..],
+            ["HOSTNAME=web", "TOKEN=read"]
         );
         assert_eq!(process.user().username().as_deref(), Some("0"));
         // Or it would have the keeper's.

@@ -233,6 +233,7 @@ impl Inner {
         if note.shares_memory {
             joined.shared_memory = Some(directory.shared_memory());
         }
+        let env = read_env(container)?;
         let files = match instance.spec.network {
             NetworkMode::Instance(other) => self.directories.instance(other),
             _ => directory.clone(),
@@ -243,6 +244,7 @@ impl Inner {
             rootfs,
             cgroups_path,
             online_cpus: self.online_cpus,
+            env: &env,
             mounts: &mounts,
             joined: &joined,
             seccomp: self.filter(container)?,
@@ -349,6 +351,18 @@ impl Inner {
         write_identity(directory, instance, &sandbox.resolv_conf, &sandbox.hosts)?;
         Ok(Some(sandbox))
     }
+}
+
+/// What the files of [`ContainerSpec::env_files`] say, as `NAME=value`.
+fn read_env(container: &ContainerSpec) -> Result<Vec<String>, Failure> {
+    let read = |(name, path): (&String, &String)| {
+        let value = fs::read_to_string(path).map_err(|error| {
+            let words = format!("the value of the variable {name} cannot be read: {error}");
+            refused(FailureKind::Invalid, words)
+        })?;
+        Ok(format!("{name}={value}"))
+    };
+    container.env_files.iter().map(read).collect()
 }
 
 /// Whether an instance finds what it is told on a drive, too.

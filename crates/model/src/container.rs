@@ -25,6 +25,9 @@ pub struct ContainerSpec {
     pub entrypoint_args: usize,
     /// `NAME=value`: what the request names, then what the image adds.
     pub env: Vec<String>,
+    /// Variables that no record is to hold: absolute paths, on the node, of files with what the first
+    /// process finds in them. They win over `env`.
+    pub env_files: BTreeMap<String, String>,
     /// Ports that its program listens on: told to others, opened to nobody.
     pub exposed_ports: BTreeSet<(u16, Protocol)>,
     /// Working directory inside the container; made when missing.

@@ -90,6 +90,8 @@ pub(crate) struct Given {
     pub(crate) required: bool,
     /// It is to be in this variable.
     pub(crate) variable: Option<String>,
+    /// It is a file, too: one that is a variable is none, unless it says where.
+    pub(crate) is_file: bool,
     pub(crate) mode: u32,
     pub(crate) owner: (u32, u32),
 }
@@ -197,6 +199,7 @@ impl Fields {
     fn given(self, whole: &str, is_secret: bool) -> Result<Spec, MountError> {
         let given = Given {
             required: self.required,
+            is_file: self.variable.is_none() || self.target.is_some(),
             variable: self.variable,
             mode: self.mode.unwrap_or(if is_secret { 0o400 } else { 0o600 }),
             owner: (self.uid, self.gid),
@@ -317,6 +320,16 @@ mod tests {
                 panic!("{text}");
             };
             assert_eq!((read.target.as_str(), found.as_str()), (target, id));
+        }
+        for (text, is_file) in [
+            ("type=secret,id=token,env=TOKEN", false),
+            ("type=secret,id=token,env=TOKEN,target=/t", true),
+        ] {
+            let Kind::Secret { given, .. } = spec(text).unwrap().kind else {
+                panic!("{text}");
+            };
+            assert_eq!(given.variable.as_deref(), Some("TOKEN"));
+            assert_eq!(given.is_file, is_file);
         }
         for (text, words) in [
             ("type=floppy,target=/x", "unsupported mount type \"floppy\""),

@@ -1,5 +1,6 @@
 //! `RUN` in a stage: a command runs on the image, and what it changed is a layer.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
 use model::container::Mount;
@@ -31,12 +32,14 @@ impl State<'_> {
         let mut mounts = Vec::new();
         let mut mounted = String::new();
         let mut env = Vec::new();
+        let mut env_files = BTreeMap::new();
         let mut held = Vec::new();
         for spec in &specs {
             let one = self.mount(spec).await?;
             mounted.push_str(&one.shown);
             mounts.extend(one.mount);
             env.extend(one.variable);
+            env_files.extend(one.env_file);
             held.extend(one.held);
         }
         let shown = program.shown();
@@ -71,6 +74,7 @@ impl State<'_> {
             image,
             args,
             env: declared.into_iter().chain(proxies).chain(env).collect(),
+            env_files,
             network,
             mounts,
         };

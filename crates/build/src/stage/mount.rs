@@ -23,6 +23,8 @@ pub(super) struct Mounted {
     pub(super) shown: String,
     /// `NAME=value` that tells the command of it.
     pub(super) variable: Option<String>,
+    /// A variable, and the file that its value is in.
+    pub(super) env_file: Option<(String, String)>,
     /// Until the command is done.
     pub(super) held: Option<Held>,
 }
@@ -51,6 +53,7 @@ impl Mounted {
             mount: Some(mount),
             shown,
             variable: None,
+            env_file: None,
             held: None,
         }
     }
@@ -61,6 +64,7 @@ impl Mounted {
             mount: None,
             shown,
             variable: None,
+            env_file: None,
             held: None,
         }
     }
@@ -119,7 +123,10 @@ impl State<'_> {
                 let mount = bind(&target, path, true);
                 Ok(Mounted::of(mount, format!("{spec:?} {hash}")))
             }
-            Kind::Secret { id, given } => self.secret(id, given, &target).await,
+            Kind::Secret { id, given } => {
+                let target = given.is_file.then_some(target);
+                self.secret(id, given, target.as_deref()).await
+            }
             Kind::Ssh { id, given } => self.agent(id, given, &target).await,
         }
     }
@@ -146,20 +153,19 @@ impl State<'_> {
             .map_err(failed)
     }
 
-    /// The file of a secret. What it says does not tell steps from others.
-    async fn secret(&self, id: &str, given: &Given, target: &str) -> Result<Mounted, StepError> {
-        let shown = format!("secret {id:?} {given:?} {target}");
+    /// The file of a secret, or what a variable is read from. What it says does not tell steps from
+    /// others.
+    async fn secret(
+        &self,
+        id: &str,
+        given: &Given,
+        target: Option<&str>,
+    ) -> Result<Mounted, StepError> {
+        let shown = format!("secret {id:?} {given:?} {target:?}");
         let secret = self.build.runner.secret(id).await;
         let Some(bytes) = secret.map_err(StepError::Run)? else {
             return nothing(given, "secret", id, shown);
         };
-        if given.variable.is_some() {
-            return Err(MountError::Refused {
-                kind: "secret",
-                problem: "cannot be a variable: read the file below /run/secrets instead",
-            }
-            .into());
-        }
         let path = self.desk().new_dir()?.join("secret");
         let write = || {
             let mut file = std::fs::File::options()
@@ -173,9 +179,16 @@ impl State<'_> {
         let written = write();
         let held = Secret(path.clone());
         written.map_err(|source| failed("write", id, source))?;
+        let in_file = path.to_string_lossy().into_owned();
+        let env_file = given.variable.clone().map(|name| (name, in_file));
+        let mounted = match target {
+            Some(target) => Mounted::of(bind(target, path, true), shown),
+            None => Mounted::nothing(shown),
+        };
         Ok(Mounted {
+            env_file,
             held: Some(Held::Secret(held)),
-            ..Mounted::of(bind(target, path, true), shown)
+            ..mounted
         })
     }
 
