@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::build::{BuildError, Built, Command, Network, Runner};
-pub use ::build::{Event, Ignore, Line, Request};
+pub use ::build::{Event, Files, Ignore, Line, Named, Request};
 pub use ::image::CachedStep;
 use ::image::StepLayer;
 use ::image::reference::Reference;
@@ -29,7 +29,6 @@ use crate::error::{invalid, with_causes};
 use crate::image::{in_use, on_thread, tell};
 use crate::instance::{self, BUILD_STEP, BuildStep, NewInstance, RemoveOptions, WaitFor};
 pub use crate::nodes::Archive as Context;
-use crate::nodes::Archive;
 use crate::policy::{self, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind};
 
@@ -89,7 +88,7 @@ impl From<ActionError> for FailedBuild {
     }
 }
 
-/// Builds an image of a context, and lists it by its names.
+/// Builds an image of a context and what else there is, and lists it by its names.
 ///
 /// Dropping the future ends the build: what runs for it is removed, and no image is listed.
 ///
@@ -100,7 +99,7 @@ impl From<ActionError> for FailedBuild {
 pub async fn build(
     cloud: &Cloud,
     caller: &Caller,
-    context: Archive,
+    files: Files,
     new: NewBuild,
     events: mpsc::Sender<Event>,
 ) -> Result<Arc<Image>, FailedBuild> {
@@ -118,7 +117,7 @@ pub async fn build(
         open: Mutex::default(),
     };
     let (images, contexts) = (&cloud.images, &cloud.contexts);
-    let built = ::build::build(images, contexts, &steps, context, &new.request, events).await;
+    let built = ::build::build(images, contexts, &steps, files, &new.request, events).await;
     let Built {
         image,
         held,

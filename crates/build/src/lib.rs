@@ -11,6 +11,7 @@ mod contexts;
 mod copy;
 mod dockerfile;
 mod error;
+mod named;
 mod pattern;
 mod plan;
 mod progress;
@@ -34,6 +35,7 @@ pub use contexts::Contexts;
 pub use copy::CopyError;
 pub use dockerfile::{LineProblem, ParseError};
 pub use error::{BuildError, StepError};
+pub use named::Named;
 pub use pattern::{Ignore, PatternError};
 pub use progress::{Event, Line};
 pub use runner::{Command, Network, Runner};
@@ -66,6 +68,8 @@ pub struct Request {
     pub no_cache: bool,
     /// Only steps that led to one of these images, by name, are taken; empty is all.
     pub cache_from: Vec<String>,
+    /// What names of the Dockerfile stand for, as images are written, without `:latest`.
+    pub contexts: BTreeMap<String, Named>,
     /// Look for newer images to begin with.
     pub pull: bool,
     /// Commands run where they can do this and that, as a text: others are other steps.
@@ -74,6 +78,25 @@ pub struct Request {
     pub keep_containers: bool,
     /// Stages that go on at once are told of as it happens, and not one after the other.
     pub as_it_happens: bool,
+}
+
+/// What an image is built of: tar archives.
+pub struct Files {
+    /// The context, with the Dockerfile in it unless that came by itself.
+    pub context: StepLayer,
+    /// The directories among [`Request::contexts`].
+    pub named: BTreeMap<String, StepLayer>,
+}
+
+impl Files {
+    /// A context alone.
+    #[must_use]
+    pub const fn of(context: StepLayer) -> Self {
+        Self {
+            context,
+            named: BTreeMap::new(),
+        }
+    }
 }
 
 /// What was built.
@@ -94,6 +117,8 @@ pub(crate) struct Build<'a> {
     pub(crate) request: &'a Request,
     pub(crate) file: &'a Dockerfile,
     pub(crate) context: &'a Context,
+    /// Directories that have a name.
+    pub(crate) named: &'a BTreeMap<String, Arc<Context>>,
     /// For what only this build needs.
     pub(crate) scratch: &'a Scratch,
     pub(crate) plan: &'a Plan,
@@ -142,8 +167,8 @@ fn cache_sources(store: &Store, names: &[String]) -> Option<Vec<Arc<Image>>> {
     (!names.is_empty()).then(|| found().collect())
 }
 
-/// Builds an image of a context: a tar archive with the Dockerfile in it. `contexts` may have it from
-/// an earlier build, and keeps it for later ones.
+/// Builds an image of a context. `contexts` may have it from an earlier build, and keeps it for later
+/// ones.
 ///
 /// What happens is told to `events`; a receiver that is gone does not end the build. Dropping the
 /// future does, and leaves nothing but steps that were finished.
@@ -154,15 +179,17 @@ pub async fn build(
     store: &Store,
     contexts: &Contexts,
     runner: &dyn Runner,
-    context: StepLayer,
+    files: Files,
     request: &Request,
     events: mpsc::Sender<Event>,
 ) -> Result<Built, BuildError> {
     let text = request.dockerfile_text.clone();
-    let received = contexts
-        .receive(store, context, &request.dockerfile, text)
-        .await?;
-    let file = dockerfile::parse(&received.dockerfile)?;
+    let (received, named) = tokio::try_join!(
+        contexts.receive(store, files.context, &request.dockerfile, text),
+        named::receive(store, files.named),
+    )?;
+    let mut file = dockerfile::parse(&received.dockerfile)?;
+    named::replace(&mut file, &request.contexts);
     let scratch = store.scratch()?;
     let platform = plan::platform(request.platform.as_deref())?;
     let target = plan::target(&file, &request.target)?;
@@ -190,6 +217,7 @@ pub async fn build(
         request,
         file: &file,
         context: &received.context,
+        named: &named,
         scratch: &scratch,
         plan: &plan,
         given: &given,

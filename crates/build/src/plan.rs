@@ -1,11 +1,12 @@
 //! Which stages are built: the target, and those that it needs. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use image::changes::words::Scope;
 
 use crate::argument::{Declared, Given};
 use crate::dockerfile::{Dockerfile, Instruction, Stage};
+use crate::named::{self, Named};
 use crate::run;
 use crate::{BuildError, Request, StepError};
 
@@ -30,6 +31,10 @@ pub(crate) enum Base {
     Scratch,
     Stage(usize),
     Image(String),
+    /// What another build led to, by its id.
+    Built(String),
+    /// The files of a context that has this name.
+    Directory(String),
 }
 
 /// This node's, as Go names it.
@@ -98,7 +103,7 @@ impl Plan {
             .iter()
             .enumerate()
             .map(|(number, stage)| {
-                base(file, number, stage, &scope)
+                base(file, number, stage, &scope, &request.contexts)
                     .map_err(|error| error.at(&request.dockerfile, &stage.from))
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -164,6 +169,7 @@ fn base(
     number: usize,
     stage: &Stage,
     scope: &Scope<'_>,
+    contexts: &BTreeMap<String, Named>,
 ) -> Result<Base, StepError> {
     if let Some(platform) = stage.from.flags.get("platform") {
         let wanted = scope.expand(platform)?;
@@ -181,7 +187,12 @@ fn base(
     Ok(match file.named(&name, number) {
         Some(stage) => Base::Stage(stage),
         None if name == "scratch" => Base::Scratch,
-        None => Base::Image(name),
+        None => match named::find(contexts, &name) {
+            Some((_, Named::Image(image))) => Base::Image(image.clone()),
+            Some((_, Named::Built(id))) => Base::Built(id.clone()),
+            Some((name, Named::Directory)) => Base::Directory(name.clone()),
+            None => Base::Image(name),
+        },
     })
 }
 
@@ -207,8 +218,6 @@ fn needed(file: &Dockerfile, bases: &[Base], target: usize) -> BTreeSet<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::dockerfile::parse;
 
@@ -222,8 +231,13 @@ mod tests {
                 .unwrap();
         }
         let number = super::target(&file, target)?;
+        let context = |name: &str, context| (name.to_owned(), context);
         let request = Request {
             dockerfile: "Dockerfile".to_owned(),
+            contexts: BTreeMap::from([
+                context("known", Named::Image("local/known:2".to_owned())),
+                context("files", Named::Directory),
+            ]),
             ..Request::default()
         };
         Plan::new(&file, &global, &given, number, &request)
@@ -246,6 +260,15 @@ mod tests {
             (plan.step(1, 0), plan.step(3, 1)),
             ("Step 3/5".to_owned(), "Step 5/5".to_owned())
         );
+    }
+
+    #[test]
+    fn a_stage_may_begin_with_what_has_a_name() {
+        let plan = planned("FROM known:latest\nFROM files\nFROM known:1\n", "").unwrap();
+        let image = |name: &str| Base::Image(name.to_owned());
+        assert_eq!(plan.bases[0], image("local/known:2"));
+        assert_eq!(plan.bases[1], Base::Directory("files".to_owned()));
+        assert_eq!(plan.bases[2], image("known:1"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper::{client, server};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
 use crate::hijack::Connection;
@@ -47,15 +48,16 @@ impl<B> Clone for Channel<B> {
     }
 }
 
-/// Becomes the client of a connection; answers what sends over it, and what carries that on: it ends
+/// Becomes the client of a connection, or of what stands for one; answers what sends over it, and what carries that on: it ends
 /// with the connection.
 ///
 /// # Errors
 /// When the other side does not speak HTTP/2.
-pub async fn connect<B>(
-    connection: Connection,
+pub async fn connect<B, C>(
+    connection: C,
 ) -> hyper::Result<(Channel<B>, impl Future<Output = ()> + Send)>
 where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     B: Body + Unpin + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bollard_buildkit_proto::fsutil::types::packet::PacketType;
 use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
+use bollard_buildkit_proto::moby::buildkit::v1 as control;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::llb_bridge_client::LlbBridgeClient;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::{
@@ -23,13 +24,14 @@ use bollard_buildkit_proto::moby::sshforward::v1::{
     BytesMessage, CheckAgentRequest, CheckAgentResponse,
 };
 use bollard_buildkit_proto::pb::Definition;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
+use tokio_util::io::ReaderStream;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -274,6 +276,33 @@ async fn session(house: &House, id: &str, files: Files) -> JoinHandle<()> {
     })
 }
 
+/// The same inside the connection on which builds are asked for.
+async fn session_inside(channel: Channel, id: &str, files: Files) -> JoinHandle<()> {
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let serving = tokio::spawn(async move {
+        let incoming = stream::once(async { Ok::<_, std::io::Error>(ours) });
+        let server = Server::builder().add_service(FileSyncServer::new(files));
+        server.serve_with_incoming(incoming).await.unwrap();
+    });
+    let (from_server, mut to_server) = tokio::io::split(theirs);
+    let pieces = ReaderStream::new(from_server).map(|bytes| control::BytesMessage {
+        data: bytes.unwrap().to_vec(),
+    });
+    let mut request = Request::new(pieces);
+    let head = request.metadata_mut();
+    head.insert("x-docker-expose-session-uuid", id.parse().unwrap());
+    let method = "/moby.filesync.v1.FileSync/DiffCopy".parse().unwrap();
+    head.insert("x-docker-expose-session-grpc-method", method);
+    let answer = ControlClient::new(channel).session(request).await;
+    let mut pieces = answer.unwrap().into_inner();
+    tokio::spawn(async move {
+        while let Ok(Some(piece)) = pieces.message().await {
+            to_server.write_all(&piece.data).await.unwrap();
+        }
+    });
+    serving
+}
+
 fn solve(name: &str, attributes: &[(&str, &str)]) -> SolveRequest {
     let attributes = attributes
         .iter()
@@ -431,6 +460,81 @@ async fn buildx_asks_for_the_dockerfile_while_its_build_waits() {
             .iter()
             .any(|(name, _)| name == "[1/1] FROM scratch")
     );
+    serving.abort();
+}
+
+#[tokio::test]
+async fn names_stand_for_directories_and_for_what_other_builds_led_to() {
+    let house = House::new().await;
+    let channel = grpc(&house).await;
+    let first = Files::of("FROM scratch\nLABEL first=yes\n", vec![]);
+    let serving = session(&house, "first", first).await;
+    let mut control = ControlClient::new(channel.clone());
+    let begun = SolveRequest {
+        frontend: String::new(),
+        ..solve("first", &[])
+    };
+    let asking = async {
+        let of_build = |mut request: Request<()>| {
+            let build = "first".parse().unwrap();
+            request
+                .metadata_mut()
+                .insert("buildkit-controlapi-buildid", build);
+            Ok(request)
+        };
+        let mut bridge = LlbBridgeClient::with_interceptor(channel.clone(), of_build);
+        let request = frontend::SolveRequest {
+            frontend: "dockerfile.v0".to_owned(),
+            ..frontend::SolveRequest::default()
+        };
+        let solved = bridge.solve(request).await.unwrap().into_inner();
+        let end = ReturnRequest::default();
+        bridge.r#return(end).await.unwrap();
+        match solved.result.unwrap().result.unwrap() {
+            frontend::result::Result::Ref(built) => built.def.unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (begun, _, graph) = tokio::join!(
+        control.solve(begun),
+        listen(channel.clone(), "first"),
+        asking
+    );
+    begun.unwrap();
+    serving.abort();
+
+    let text = "FROM unused AS replaced\nRUN none\nFROM base\nCOPY --from=beside / /\n\
+        COPY --from=replaced / /\n";
+    let mut files = Files::of(text, vec![]);
+    let beside = vec![
+        shown(".dockerignore", 0o644, "ignored\n"),
+        shown("ignored", 0o644, "content of ignored"),
+        shown("large", 0o644, &"content of large\n".repeat(200_000)),
+    ];
+    files.directories.insert("beside", beside);
+    let other = vec![shown("other", 0o644, "content of other")];
+    files.directories.insert("other", other);
+    let serving = session_inside(channel.clone(), "second", files).await;
+    let mut request = solve(
+        "second",
+        &[
+            ("context:base", "input:0"),
+            ("context:beside", "local:beside"),
+            ("context:replaced", "local:other"),
+        ],
+    );
+    request.frontend_inputs.insert("0".to_owned(), graph);
+    let (solved, told) = tokio::join!(control.solve(request), listen(channel, "second"));
+    solved.unwrap();
+    let names = ended(&told);
+    let step = "[context beside] load from client".to_owned();
+    assert!(names.contains(&(step, String::new())), "{names:?}");
+    let image = house.get("/images/second:1/json").await.json();
+    assert_eq!(image["Config"]["Labels"]["first"], "yes");
+    let saved = house.get("/images/second:1/get").await.body;
+    let saved = String::from_utf8_lossy(&saved);
+    assert!(saved.contains("content of large") && saved.contains("content of other"));
+    assert!(!saved.contains("content of ignored"));
     serving.abort();
 }
 
@@ -628,13 +732,13 @@ async fn what_is_not_done_is_refused_by_name() {
         ),
         (
             asked(|request| {
-                let source = "docker-image://a".to_owned();
+                let source = "oci-layout://a".to_owned();
                 request
                     .frontend_attrs
                     .insert("context:b".to_owned(), source);
             }),
             Code::Unimplemented,
-            "build-context b=docker-image://a",
+            "build-context b=oci-layout://a",
         ),
         (
             asked(|request| request.r#ref.clear()),

@@ -11,10 +11,12 @@ use super::State;
 use super::step::Step;
 use super::view::packed;
 use crate::StepError;
+use crate::context::Context;
 use crate::copy::destination::Destination;
 use crate::copy::source::{Place, Source, digest_of};
 use crate::copy::{CopyError, Desk, Request};
 use crate::dockerfile::{Heredoc, Instruction};
+use crate::named::{self, Named};
 use crate::pattern::{Ignore, is_pattern};
 
 impl State<'_> {
@@ -90,7 +92,11 @@ impl State<'_> {
 
     /// The context.
     pub(super) fn context_place(&self) -> Result<Place, StepError> {
-        let root = self.build.context.root().map_err(|error| StepError::Copy {
+        Self::place_in(self.build.context)
+    }
+
+    fn place_in(context: &Context) -> Result<Place, StepError> {
+        let root = context.root().map_err(|error| StepError::Copy {
             keyword: "COPY".to_owned(),
             source: error.into(),
         })?;
@@ -100,7 +106,7 @@ impl State<'_> {
         })
     }
 
-    /// Another stage, or an image.
+    /// Another stage, a context that has a name, or an image.
     pub(super) async fn place_from(&mut self, from: &str) -> Result<Place, StepError> {
         let file = self.build.file;
         let image = match file.named_or_numbered(from, self.number) {
@@ -109,7 +115,16 @@ impl State<'_> {
             None if from.parse::<usize>().is_ok() => {
                 return Err(StepError::Stage(from.to_owned()));
             }
-            None => Some(self.base_image(from).await?),
+            None => match named::find(&self.build.request.contexts, from) {
+                Some((name, Named::Directory)) => {
+                    let context = self.build.named.get(name);
+                    let context = context.ok_or_else(|| StepError::Stage(from.to_owned()))?;
+                    return Self::place_in(context);
+                }
+                Some((_, Named::Image(image))) => Some(self.base_image(image).await?),
+                Some((_, Named::Built(id))) => Some(self.built_image(id)?),
+                None => Some(self.base_image(from).await?),
+            },
         };
         let view = self.view(image.as_deref())?;
         Ok(Place {

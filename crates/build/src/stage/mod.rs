@@ -16,6 +16,7 @@ use image::Held;
 use image::changes::words::Scope;
 use image::changes::{Setting, apply_one};
 use model::image::{Defaults, Image};
+use model::instance::{Failure, FailureKind};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
@@ -144,15 +145,16 @@ impl State<'_> {
         done
     }
 
-    /// Takes the image that the stage begins with.
+    /// Takes the image or the files that the stage begins with.
     async fn begin(&mut self, base: &Base) -> Result<(), StepError> {
         self.image = match base {
-            Base::Scratch => {
+            Base::Scratch | Base::Directory(_) => {
                 self.teller.note(" --->").await;
                 None
             }
             Base::Stage(stage) => self.outcome_of(*stage).await,
             Base::Image(name) => Some(self.base_image(name).await?),
+            Base::Built(id) => Some(self.built_image(id)?),
         };
         if let Some(image) = self.image.clone() {
             self.hold(&image);
@@ -169,6 +171,11 @@ impl State<'_> {
         {
             self.defaults.env.push(DEFAULT_PATH.to_owned());
         }
+        if let Base::Directory(name) = base {
+            let line = self.build.file.stages[self.number].from.line;
+            let all = format!("COPY --from={name} / /");
+            self.copy(&Instruction::trigger(&all, line)?).await?;
+        }
         Ok(())
     }
 
@@ -184,6 +191,17 @@ impl State<'_> {
         let pull = self.build.request.pull;
         let image = self.build.runner.base(name, pull).await;
         let image = image.map_err(StepError::Base)?;
+        self.hold(&image);
+        Ok(image)
+    }
+
+    fn built_image(&mut self, id: &str) -> Result<Arc<Image>, StepError> {
+        let image = self.build.store.by_id(id).map_err(|error| {
+            StepError::Base(Failure {
+                kind: FailureKind::NotFound,
+                message: error.to_string(),
+            })
+        })?;
         self.hold(&image);
         Ok(image)
     }

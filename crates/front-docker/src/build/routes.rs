@@ -1,6 +1,6 @@
 //! Paths of builds.
 
-use actions::build::{self, CachedStep, FailedBuild, NewBuild};
+use actions::build::{self, CachedStep, FailedBuild, Files, NewBuild};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -83,7 +83,7 @@ async fn build_and_tell(
     new: NewBuild,
     lines: mpsc::Sender<build::Event>,
 ) -> Result<String, FailedBuild> {
-    let built = build::build(&at.cloud, &at.caller, context, new, lines).await;
+    let built = build::build(&at.cloud, &at.caller, Files::of(context), new, lines).await;
     built.map(|image| image.id.clone())
 }
 

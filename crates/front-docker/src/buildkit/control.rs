@@ -1,6 +1,7 @@
 //! `moby.buildkit.v1.Control`: asking for a build, listening to it, and what builds leave behind.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actions::build::CachedStep;
 use actions::system;
@@ -15,18 +16,24 @@ use bollard_buildkit_proto::moby::buildkit::v1::{
     UpdateBuildHistoryResponse, UsageRecord,
 };
 use bollard_buildkit_proto::pb::Platform;
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt};
+use tokio::io::AsyncWriteExt;
+use tokio_util::io::ReaderStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::error::{action_status, api_status};
 use super::request::{DOCKERFILE, Export, Wanted, check};
 use super::run;
+use super::session::Take;
 use crate::build::{Prune, prune_chosen};
 use crate::front::At;
 use crate::system::go_architecture;
 
 /// What is answered over time.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Bytes on their way to a session that is inside a connection, and back.
+const SESSION_BUFFER: usize = 64 * 1024;
 
 /// The label under which buildx shows what runs commands.
 const EXECUTOR: &str = "org.mobyproject.buildkit.worker.executor";
@@ -135,7 +142,8 @@ impl control_server::Control for Control {
         let open = jobs.open(&request.r#ref, &request.session, export, warnings)?;
         let job = &open.job;
         let done = if request.frontend == DOCKERFILE {
-            let wanted = Wanted::of(request.frontend_attrs, &self.at).map_err(api_status)?;
+            let wanted = Wanted::of(request.frontend_attrs, &request.frontend_inputs, &self.at);
+            let wanted = wanted.map_err(api_status)?;
             run::run(&self.at, job, wanted).await.map(drop)
         } else {
             job.returned().await
@@ -168,13 +176,39 @@ impl control_server::Control for Control {
 
     type SessionStream = Answers<BytesMessage>;
 
+    /// A session inside this connection: clients open one for the directories that several of their
+    /// builds share.
     async fn session(
         &self,
-        _: Request<Streaming<BytesMessage>>,
+        request: Request<Streaming<BytesMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        Err(Status::unimplemented(
-            "a session is opened by POST /session here, not by this method",
-        ))
+        let take = Take::of(request.metadata().as_ref()).map_err(api_status)?;
+        let connections = Arc::clone(&self.at.connections);
+        let place = connections.sessions.reserve(&take).map_err(api_status)?;
+        let (ours, theirs) = tokio::io::duplex(SESSION_BUFFER);
+        let (from_us, mut to_us) = tokio::io::split(theirs);
+        let mut pieces = request.into_inner();
+        tokio::spawn(async move {
+            let bring = async {
+                while let Ok(Some(piece)) = pieces.message().await {
+                    if to_us.write_all(&piece.data).await.is_err() {
+                        break;
+                    }
+                }
+            };
+            // A client that leaves ends the session, whatever is asked of it.
+            tokio::select! {
+                () = bring => {}
+                () = connections.sessions.keep(place, take, ours) => {}
+            }
+        });
+        let answers = ReaderStream::new(from_us).map(|bytes| match bytes {
+            Ok(bytes) => Ok(BytesMessage {
+                data: bytes.to_vec(),
+            }),
+            Err(error) => Err(Status::aborted(error.to_string())),
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn list_workers(

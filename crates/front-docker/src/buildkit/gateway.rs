@@ -24,15 +24,21 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::error::{api_status, returned_status};
 use super::job::Job;
-use super::request::{DOCKERFILE, Wanted, refuse_definition, refuse_frontend, refuse_inputs};
-use super::run;
+use super::request::{DOCKERFILE, Wanted, refuse_definition, refuse_frontend};
+use super::{result, run};
 use crate::front::At;
 
 /// Which build a request is about.
 const BUILD: &str = "buildkit-controlapi-buildid";
 
 /// What this service can do, in the words of `frontend/gateway/pb/caps.go`.
-const CAPABILITIES: [&str; 4] = ["solve.base", "return", "proto.refarray", "gateway.evaluate"];
+const CAPABILITIES: [&str; 5] = [
+    "solve.base",
+    "return",
+    "proto.refarray",
+    "gateway.evaluate",
+    "reference.output",
+];
 
 /// The same of graphs, `solver/pb/caps.go`: what Dockerfiles need of them, in clients' eyes. A client
 /// that gets an empty list takes a long one for granted.
@@ -90,13 +96,14 @@ impl llb_bridge_server::LlbBridge for Gateway {
         let job = self.job(&request).await?;
         let request = request.into_inner();
         refuse_definition(request.definition.as_ref())?;
-        refuse_inputs(&request.frontend_inputs)?;
         if request.frontend != DOCKERFILE {
             return Err(refuse_frontend(&request.frontend));
         }
-        let wanted = Wanted::of(request.frontend_opt, &self.at).map_err(api_status)?;
+        let wanted = Wanted::of(request.frontend_opt, &request.frontend_inputs, &self.at);
+        let wanted = wanted.map_err(api_status)?;
         let id = run::run(&self.at, &job, wanted).await?;
-        let built = Built::Ref(Ref { id, def: None });
+        let def = Some(result::definition(&id));
+        let built = Built::Ref(Ref { id, def });
         Ok(Response::new(SolveResponse {
             result: Some(Outcome {
                 result: Some(built),

@@ -17,6 +17,7 @@ mod gateway;
 mod job;
 mod progress;
 mod request;
+mod result;
 mod routes;
 mod run;
 mod session;

@@ -3,15 +3,17 @@
 //!
 //! Source: BuildKit v0.24, `frontend/dockerui/config.go`, `context.go`; buildx v0.25, `build/opt.go`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use actions::build::{Context, NewBuild, Request};
+use actions::build::{Context, Named, NewBuild, Request};
 use actions::distribution::Reference;
 use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, Exporter, SolveRequest};
 use bollard_buildkit_proto::pb::Definition;
 use serde_json::{Map, Value, json};
 use tonic::Status;
 
+use super::error::status_error;
+use super::result;
 use crate::build::{surroundings, to_model};
 use crate::container::create::Around;
 use crate::error::ApiError;
@@ -111,13 +113,12 @@ pub(super) fn refuse_definition(definition: Option<&Definition>) -> Result<(), S
     }
 }
 
-pub(super) fn refuse_inputs(inputs: &HashMap<String, Definition>) -> Result<(), Status> {
-    match inputs.keys().min() {
-        Some(name) => Err(Status::unimplemented(format!(
-            "FrontendInputs: {name} is a result of another build, which is not supported"
-        ))),
-        None => Ok(()),
-    }
+/// The images that results of other builds stand for, by the client's names for them.
+fn inputs(graphs: &HashMap<String, Definition>) -> Result<HashMap<String, String>, Status> {
+    let images = graphs
+        .iter()
+        .map(|(name, graph)| Ok((name.clone(), result::image(name, graph)?)));
+    images.collect()
 }
 
 pub(super) fn refuse_frontend(name: &str) -> Status {
@@ -129,7 +130,7 @@ pub(super) fn refuse_frontend(name: &str) -> Status {
 /// Checks all that is no attribute of the Dockerfile's; answers what the client is to be warned of.
 pub(super) fn check(request: &SolveRequest) -> Result<Vec<String>, Status> {
     refuse_definition(request.definition.as_ref())?;
-    refuse_inputs(&request.frontend_inputs)?;
+    inputs(&request.frontend_inputs)?;
     if !matches!(request.frontend.as_str(), "" | DOCKERFILE) {
         return Err(refuse_frontend(&request.frontend));
     }
@@ -198,6 +199,8 @@ pub(super) struct Wanted {
     pub(super) new: NewBuild,
     /// Where the Dockerfile is, and where the context.
     pub(super) places: [Place; 2],
+    /// Directories beside the context, by the name that the Dockerfile has for them.
+    pub(super) named: BTreeMap<String, Place>,
     /// In place of the context's directory, and of the Dockerfile's.
     pub(super) archive: Option<Packed>,
     pub(super) warnings: Vec<String>,
@@ -210,14 +213,26 @@ struct Attributes {
     host: Map<String, Value>,
     directory_of_dockerfile: Option<String>,
     sessions: HashMap<String, String>,
+    /// What the client calls directories beside the context, by the Dockerfile's name for them.
+    named: BTreeMap<String, String>,
+    /// Images that other builds led to.
+    inputs: HashMap<String, String>,
     /// Where in the session an archive is.
     archive: Option<String>,
     warnings: Vec<String>,
 }
 
 impl Wanted {
-    pub(super) fn of(attributes: HashMap<String, String>, at: &At) -> Result<Self, ApiError> {
-        let mut read = Attributes::default();
+    /// What attributes ask for, with results of other builds.
+    pub(super) fn of(
+        attributes: HashMap<String, String>,
+        results: &HashMap<String, Definition>,
+        at: &At,
+    ) -> Result<Self, ApiError> {
+        let mut read = Attributes {
+            inputs: inputs(results).map_err(|status| status_error(&status))?,
+            ..Attributes::default()
+        };
         read.request.dockerfile = "Dockerfile".to_owned();
         read.request.as_it_happens = true;
         for (name, value) in attributes {
@@ -228,8 +243,10 @@ impl Wanted {
             host,
             directory_of_dockerfile,
             sessions,
+            named,
             archive,
             warnings,
+            ..
         } = read;
         if let (Some(_), Some(directory)) = (&archive, &directory_of_dockerfile) {
             return Err(unsupported(
@@ -244,11 +261,16 @@ impl Wanted {
             directory_of_dockerfile.unwrap_or_else(|| DIRECTORY_OF_DOCKERFILE.to_owned()),
             CONTEXT.to_owned(),
         ];
+        let place = |directory: String| Place {
+            session: sessions.get(&directory).cloned(),
+            directory,
+        };
+        let named = named.into_iter();
         Ok(Self {
-            places: directories.map(|directory| Place {
-                session: sessions.get(&directory).cloned(),
-                directory,
-            }),
+            places: directories.map(place),
+            named: named
+                .map(|(name, directory)| (name, place(directory)))
+                .collect(),
             new: NewBuild {
                 request,
                 template,
@@ -271,6 +293,7 @@ impl Wanted {
                 directory: directory.to_owned(),
                 session: None,
             }),
+            named: BTreeMap::new(),
             archive: None,
             warnings: warning.into_iter().collect(),
         })
@@ -346,13 +369,7 @@ impl Attributes {
             "local-sessionid" => drop(self.sessions.insert(rest, value)),
             // For what a build writes down of its origin, and keys of caches.
             "vcs" | "sharedkey" => {}
-            "context" => {
-                return Err(unsupported(
-                    &format!("build-context {rest}"),
-                    &value,
-                    "copy it into the context, or begin a stage with the image",
-                ));
-            }
+            "context" => return self.take_context(rest, value),
             "attest" => {
                 return Err(unsupported(
                     &format!("attest {rest}"),
@@ -366,6 +383,34 @@ impl Attributes {
                 )));
             }
         }
+        Ok(())
+    }
+
+    /// What a name in the Dockerfile stands for.
+    fn take_context(&mut self, name: String, value: String) -> Result<(), ApiError> {
+        let means = match value.split_once(':') {
+            Some(("docker-image", image)) => {
+                Named::Image(image.strip_prefix("//").unwrap_or(image).to_owned())
+            }
+            Some(("local", directory)) => {
+                self.named.insert(name.clone(), directory.to_owned());
+                Named::Directory
+            }
+            Some(("input", input)) => {
+                let image = self.inputs.get(input).cloned();
+                Named::Built(image.ok_or_else(|| {
+                    ApiError::invalid(format!("build-context {name}: no such input: {input}"))
+                })?)
+            }
+            _ => {
+                return Err(unsupported(
+                    &format!("build-context {name}"),
+                    &value,
+                    "a directory, docker-image:// or target: is",
+                ));
+            }
+        };
+        self.request.contexts.insert(name, means);
         Ok(())
     }
 
@@ -450,6 +495,8 @@ mod tests {
             ("ulimit", "nofile=1024:2048,core=0"),
             ("shm-size", "1048576"),
             ("local-sessionid:context", "other"),
+            ("context:base", "docker-image://local/base:2"),
+            ("context:files", "local:files"),
             ("vcs:revision", "0123"),
         ])
         .unwrap_or_else(|error| panic!("{error}"));
@@ -459,6 +506,10 @@ mod tests {
         assert_eq!(request.labels["org.x"], "y");
         assert!(request.no_cache && request.pull);
         assert_eq!(read.sessions["context"], "other");
+        let image = Named::Image("local/base:2".to_owned());
+        assert_eq!(request.contexts["base"], image);
+        assert_eq!(request.contexts["files"], Named::Directory);
+        assert_eq!(read.named["files"], "files");
         assert_eq!(
             Value::from(read.host),
             json!({
@@ -488,8 +539,8 @@ mod tests {
             ),
             (
                 "context:base",
-                "docker-image://a",
-                "build-context base=docker-image://a: not",
+                "oci-layout://a",
+                "build-context base=oci-layout://a: not",
             ),
             (
                 "requestid",

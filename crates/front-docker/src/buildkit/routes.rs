@@ -11,7 +11,7 @@ use tonic::service::Routes;
 use super::control::Control;
 use super::early;
 use super::gateway::Gateway;
-use super::session::{Session, Take};
+use super::session::Take;
 use crate::error::ApiError;
 use crate::front::At;
 use crate::router::Route;
@@ -50,16 +50,7 @@ async fn session(at: At, request: Request) -> Result<Response, ApiError> {
     let connections = at.connections;
     let place = connections.sessions.reserve(&take)?;
     take_over(&parts, move |connection| async move {
-        match edge::h2c::connect(connection).await {
-            Ok((channel, carry)) => {
-                let opened = connections
-                    .sessions
-                    .open(place, Session::new(take, channel));
-                carry.await;
-                drop(opened);
-            }
-            Err(error) => tracing::debug!(%error, "a session speaks no HTTP/2"),
-        }
+        connections.sessions.keep(place, take, connection).await;
     })
 }
 

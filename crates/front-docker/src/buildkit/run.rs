@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use actions::build::{self, Event, Ignore};
+use actions::build::{self, Event, Files, Ignore};
 use bollard_buildkit_proto::moby::buildkit::v1::StatusResponse;
 use bytes::Bytes;
+use futures_util::future::select_all;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tonic::Status;
@@ -34,14 +35,20 @@ pub(super) async fn run(at: &At, job: &Arc<Job>, wanted: Wanted) -> Result<Strin
 }
 
 /// What is built of: where the builder reads it from, and what is known of it.
-struct Files {
-    context: build::Context,
+struct Sources {
+    files: Files,
     /// The Dockerfile, where it came by itself.
     text: Option<Bytes>,
-    /// The step in which the context comes, and what carries it on; `None` where it is no step's.
-    coming: Option<(Own, JoinHandle<Result<(), Status>>)>,
+    /// What comes while it is built.
+    coming: Vec<Coming>,
     /// The step that warnings are about.
     around: Own,
+}
+
+/// A directory on its way: the step in which it comes, and what carries it on.
+struct Coming {
+    step: Own,
+    receiving: JoinHandle<Result<(), Status>>,
 }
 
 async fn build(at: &At, job: &Arc<Job>, mut wanted: Wanted) -> Result<String, Status> {
@@ -49,15 +56,21 @@ async fn build(at: &At, job: &Arc<Job>, mut wanted: Wanted) -> Result<String, St
     let path = wanted.new.request.dockerfile.clone();
     let sessions = &at.connections.sessions;
     let session = sessions.find(&job.session).await?;
-    let Files {
-        context,
+    let Sources {
+        mut files,
         text,
-        coming,
+        mut coming,
         around,
     } = match wanted.archive.take() {
         Some(archive) => archived(&mut progress, &session, archive).await?,
         None => shown(&mut progress, sessions, job, &wanted.places, &path).await?,
     };
+    for (name, place) in &wanted.named {
+        let directory = find(sessions, job, place).await?;
+        let (archive, one) = named(&mut progress, job, name, directory).await?;
+        files.named.insert(name.clone(), archive);
+        coming.push(one);
+    }
     // The same may be asked for in both requests.
     let warnings: BTreeSet<&String> = job.warnings.iter().chain(&wanted.warnings).collect();
     for warning in warnings {
@@ -68,7 +81,7 @@ async fn build(at: &At, job: &Arc<Job>, mut wanted: Wanted) -> Result<String, St
     wanted.new.unlisted = job.export.is_unlisted;
     wanted.new.asker = Some(session as Arc<dyn build::Asker>);
     let (events, heard) = mpsc::channel(WAITING_EVENTS);
-    let building = build::build(&at.cloud, &at.caller, context, wanted.new, events);
+    let building = build::build(&at.cloud, &at.caller, files, wanted.new, events);
     let telling = tell(&mut progress, heard, &around, coming);
     let (built, ()) = tokio::join!(building, telling);
     let image = built.map_err(|failed| {
@@ -94,17 +107,17 @@ async fn archived(
     progress: &mut Progress<'_>,
     session: &Session,
     archive: Packed,
-) -> Result<Files, Status> {
+) -> Result<Sources, Status> {
     let step = progress.begin("[internal] load remote build context").await;
     let around = step.clone();
     let context = match archive {
         Packed::Here(context) => Ok(context),
         Packed::InSession(path) => session.archive(&path).await,
     };
-    Ok(Files {
-        context: ended(progress, step, context).await?,
+    Ok(Sources {
+        files: Files::of(ended(progress, step, context).await?),
         text: None,
-        coming: None,
+        coming: Vec::new(),
         around,
     })
 }
@@ -116,13 +129,9 @@ async fn shown(
     job: &Arc<Job>,
     [beside, source]: &[Place; 2],
     path: &str,
-) -> Result<Files, Status> {
-    let find = async |place: &Place| {
-        let id = place.session.as_ref().unwrap_or(&job.session);
-        let session = sessions.find(id).await?;
-        Ok::<_, Status>((session, place.directory.clone()))
-    };
-    let (beside, source) = (find(beside).await?, find(source).await?);
+) -> Result<Sources, Status> {
+    let beside = find(sessions, job, beside).await?;
+    let source = find(sessions, job, source).await?;
     let step = progress
         .begin(format!("[internal] load build definition from {path}"))
         .await;
@@ -135,7 +144,48 @@ async fn shown(
     let except = ended(progress, step, except).await?;
 
     let step = progress.begin("[internal] load build context").await;
-    let (session, directory) = source;
+    let (context, coming) = directory(progress, job, step, source, except).await?;
+    Ok(Sources {
+        files: Files::of(context),
+        text: Some(text),
+        coming: vec![coming],
+        around,
+    })
+}
+
+/// A directory of a session.
+type Directory = (Arc<Session>, String);
+
+async fn find(sessions: &Sessions, job: &Job, place: &Place) -> Result<Directory, Status> {
+    let id = place.session.as_ref().unwrap_or(&job.session);
+    Ok((sessions.find(id).await?, place.directory.clone()))
+}
+
+/// A directory beside the context, whose own `.dockerignore` counts.
+async fn named(
+    progress: &mut Progress<'_>,
+    job: &Arc<Job>,
+    name: &str,
+    source: Directory,
+) -> Result<(build::Context, Coming), Status> {
+    let heading = format!("[context {name}] load .dockerignore");
+    let step = progress.begin(heading).await;
+    let except = rules(&source, None).await;
+    let except = ended(progress, step, except).await?;
+    let step = progress
+        .begin(format!("[context {name}] load from client"))
+        .await;
+    directory(progress, job, step, source, except).await
+}
+
+/// The archive of a directory, which comes while it is read.
+async fn directory(
+    progress: &Progress<'_>,
+    job: &Arc<Job>,
+    step: Own,
+    (session, directory): Directory,
+    except: Vec<String>,
+) -> Result<(build::Context, Coming), Status> {
     let choice = Choice {
         directory,
         only: Vec::new(),
@@ -145,18 +195,13 @@ async fn shown(
         Ok(exchange) => exchange,
         Err(status) => return ended(progress, step, Err(status)).await,
     };
-    let (context, receiving) = files::archive(exchange, teller(Arc::clone(job), step.clone()));
-    Ok(Files {
-        context,
-        text: Some(text),
-        coming: Some((step, receiving)),
-        around,
-    })
+    let (archive, receiving) = files::archive(exchange, teller(Arc::clone(job), step.clone()));
+    Ok((archive, Coming { step, receiving }))
 }
 
 /// Some files of a directory, whole, by path.
 async fn whole(
-    (session, directory): &(Arc<Session>, String),
+    (session, directory): &Directory,
     paths: Vec<String>,
 ) -> Result<BTreeMap<String, Bytes>, Status> {
     let choice = Choice {
@@ -191,10 +236,7 @@ fn answer(id: &str, names: &[String]) -> HashMap<String, String> {
 }
 
 /// The Dockerfile, and the rules beside it of what is left out of its context.
-async fn definition(
-    directory: &(Arc<Session>, String),
-    path: &str,
-) -> Result<(Bytes, Option<Bytes>), Status> {
+async fn definition(directory: &Directory, path: &str) -> Result<(Bytes, Option<Bytes>), Status> {
     let rules = format!("{path}.dockerignore");
     let mut files = whole(directory, vec![path.to_owned(), rules.clone()]).await?;
     let text = files.remove(path).ok_or_else(|| {
@@ -206,10 +248,7 @@ async fn definition(
 }
 
 /// The patterns of what the client leaves out of the context.
-async fn rules(
-    directory: &(Arc<Session>, String),
-    own: Option<Bytes>,
-) -> Result<Vec<String>, Status> {
+async fn rules(directory: &Directory, own: Option<Bytes>) -> Result<Vec<String>, Status> {
     let name = ".dockerignore";
     let text = match own {
         Some(own) => Some(own),
@@ -239,28 +278,19 @@ fn teller(job: Arc<Job>, step: Own) -> impl Fn(Received) + Send + Sync + 'static
     }
 }
 
-/// Tells of the builder until it is through, and of the context as soon as it is there.
+/// Tells of the builder until it is through, and of each directory as soon as it is there.
 async fn tell(
     progress: &mut Progress<'_>,
     mut heard: mpsc::Receiver<Event>,
     around: &Own,
-    mut coming: Option<(Own, JoinHandle<Result<(), Status>>)>,
+    mut coming: Vec<Coming>,
 ) {
     loop {
-        let come = async {
-            match &mut coming {
-                Some((_, receiving)) => receiving.await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            received = come => {
-                let failed = |error: JoinError| Err(Status::internal(error.to_string()));
-                let received = received.unwrap_or_else(failed);
-                if let Some((step, _)) = coming.take() {
-                    // The builder hears of it, too, and fails.
-                    drop(ended(progress, step, received).await);
-                }
+            (at, received) = next(&mut coming) => {
+                let Coming { step, .. } = coming.swap_remove(at);
+                // The builder hears of it, too, and fails.
+                drop(ended(progress, step, received).await);
             }
             event = heard.recv() => match event {
                 Some(event) => progress.tell(event, around).await,
@@ -268,9 +298,19 @@ async fn tell(
             },
         }
     }
-    if let Some((step, receiving)) = coming {
+    for Coming { step, receiving } in coming {
         receiving.abort();
         progress.end(step, Some(CANCELED)).await;
     }
     progress.close_all().await;
+}
+
+/// Waits until one of them is there or has failed; for ever where there is none.
+async fn next(coming: &mut [Coming]) -> (usize, Result<(), Status>) {
+    if coming.is_empty() {
+        return std::future::pending().await;
+    }
+    let (received, at, _) = select_all(coming.iter_mut().map(|one| &mut one.receiving)).await;
+    let failed = |error: JoinError| Err(Status::internal(error.to_string()));
+    (at, received.unwrap_or_else(failed))
 }

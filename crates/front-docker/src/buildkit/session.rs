@@ -22,7 +22,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, Uri};
 use model::instance::{Failure, FailureKind};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -115,7 +115,22 @@ impl Sessions {
         })
     }
 
-    pub(super) fn open(&self, place: Place, session: Session) -> Place {
+    /// Keeps a session open as long as its connection is.
+    pub(super) async fn keep<C>(&self, place: Place, take: Take, connection: C)
+    where
+        C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        match edge::h2c::connect(connection).await {
+            Ok((channel, carry)) => {
+                let opened = self.open(place, Session::new(take, channel));
+                carry.await;
+                drop(opened);
+            }
+            Err(error) => tracing::debug!(%error, "a session speaks no HTTP/2"),
+        }
+    }
+
+    fn open(&self, place: Place, session: Session) -> Place {
         self.sessions()
             .insert(place.id.clone(), Some(Arc::new(session)));
         self.changed.send_replace(());
@@ -172,7 +187,7 @@ fn origin() -> Uri {
 }
 
 impl Session {
-    pub(super) fn new(take: Take, channel: Channel) -> Self {
+    fn new(take: Take, channel: Channel) -> Self {
         Self {
             methods: take.methods,
             channel,
