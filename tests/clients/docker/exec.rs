@@ -1,5 +1,8 @@
 //! `docker exec`, `docker top` and `docker stats`.
 
+use serde_json::json;
+use tests::api::Api;
+
 use crate::daemon;
 
 #[test]
@@ -149,4 +152,27 @@ fn processes_and_use_are_shown() {
     assert!(stats.contains("32MiB"), "{stats}");
     assert!(stats.ends_with(" 2"), "{stats}");
     docker.run(&["rm", "-f", "shown"]).ok();
+}
+
+#[test]
+fn a_second_start_is_told_in_the_stream() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    let run = ["run", "-d", "--name", "twice", "busybox", "sleep", "1000"];
+    drop(docker.run(&run).ok());
+    let mut api = Api::new(&daemon.socket());
+    let exec = json!({ "Cmd": ["sleep", "1000"], "AttachStdout": true });
+    let exec = api.expect("POST", "/v1.41/containers/twice/exec", Some(&exec));
+    let exec = exec.unwrap().json().unwrap();
+    let path = format!("/v1.41/exec/{}/start", exec["Id"].as_str().unwrap());
+    let detached = json!({ "Detach": true });
+    drop(api.expect("POST", &path, Some(&detached)).unwrap());
+    let again = api.call("POST", &path, Some(&detached)).unwrap();
+    assert_eq!(again.status, 409, "{again:?}");
+    // Compose's watch starts attached and then once more, and takes no error for an answer.
+    let attached = api.call("POST", &path, Some(&json!({}))).unwrap();
+    assert_eq!(attached.status, 200, "{attached:?}");
+    let told = String::from_utf8_lossy(&attached.body).to_lowercase();
+    assert!(told.contains("is already running"), "{told}");
+    drop(docker.run(&["rm", "-f", "twice"]).ok());
 }

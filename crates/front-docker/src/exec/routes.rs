@@ -55,16 +55,6 @@ async fn start(at: At, Path(id): Path<String>, request: Request) -> Result<Respo
     let start = start.unwrap_or_default();
     let (container, status) = exec::get(&at.cloud, &at.caller, &id).await?;
     let spec = status.spec;
-    if status.exit_code.is_some() {
-        return Err(ApiError::conflict(format!(
-            "exec instance {id} has exited already"
-        )));
-    }
-    if status.running {
-        return Err(ApiError::conflict(format!(
-            "Error: Exec command {id} is already running"
-        )));
-    }
     let size = terminal_size(start.console_size, start.tty, at.version);
     if start.detach {
         if let Err(error) = exec::start(&at.cloud, &at.caller, &id, true, size).await {
