@@ -6,7 +6,8 @@ use std::sync::Arc;
 use actions::{image, instance};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use http::StatusCode;
+use http::header::USER_AGENT;
+use http::{HeaderMap, StatusCode};
 use model::image::Image;
 use regex_lite::Regex;
 use serde_json::Value;
@@ -142,8 +143,25 @@ pub(super) fn named(at: &At, name: &str, platform_since: u32) -> Result<Arc<Imag
     Ok(image)
 }
 
-async fn inspect_one(at: At, Path(name): Path<String>) -> Result<Response, ApiError> {
-    Ok(axum::Json(inspect(named(&at, &name, 49)?.as_ref(), at.version)).into_response())
+async fn inspect_one(
+    at: At,
+    client: HeaderMap,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let image = named(&at, &name, 49)?;
+    let mut shown = inspect(image.as_ref(), at.version);
+    if needs_container_config(&client) {
+        let config = translate::config(&image.defaults, at.version);
+        shown.container_config = Some(config);
+    }
+    Ok(axum::Json(shown).into_response())
+}
+
+/// QUIRK(docker-compose 1.29): to make a container anew it looks for the image's volumes in
+/// `ContainerConfig`, though it speaks the newest version, which has none.
+fn needs_container_config(client: &HeaderMap) -> bool {
+    let agent = client.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+    agent.is_some_and(|agent| agent.starts_with("docker-compose/1."))
 }
 
 async fn history_of(at: At, Path(name): Path<String>) -> Result<Response, ApiError> {

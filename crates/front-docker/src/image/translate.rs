@@ -80,14 +80,13 @@ pub(crate) fn inspect(image: &Image, version: Version) -> Inspect {
             last_tag_time: rfc3339(image.tagged_at),
         },
         container: (!version.has(45)).then_some(""),
-        // QUIRK(docker-compose 1.29): to make a container anew it looks for the volumes there.
         container_config: (!version.has(45)).then(|| config(&image.defaults, version)),
     }
 }
 
 /// What containers start with. From version 1.50 on only what an image can say, and of that only
 /// what it does say.
-fn config(defaults: &Defaults, version: Version) -> Value {
+pub(super) fn config(defaults: &Defaults, version: Version) -> Value {
     let list = |list: &[String]| Some(list.to_vec()).filter(|list| !list.is_empty());
     let mut config = Config {
         user: defaults.user.clone(),
