@@ -16,6 +16,7 @@ const DAEMON: &[Need] = &[("/usr/sbin/nft", "nftables"), ("/usr/bin/ps", "procps
 const TESTS: &[Need] = &[
     ("/bin/busybox", "busybox-static"),
     ("/usr/sbin/dockerd", "docker.io"),
+    ("/usr/bin/docker-compose", "docker-compose"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/debootstrap", "debootstrap"),
     ("/usr/bin/skopeo", "skopeo"),

@@ -3,6 +3,7 @@
 //! They are fetched, not kept here. What is known to fail is listed in `spec` with its reason; a
 //! failure that is not listed, and a listed one that passes, fail the command.
 
+mod compose;
 mod oci_distribution;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use tests::image::import;
 
 use crate::step;
 
+pub(crate) use compose::programs;
 pub(crate) use oci_distribution::oci_distribution;
 
 /// The release whose tests and library are used.

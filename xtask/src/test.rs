@@ -44,6 +44,8 @@ enum Against {
 enum Suite {
     /// The integration tests of Docker's library for Python.
     DockerPy,
+    /// Our own tests of Compose and buildx, with newer ones than Debian's.
+    Compose,
     /// The conformance tests of the OCI Distribution Specification.
     OciDistribution,
 }
@@ -73,6 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             let daemon = Daemon::start_with(&step::build_binary(false)?)?;
             return suite::oci_distribution(&daemon, source);
         }
+        Some(Suite::Compose) => return newer_compose(options.against),
         None => {}
     }
     if options.dockerfiles {
@@ -136,6 +139,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     machine(&binary)
+}
+
+/// Runs the tests of Compose and buildx with programs that Debian does not have.
+fn newer_compose(against: Against) -> Result<()> {
+    install::go()?;
+    let programs = suite::programs()?;
+    let mut tests = clients();
+    match against {
+        Against::Longshore => tests.env("LONGSHORE_BIN", step::build_binary(false)?),
+        Against::Dockerd => tests.env("LONGSHORE_AGAINST", "dockerd"),
+    };
+    step::run(
+        tests
+            .env("LONGSHORE_COMPOSE", programs.compose)
+            .env("LONGSHORE_BUILDX", programs.buildx)
+            .args(["--test", "clients", "--", "compose", "buildx"]),
+    )
 }
 
 /// Boots machines of the tests' own, whose kernel is for one kind of processor.

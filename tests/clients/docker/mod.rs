@@ -3,6 +3,7 @@
 mod bad_requests;
 mod build;
 mod commit;
+mod compose;
 mod copy;
 mod errors;
 mod events;

@@ -1,5 +1,6 @@
 //! `docker build` by the classic protocol, and over a session.
 
+pub(super) mod buildx;
 mod cache;
 mod copy;
 mod dockerfiles;
