@@ -212,10 +212,8 @@ fn an_application_comes_up_in_its_order_and_goes_whole() {
             .code
             != 0
     );
-    assert_eq!(
-        harbour.exec("store", "ip route | grep -c default || true"),
-        "0"
-    );
+    let back = format!("{}_back", harbour.name);
+    assert_eq!(harbour.docker.inspect(&back, "{{.Internal}}"), "true");
     let limits = "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}} {{.HostConfig.RestartPolicy.Name}}";
     assert_eq!(
         harbour.inspect("store", limits),
@@ -306,6 +304,7 @@ services:
   beside:
     image: busybox
     command: ["sleep", "1000"]
+    stop_signal: SIGKILL
 "#;
 
 #[test]
@@ -369,7 +368,7 @@ fn a_service_grows_shrinks_rests_and_ends() {
 
 #[test]
 fn what_cannot_come_up_says_why_and_can_be_mended() {
-    let text = "services:\n  ill:\n    image: busybox\n    command: [sleep, '1000']\n    \
+    let text = "services:\n  ill:\n    image: busybox\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n    \
         healthcheck: { test: 'exit 1', interval: 1s, retries: 1 }\n  \
         after:\n    image: busybox\n    command: [\"true\"]\n    \
         depends_on: { ill: { condition: service_healthy } }\n";
