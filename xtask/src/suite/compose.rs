@@ -10,9 +10,25 @@ use anyhow::Result;
 
 use crate::step;
 
-const COMPOSE: (&str, &str) = ("github.com/docker/compose/v2/cmd", "v2.40.3");
-/// The one that this Compose's own requirements name.
-const BUILDX: (&str, &str) = ("github.com/docker/buildx/cmd/buildx", "v0.29.1");
+/// A release of a program.
+struct Release {
+    package: &'static str,
+    version: &'static str,
+    /// Where the program has its version from.
+    variable: &'static str,
+}
+
+const COMPOSE: Release = Release {
+    package: "github.com/docker/compose/v2/cmd",
+    version: "v2.40.3",
+    variable: "github.com/docker/compose/v2/internal.Version",
+};
+/// The one that this Compose's own requirements name; Compose asks which it is.
+const BUILDX: Release = Release {
+    package: "github.com/docker/buildx/cmd/buildx",
+    version: "v0.29.1",
+    variable: "github.com/docker/buildx/version.Version",
+};
 
 /// Where the programs are.
 pub(crate) struct Programs {
@@ -28,13 +44,18 @@ pub(crate) fn programs() -> Result<Programs> {
     let directory = step::target_directory()?.join("compose");
     std::fs::create_dir_all(&directory)?;
     Ok(Programs {
-        compose: build(&directory, COMPOSE)?,
-        buildx: build(&directory, BUILDX)?,
+        compose: build(&directory, &COMPOSE)?,
+        buildx: build(&directory, &BUILDX)?,
     })
 }
 
 /// Builds one release, in a module around it: what it excludes of its dependencies `go install` refuses.
-fn build(directory: &Path, (package, version): (&str, &str)) -> Result<PathBuf> {
+fn build(directory: &Path, release: &Release) -> Result<PathBuf> {
+    let Release {
+        package,
+        version,
+        variable,
+    } = release;
     let name = package.split('/').nth(2).unwrap_or(package);
     let program = directory.join(format!("docker-{name}-{version}"));
     if program.exists() {
@@ -51,7 +72,9 @@ fn build(directory: &Path, (package, version): (&str, &str)) -> Result<PathBuf> 
     go(&["mod", "init", "programs"])?;
     go(&["get", &format!("{package}@{version}")])?;
     let unfinished = module.path().join("program");
-    go(&["build", "-o", &unfinished.to_string_lossy(), package])?;
+    let told = format!("-X {variable}={version}");
+    let into = unfinished.to_string_lossy();
+    go(&["build", "-ldflags", &told, "-o", &into, package])?;
     // Whole or not at all: it is looked for by its name.
     let moved = program.with_extension("new");
     std::fs::copy(&unfinished, &moved)?;

@@ -121,11 +121,12 @@ fn what_is_pushed_is_shown_and_copied() {
     let tools = ["buildx", "imagetools"];
     let copy = ["create", "--prefer-index=false", "--tag", &two, &one];
     drop(project.docker.run(&[&tools[..], &copy].concat()).ok());
-    let digest = |name: &str| {
-        let shown = ["inspect", "--format", "{{.Manifest.Digest}}", name];
+    let manifest = |name: &str| {
+        let shown = ["inspect", "--raw", name];
         project.docker.run(&[&tools[..], &shown].concat()).ok()
     };
-    assert_eq!(digest(&one), digest(&two));
+    assert!(manifest(&one).contains("application/vnd.docker.container.image.v1+json"));
+    assert_eq!(manifest(&one), manifest(&two));
     drop(project.docker.run(&["logout", registry]).ok());
 }
 

@@ -75,6 +75,7 @@ fn secrets_reach_a_command_and_not_the_image() {
         "with-secret",
         "FROM busybox\nRUN --mount=type=secret,id=word,required stat -c %a /run/secrets/word; \
          cp /run/secrets/word /copied; ls -l /copied\n\
+         RUN --mount=type=secret,id=word,env=WORD test $WORD = hidden && test ! -s /run/secrets/word\n\
          RUN --mount=type=secret,id=word,target=/elsewhere,mode=0444 test $(cat /elsewhere) = hidden\n\
          CMD cat /run/secrets/word /elsewhere\n",
     );
