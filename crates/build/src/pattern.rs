@@ -70,36 +70,65 @@ fn tokens(pattern: &str) -> Result<Vec<Token>, PatternError> {
 }
 
 fn matches(pattern: &[Token], text: &[char]) -> bool {
-    let Some((token, pattern_rest)) = pattern.split_first() else {
-        return text.is_empty();
-    };
-    if *token == Token::AnyNumber {
-        let rest = skip_stars(pattern_rest);
-        return (0..=text.len()).any(|taken| matches(rest, &text[taken..]));
-    }
-    let Some((sign, text)) = text.split_first() else {
-        return false;
-    };
-    let is_one = match token {
-        Token::Sign(wanted) => wanted == sign,
-        Token::AnyOne | Token::AnyNumber => true,
-        Token::Class(is_negated, ranges) => {
-            let is_in = ranges
-                .iter()
-                .any(|(low, high)| (low..=high).contains(&sign));
-            is_in != *is_negated
-        }
-    };
-    is_one && matches(pattern_rest, text)
+    fits(
+        pattern,
+        text,
+        |token| *token == Token::AnyNumber,
+        Token::is_one,
+    )
 }
 
-/// Several stars are one: a pattern of many must not take for ever.
-fn skip_stars(pattern: &[Token]) -> &[Token] {
-    let stars = pattern
-        .iter()
-        .take_while(|token| **token == Token::AnyNumber)
-        .count();
-    &pattern[stars..]
+impl Token {
+    /// Whether it may stand for this one sign.
+    fn is_one(&self, sign: &char) -> bool {
+        match self {
+            Self::Sign(wanted) => wanted == sign,
+            Self::AnyOne | Self::AnyNumber => true,
+            Self::Class(is_negated, ranges) => {
+                let is_in = ranges
+                    .iter()
+                    .any(|(low, high)| (low..=high).contains(&sign));
+                is_in != *is_negated
+            }
+        }
+    }
+}
+
+/// Whether a pattern fits the whole of some things, where some of its parts stand for any number of them.
+///
+/// Only the last of these is ever made longer, for what an earlier one could take it can take as well: so
+/// no pattern takes more steps than its parts times the things, however it is written.
+fn fits<P, T>(
+    pattern: &[P],
+    things: &[T],
+    is_any_number: impl Fn(&P) -> bool,
+    is_one: impl Fn(&P, &T) -> bool,
+) -> bool {
+    let (mut part, mut thing) = (0, 0);
+    // After the last part for any number: where to go on, and what it has taken so far.
+    let mut again = None;
+    loop {
+        match pattern.get(part) {
+            Some(any) if is_any_number(any) => {
+                part += 1;
+                again = Some((part, thing));
+                continue;
+            }
+            Some(one) if things.get(thing).is_some_and(|thing| is_one(one, thing)) => {
+                (part, thing) = (part + 1, thing + 1);
+                continue;
+            }
+            None if thing == things.len() => return true,
+            Some(_) | None => {}
+        }
+        match again {
+            Some((after, taken)) if taken < things.len() => {
+                again = Some((after, taken + 1));
+                (part, thing) = (after, taken + 1);
+            }
+            _ => return false,
+        }
+    }
 }
 
 /// Parts of a path, without `.` and with `..` resolved; never above the beginning.
@@ -187,9 +216,14 @@ impl Ignore {
                 "**" => Ok(Part::Deep),
                 name => tokens(name).map(Part::Name),
             });
+            let mut parts: Vec<_> = parts.collect::<Result<_, _>>()?;
+            // At the end it is what is in a directory, not the directory itself.
+            if matches!(parts.last(), Some(Part::Deep)) {
+                parts.push(Part::Name(vec![Token::AnyNumber]));
+            }
             rules.push(Rule {
                 is_exception,
-                parts: parts.collect::<Result<_, _>>()?,
+                parts,
             });
         }
         Ok(Self { rules })
@@ -222,14 +256,15 @@ impl Ignore {
 }
 
 fn is_path(pattern: &[Part], path: &[Vec<char>]) -> bool {
-    match pattern.split_first() {
-        None => path.is_empty(),
-        Some((Part::Deep, [])) => !path.is_empty(),
-        Some((Part::Deep, rest)) => (0..=path.len()).any(|taken| is_path(rest, &path[taken..])),
-        Some((Part::Name(tokens), rest)) => path
-            .split_first()
-            .is_some_and(|(name, below)| matches(tokens, name) && is_path(rest, below)),
-    }
+    fits(
+        pattern,
+        path,
+        |part| matches!(part, Part::Deep),
+        |part, name| match part {
+            Part::Name(tokens) => matches(tokens, name),
+            Part::Deep => true,
+        },
+    )
 }
 
 #[cfg(test)]
@@ -258,6 +293,14 @@ mod tests {
         }
         let long = "a".repeat(200);
         assert_eq!(matches_name("*****************b", &long), Ok(false));
+    }
+
+    #[test]
+    fn no_pattern_takes_for_ever() {
+        let stars = format!("{}b", "*a".repeat(100));
+        assert_eq!(matches_name(&stars, &"a".repeat(2000)), Ok(false));
+        let ignore = Ignore::parse(&format!("{}b", "**/a/".repeat(100))).unwrap();
+        assert!(!ignore.leaves_out(Path::new(&"a/".repeat(500))));
     }
 
     /// The examples of the reference.

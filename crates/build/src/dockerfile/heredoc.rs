@@ -16,15 +16,18 @@ pub(crate) struct Heredoc {
 
 /// The here-documents that an instruction's line begins, still empty.
 pub(super) fn begun_by(line: &str) -> Vec<Heredoc> {
-    let line = line.trim();
-    let (keyword, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-    match keyword.to_ascii_uppercase().as_str() {
-        "RUN" | "COPY" | "ADD" => raw_words(rest)
-            .into_iter()
-            .filter_map(|word| begin(&word))
-            .collect(),
-        "ONBUILD" => begun_by(rest),
-        _ => Vec::new(),
+    let mut line = line.trim();
+    // A stranger may write any number of these: they are gone through, not into.
+    loop {
+        let (keyword, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        match keyword.to_ascii_uppercase().as_str() {
+            "RUN" | "COPY" | "ADD" => {
+                let words = raw_words(rest).into_iter();
+                return words.filter_map(|word| begin(&word)).collect();
+            }
+            "ONBUILD" => line = rest.trim(),
+            _ => return Vec::new(),
+        }
     }
 }
 

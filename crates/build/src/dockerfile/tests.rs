@@ -166,3 +166,9 @@ fn what_is_wrong_names_the_line() {
         ParseError::NotText { line: 2 }
     );
 }
+
+#[test]
+fn a_line_of_triggers_only_is_read_to_its_end() {
+    let text = format!("FROM x\n{}RUN <<E\nx\nE\n", "ONBUILD ".repeat(400_000));
+    assert_eq!(parsed(&text).stages[0].instructions[0].heredocs.len(), 1);
+}

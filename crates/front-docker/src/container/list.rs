@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
 use actions::instance::{self, View};
 use actions::{image, stream};
@@ -305,8 +306,8 @@ struct Selection {
     before: Option<model::Id>,
     since: Option<model::Id>,
     images: Option<BTreeSet<String>>,
-    published: BTreeSet<(u16, String)>,
-    exposed: BTreeSet<(u16, String)>,
+    published: Vec<Ports>,
+    exposed: Vec<Ports>,
     is_task: Option<bool>,
 }
 
@@ -428,12 +429,15 @@ impl Selection {
         if self.published.is_empty() && self.exposed.is_empty() {
             return true;
         }
+        let is_in = |sought: &[Ports], number: u16, kind: &str| {
+            sought
+                .iter()
+                .any(|ports| ports.kind == kind && ports.numbers.contains(&number))
+        };
         summary.ports.iter().any(|port| {
             port.public_port
-                .is_some_and(|public| self.published.contains(&(public, port.kind.clone())))
-                || self
-                    .exposed
-                    .contains(&(port.private_port, port.kind.clone()))
+                .is_some_and(|public| is_in(&self.published, public, &port.kind))
+                || is_in(&self.exposed, port.private_port, &port.kind)
         })
     }
 }
@@ -463,9 +467,16 @@ fn descendants(at: &At, filters: &Filters) -> BTreeSet<String> {
     }
 }
 
+/// Ports that a filter names: kept as they are written, for a request may name all of them many times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ports {
+    numbers: RangeInclusive<u16>,
+    kind: String,
+}
+
 /// Ports such as `80`, `80/udp` and `8000-8010/tcp`.
-fn port_filter(filters: &Filters, name: &str) -> Result<BTreeSet<(u16, String)>, ApiError> {
-    let mut ports = BTreeSet::new();
+pub(crate) fn port_filter(filters: &Filters, name: &str) -> Result<Vec<Ports>, ApiError> {
+    let mut ports = Vec::new();
     for value in filters.values(name) {
         if value.contains(':') {
             return Err(ApiError::invalid(format!(
@@ -475,9 +486,10 @@ fn port_filter(filters: &Filters, name: &str) -> Result<BTreeSet<(u16, String)>,
         let (numbers, kind) = value.split_once('/').unwrap_or((value, "tcp"));
         let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
         match (first.parse::<u16>(), last.parse::<u16>()) {
-            (Ok(first), Ok(last)) if first <= last => {
-                ports.extend((first..=last).map(|port| (port, kind.to_owned())));
-            }
+            (Ok(first), Ok(last)) if first <= last => ports.push(Ports {
+                numbers: first..=last,
+                kind: kind.to_owned(),
+            }),
             _ => {
                 return Err(ApiError::invalid(format!(
                     "error while looking up for {name} {value}: invalid port specification"
@@ -502,13 +514,10 @@ mod tests {
     fn ports_are_filtered_by_number_range_and_protocol() {
         let filters = Filters::parse(r#"{"publish":["80","90-91/udp"]}"#, &["publish"]).unwrap();
         let ports = port_filter(&filters, "publish").unwrap();
+        let ports = ports.into_iter().map(|ports| (ports.numbers, ports.kind));
         assert_eq!(
-            ports.into_iter().collect::<Vec<_>>(),
-            [
-                (80, "tcp".to_owned()),
-                (90, "udp".to_owned()),
-                (91, "udp".to_owned())
-            ]
+            ports.collect::<Vec<_>>(),
+            [(80..=80, "tcp".to_owned()), (90..=91, "udp".to_owned())]
         );
         let wrong = Filters::parse(r#"{"publish":["1:2"]}"#, &["publish"]).unwrap();
         assert_eq!(

@@ -22,13 +22,18 @@ pub(super) fn tokens(pattern: &str) -> Vec<Token> {
     tokens
 }
 
-/// Whether a pattern matches the whole text.
-fn is_match(pattern: &[Token], text: &str) -> bool {
+/// How many signs of those that come a pattern can match, the fewest first. Each is looked at once for
+/// each token, whatever the pattern: it may be a stranger's.
+fn lengths(pattern: &[Token], signs: impl Iterator<Item = char>) -> Vec<usize> {
     // Which beginnings of the pattern match what was read so far.
     let mut reached = vec![false; pattern.len() + 1];
     reached[0] = true;
     skip_stars(pattern, &mut reached);
-    for sign in text.chars() {
+    let mut lengths = Vec::new();
+    if reached[pattern.len()] {
+        lengths.push(0);
+    }
+    for (read, sign) in (1..).zip(signs) {
         let mut next = vec![false; pattern.len() + 1];
         for (at, token) in pattern.iter().enumerate().filter(|(at, _)| reached[*at]) {
             match token {
@@ -39,8 +44,14 @@ fn is_match(pattern: &[Token], text: &str) -> bool {
         }
         skip_stars(pattern, &mut next);
         reached = next;
+        if reached[pattern.len()] {
+            lengths.push(read);
+        }
+        if !reached.contains(&true) {
+            break;
+        }
     }
-    reached[pattern.len()]
+    lengths
 }
 
 fn skip_stars(pattern: &[Token], reached: &mut [bool]) {
@@ -51,54 +62,58 @@ fn skip_stars(pattern: &[Token], reached: &mut [bool]) {
     }
 }
 
-/// Where a text can be cut.
-fn cuts(text: &str) -> impl DoubleEndedIterator<Item = usize> {
-    (0..=text.len()).filter(|at| text.is_char_boundary(*at))
+/// The fewest signs, or the most.
+fn chosen(lengths: &[usize], longest: bool) -> usize {
+    let chosen = if longest {
+        lengths.last()
+    } else {
+        lengths.first()
+    };
+    chosen.copied().unwrap_or(0)
 }
 
 /// The text without the shortest, or longest, beginning that matches.
-pub(super) fn without_prefix<'a>(text: &'a str, pattern: &[Token], longest: bool) -> &'a str {
-    let matches = |at: &usize| is_match(pattern, &text[..*at]);
-    let cut = if longest {
-        cuts(text).rev().find(matches)
-    } else {
-        cuts(text).find(matches)
-    };
-    &text[cut.unwrap_or(0)..]
+pub(super) fn without_prefix(text: &str, pattern: &[Token], longest: bool) -> String {
+    let cut = chosen(&lengths(pattern, text.chars()), longest);
+    text.chars().skip(cut).collect()
 }
 
 /// The text without the shortest, or longest, end that matches.
-pub(super) fn without_suffix<'a>(text: &'a str, pattern: &[Token], longest: bool) -> &'a str {
-    let matches = |at: &usize| is_match(pattern, &text[*at..]);
-    let cut = if longest {
-        cuts(text).find(matches)
-    } else {
-        cuts(text).rev().find(matches)
-    };
-    &text[..cut.unwrap_or(text.len())]
+pub(super) fn without_suffix(text: &str, pattern: &[Token], longest: bool) -> String {
+    let backwards: Vec<Token> = pattern.iter().rev().copied().collect();
+    let cut = chosen(&lengths(&backwards, text.chars().rev()), longest);
+    text.chars().take(text.chars().count() - cut).collect()
 }
 
-/// The text with the first, or every, longest part that matches replaced.
-pub(super) fn replaced(text: &str, pattern: &[Token], by: &str, all: bool) -> String {
+/// The text with the first, or every, longest part that matches replaced; `None` where it becomes longer
+/// than so many bytes.
+pub(super) fn replaced(
+    text: &str,
+    pattern: &[Token],
+    by: &str,
+    all: bool,
+    most_bytes: usize,
+) -> Option<String> {
     let mut answer = String::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let found = cuts(rest)
-            .rev()
-            .find(|end| *end > 0 && is_match(pattern, &rest[..*end]));
-        match found {
-            Some(end) => {
+    let mut rest = text.chars();
+    while let Some(first) = rest.clone().next() {
+        match chosen(&lengths(pattern, rest.clone()), true) {
+            0 => {
+                answer.push(first);
+                rest.next();
+            }
+            found => {
                 answer.push_str(by);
-                rest = &rest[end..];
+                rest.nth(found - 1);
                 if !all {
+                    answer.push_str(rest.as_str());
                     break;
                 }
             }
-            None => {
-                answer.push(first);
-                rest = &rest[first.len_utf8()..];
-            }
+        }
+        if answer.len() > most_bytes {
+            return None;
         }
     }
-    answer + rest
+    Some(answer)
 }

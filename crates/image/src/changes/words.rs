@@ -28,7 +28,32 @@ pub enum WordError {
         /// What the instruction says of it.
         why: String,
     },
+    /// `${a:-${b:-...}}` within each other without end.
+    #[error("has more than {DEEPEST_NESTING} '${{' within each other")]
+    Nesting,
+    /// Variables that hold each other several times grow with each line.
+    #[error("has a word of more than {LONGEST_WORD} bytes once its variables are filled in")]
+    TooLong,
+    /// Looking for a long pattern at each place of a long text takes too long.
+    #[error(
+        "looks for a pattern of more than {LONGEST_PATTERN} bytes, or in a variable of more than {LONGEST_SEARCHED}"
+    )]
+    Search,
 }
+
+/// How many `${` may be within each other; who needs more has made a mistake, or means harm.
+const DEEPEST_NESTING: usize = 64;
+
+/// Bytes of a word: no argument or variable of a program can be longer (execve(2)), and labels have room.
+const LONGEST_WORD: usize = 1 << 20;
+
+/// Bytes of a heredoc with its variables filled in: as a Dockerfile may have at most, and some more.
+const LONGEST_HEREDOC: usize = 8 << 20;
+
+/// Bytes of a value that a pattern is looked for in...
+const LONGEST_SEARCHED: usize = 4 << 10;
+/// ...and of that pattern.
+const LONGEST_PATTERN: usize = 256;
 
 /// What words are read with.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +70,12 @@ impl Scope<'_> {
     /// # Errors
     /// [`WordError`].
     pub fn expand(&self, text: &str) -> Result<String, WordError> {
-        let mut reader = Reader::new(self, text);
+        self.expand_within(text, 0)
+    }
+
+    /// The same of what is in so many `${` already.
+    fn expand_within(&self, text: &str, depth: usize) -> Result<String, WordError> {
+        let mut reader = Reader::new(self, text, depth);
         let mut word = String::new();
         while reader.signs.peek().is_some() {
             reader.piece(&mut word)?;
@@ -58,7 +88,7 @@ impl Scope<'_> {
     /// # Errors
     /// [`WordError`].
     pub fn split(&self, text: &str) -> Result<Vec<String>, WordError> {
-        let mut reader = Reader::new(self, text);
+        let mut reader = Reader::new(self, text, 0);
         let mut words = Vec::new();
         loop {
             while reader.signs.next_if(|sign| sign.is_whitespace()).is_some() {}
@@ -101,11 +131,16 @@ impl Scope<'_> {
 /// # Errors
 /// [`WordError`].
 pub fn fill_in(text: &str, scope: &Scope<'_>) -> Result<String, WordError> {
-    let mut reader = Reader::new(scope, text);
+    let mut reader = Reader::new(scope, text, 0);
     let mut filled = String::with_capacity(text.len());
     while let Some(sign) = reader.signs.next() {
         match sign {
-            '$' => filled.push_str(&reader.variable()?),
+            '$' => {
+                filled.push_str(&reader.variable()?);
+                if filled.len() > LONGEST_HEREDOC {
+                    return Err(WordError::TooLong);
+                }
+            }
             sign if sign == scope.escape => match reader.signs.peek() {
                 Some(next) if *next == '$' || *next == scope.escape => {
                     filled.extend(reader.signs.next());
@@ -120,13 +155,16 @@ pub fn fill_in(text: &str, scope: &Scope<'_>) -> Result<String, WordError> {
 
 struct Reader<'a> {
     scope: &'a Scope<'a>,
+    /// How many `${` the text is in.
+    depth: usize,
     signs: Peekable<Chars<'a>>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(scope: &'a Scope<'a>, text: &'a str) -> Self {
+    fn new(scope: &'a Scope<'a>, text: &'a str, depth: usize) -> Self {
         Self {
             scope,
+            depth,
             signs: text.chars().peekable(),
         }
     }
@@ -141,10 +179,7 @@ impl<'a> Reader<'a> {
                 }
             },
             Some('"') => self.double_quoted(word),
-            Some('$') => {
-                word.push_str(&self.variable()?);
-                Ok(())
-            }
+            Some('$') => self.push_variable(word),
             Some(sign) if sign == self.scope.escape => {
                 word.extend(self.signs.next());
                 Ok(())
@@ -161,7 +196,7 @@ impl<'a> Reader<'a> {
         loop {
             match self.signs.next().ok_or(WordError::OpenQuote)? {
                 '"' => return Ok(()),
-                '$' => word.push_str(&self.variable()?),
+                '$' => self.push_variable(word)?,
                 sign if sign == escape => {
                     let is_escaped = |next: &char| matches!(*next, '"' | '$') || *next == escape;
                     match self.signs.next_if(is_escaped) {
@@ -174,6 +209,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Fills in what follows a `$`.
+    fn push_variable(&mut self, word: &mut String) -> Result<(), WordError> {
+        word.push_str(&self.variable()?);
+        if word.len() > LONGEST_WORD {
+            return Err(WordError::TooLong);
+        }
+        Ok(())
+    }
+
     /// What follows a `$`.
     fn variable(&mut self) -> Result<String, WordError> {
         if self.signs.next_if_eq(&'{').is_none() {
@@ -183,6 +227,9 @@ impl<'a> Reader<'a> {
             } else {
                 self.scope.value(&name).unwrap_or_default().to_owned()
             });
+        }
+        if self.depth == DEEPEST_NESTING {
+            return Err(WordError::Nesting);
         }
         let inside = self.braced()?;
         self.parameter(&inside)
@@ -227,6 +274,7 @@ impl<'a> Reader<'a> {
         if name.is_empty() {
             return Err(unsupported());
         }
+        let expand = |word| self.scope.expand_within(word, self.depth + 1);
         let value = self.scope.value(name);
         let Some(modifier) = rest.chars().next() else {
             return Ok(value.unwrap_or_default().to_owned());
@@ -248,13 +296,13 @@ impl<'a> Reader<'a> {
             modifier => (value, modifier, &rest[modifier.len_utf8()..]),
         };
         match modifier {
-            '-' => value.map_or_else(|| self.scope.expand(word), |value| Ok(value.to_owned())),
-            '+' => value.map_or_else(|| Ok(String::new()), |_| self.scope.expand(word)),
+            '-' => value.map_or_else(|| expand(word), |value| Ok(value.to_owned())),
+            '+' => value.map_or_else(|| Ok(String::new()), |_| expand(word)),
             '?' => match value {
                 Some(value) => Ok(value.to_owned()),
                 None => Err(WordError::Unset {
                     name: name.to_owned(),
-                    why: match self.scope.expand(word)? {
+                    why: match expand(word)? {
                         why if why.is_empty() => "it is not set".to_owned(),
                         why => why,
                     },
@@ -263,21 +311,22 @@ impl<'a> Reader<'a> {
             '#' | '%' => {
                 let doubled = word.strip_prefix(modifier);
                 let pattern = self.pattern(doubled.unwrap_or(word))?;
-                let value = value.unwrap_or_default();
+                let value = searched(value)?;
                 let cut = if modifier == '#' {
                     glob::without_prefix(value, &pattern, doubled.is_some())
                 } else {
                     glob::without_suffix(value, &pattern, doubled.is_some())
                 };
-                Ok(cut.to_owned())
+                Ok(cut)
             }
             '/' => {
                 let all = word.strip_prefix('/');
                 let (pattern, replacement) = split_pattern(all.unwrap_or(word), self.scope.escape);
                 let pattern = self.pattern(pattern)?;
-                let replacement = self.scope.expand(replacement)?;
-                let value = value.unwrap_or_default();
-                Ok(glob::replaced(value, &pattern, &replacement, all.is_some()))
+                let replacement = expand(replacement)?;
+                let value = searched(value)?;
+                glob::replaced(value, &pattern, &replacement, all.is_some(), LONGEST_WORD)
+                    .ok_or(WordError::TooLong)
             }
             _ => Err(unsupported()),
         }
@@ -286,7 +335,7 @@ impl<'a> Reader<'a> {
     /// A pattern: escapes stay, for they take the meaning from its stars.
     fn pattern(&self, text: &str) -> Result<Vec<glob::Token>, WordError> {
         let mut filled = String::new();
-        let mut reader = Reader::new(self.scope, text);
+        let mut reader = Reader::new(self.scope, text, self.depth + 1);
         while let Some(sign) = reader.signs.next() {
             match sign {
                 '$' => filled.push_str(&reader.variable()?),
@@ -297,8 +346,20 @@ impl<'a> Reader<'a> {
                 sign => filled.push(sign),
             }
         }
+        if filled.len() > LONGEST_PATTERN {
+            return Err(WordError::Search);
+        }
         Ok(glob::tokens(&filled))
     }
+}
+
+/// The value that a pattern is looked for in.
+fn searched(value: Option<&str>) -> Result<&str, WordError> {
+    let value = value.unwrap_or_default();
+    if value.len() > LONGEST_SEARCHED {
+        return Err(WordError::Search);
+    }
+    Ok(value)
 }
 
 /// Pattern and replacement, at the first slash that is not escaped.
@@ -420,5 +481,41 @@ mod tests {
             scope.expand("${a:?say it}").unwrap_err().to_string(),
             "needs the variable a: say it"
         );
+    }
+
+    #[test]
+    fn words_that_mean_harm_end() {
+        let expand = |variables: &[String], text: &str| {
+            let scope = Scope {
+                variables,
+                escape: '\\',
+            };
+            scope.expand(text)
+        };
+        // As deep as a Dockerfile of 4 MiB can have it.
+        let nested = "${a:-".repeat(800_000) + "x" + &"}".repeat(800_000);
+        assert_eq!(expand(&[], &nested), Err(WordError::Nesting));
+        assert_eq!(
+            fill_in(
+                &nested,
+                &Scope {
+                    variables: &[],
+                    escape: '\\'
+                }
+            ),
+            Err(WordError::Nesting)
+        );
+        let some = "${a:-".repeat(20) + "x" + &"}".repeat(20);
+        assert_eq!(expand(&[], &some).as_deref(), Ok("x"));
+        let doubled = [format!("a={}", "x".repeat(700_000))];
+        assert_eq!(expand(&doubled, "$a$a"), Err(WordError::TooLong));
+        assert_eq!(expand(&doubled, "${a%%b}"), Err(WordError::Search));
+        let long = [
+            format!("a={}", "x".repeat(4000)),
+            format!("b={}", "y".repeat(1000)),
+        ];
+        assert_eq!(expand(&long, "${a//x/$b}"), Err(WordError::TooLong));
+        let stars = format!("${{a%{}b}}", "*x".repeat(50));
+        assert_eq!(expand(&long, &stars).as_deref().map(str::len), Ok(4000));
     }
 }
