@@ -180,6 +180,8 @@ impl Target<'_> {
         }
         entry.uid = entry.uid.saturating_add(self.options.first_id);
         entry.gid = entry.gid.saturating_add(self.options.first_id);
+        // Before anything is made that would then belong to the host's root.
+        unpack::owner(&path, &entry)?;
         let parent = self
             .root
             .create_dir_all(path.parent().unwrap_or(Path::new("/")), IMPLIED_MODE)?;
@@ -513,6 +515,18 @@ mod tests {
         assert_eq!(error.to_string(), "unexpected end of the archive");
         assert_eq!(scene.read("tmp/one"), "1");
         assert!(!scene.path("tmp/two").exists());
+    }
+
+    #[test]
+    fn what_would_be_the_hosts_roots_is_not_made() {
+        let scene = Scene::new();
+        let options = Options {
+            first_id: u32::MAX - 1,
+            ..Options::default()
+        };
+        let answer = scene.extract(&archive(&[("file", FILE, "x")]), options);
+        let is_owner = matches!(answer, Err(ExtractError::Entry(UnpackError::Owner { .. })));
+        assert!(is_owner && !scene.path("tmp/file").exists());
     }
 
     #[test]

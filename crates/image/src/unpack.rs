@@ -49,6 +49,12 @@ pub enum UnpackError {
         /// As written in the archive.
         path: PathBuf,
     },
+    /// An owner that nothing can have: the kernel would leave the one that is there, which is root.
+    #[error("no user or group has this id: owner of {}", path.display())]
+    Owner {
+        /// The path inside the layer.
+        path: PathBuf,
+    },
     /// The stored bytes cannot be written.
     #[error("write {}", path.display())]
     Write {
@@ -82,7 +88,7 @@ impl UnpackError {
         match self {
             Self::Path(error) => Some(error.source),
             Self::Write { source, .. } => Errno::from_io_error(source),
-            Self::Archive(_) | Self::Name { .. } => None,
+            Self::Archive(_) | Self::Name { .. } | Self::Owner { .. } => None,
         }
     }
 }
@@ -443,18 +449,24 @@ pub(crate) fn describe(
     Ok(fs::futimens(file, &timestamps(entry.mtime)).map_err(failed("set times of", path))?)
 }
 
+/// Whom an entry belongs to.
+pub(crate) fn owner(path: &Path, entry: &Entry) -> Result<(Uid, Gid), UnpackError> {
+    if entry.uid == u32::MAX || entry.gid == u32::MAX {
+        return Err(UnpackError::Owner {
+            path: path.to_owned(),
+        });
+    }
+    Ok((Uid::from_raw(entry.uid), Gid::from_raw(entry.gid)))
+}
+
 /// Owner before mode and capabilities: a change of owner clears these.
 pub(crate) fn describe_without_time(
     file: BorrowedFd<'_>,
     path: &Path,
     entry: &Entry,
 ) -> Result<(), UnpackError> {
-    fs::fchown(
-        file,
-        Some(Uid::from_raw(entry.uid)),
-        Some(Gid::from_raw(entry.gid)),
-    )
-    .map_err(failed("set owner of", path))?;
+    let (owner, group) = owner(path, entry)?;
+    fs::fchown(file, Some(owner), Some(group)).map_err(failed("set owner of", path))?;
     fs::fchmod(file, Mode::from_raw_mode(entry.mode)).map_err(failed("set mode of", path))?;
     set_xattrs(entry, path, |name, value| {
         fs::fsetxattr(file, name, value, XattrFlags::empty())
@@ -464,7 +476,7 @@ pub(crate) fn describe_without_time(
 /// The same for what cannot be opened: a link or a node.
 pub(crate) fn describe_node(spot: &Spot<'_>, entry: &Entry) -> Result<(), UnpackError> {
     let Spot { parent, name, path } = *spot;
-    let (owner, group) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+    let (owner, group) = owner(path, entry)?;
     fs::chownat(
         parent,
         name,

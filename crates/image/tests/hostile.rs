@@ -149,6 +149,14 @@ async fn loops_and_lies_are_refused_and_leave_nothing() {
                 .file("a", "x"),
         ),
         (
+            "an owner that nobody can be",
+            Tar::new().pax(&[("uid", b"4294967295")]).file("a", "x"),
+        ),
+        (
+            "a group that nobody can be",
+            Tar::new().pax(&[("gid", b"4294967295")]).symlink("a", "x"),
+        ),
+        (
             "an unknown kind",
             Tar::new().entry(tar::EntryType::new(b'Z'), "a", "", 0o644, b""),
         ),
