@@ -138,15 +138,22 @@ impl Reference {
         format!("{}/{}", self.domain, self.path)
     }
 
-    /// The repository's name as people write it: `busybox`.
+    /// The repository's name as people write it: `busybox`. A name that would then mean another
+    /// registry's image, as `docker.io/quay.example/app` would, stays whole.
     #[must_use]
     pub fn familiar_name(&self) -> String {
         if self.domain != DEFAULT_DOMAIN {
             return self.repository();
         }
-        match self.path.strip_prefix(OFFICIAL_PREFIX) {
-            Some(short) if !short.contains('/') => short.to_owned(),
-            _ => self.path.clone(),
+        let short = match self.path.strip_prefix(OFFICIAL_PREFIX) {
+            Some(short) if !short.contains('/') => short,
+            _ => &self.path,
+        };
+        let means_this = |read: Self| (&read.domain, &read.path) == (&self.domain, &self.path);
+        if Self::parse(short).is_ok_and(means_this) {
+            short.to_owned()
+        } else {
+            self.repository()
         }
     }
 
@@ -298,6 +305,16 @@ mod tests {
     fn short_names_are_completed_and_shortened_again() {
         for (text, full, familiar) in [
             ("busybox", "docker.io/library/busybox", "busybox"),
+            (
+                "docker.io/quay.example/app",
+                "docker.io/quay.example/app",
+                "docker.io/quay.example/app",
+            ),
+            (
+                "docker.io/localhost/app",
+                "docker.io/localhost/app",
+                "docker.io/localhost/app",
+            ),
             (
                 "busybox:1.36",
                 "docker.io/library/busybox:1.36",
