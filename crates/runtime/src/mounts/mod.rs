@@ -38,7 +38,7 @@ pub(crate) enum MountError {
     #[error("find the mount point")]
     Place(#[source] RootedError),
     /// A mount over the kernel's own files would let the container forge them.
-    #[error("mount on {}: inside /proc only what lies below /proc/sys, /proc/asound and the like can be covered", .0.display())]
+    #[error("mount on {}: /proc takes procfs only, and of the files in it only cpuinfo, meminfo and the like can be covered", .0.display())]
     InProc(PathBuf),
     /// A link there would lead masks and read-only paths astray.
     #[error("mount on {}: it is a symbolic link in this image", .0.display())]
@@ -365,10 +365,15 @@ pub(crate) fn refuse_in_proc(
 ) -> Result<(), MountError> {
     let on_proc =
         |fd: BorrowedFd<'_>| fs::fstatfs(fd).is_ok_and(|stat| stat.f_type == fs::PROC_SUPER_MAGIC);
-    if !on_proc(place) {
-        return Ok(());
-    }
     let inside = rooted::normalized(destination);
+    if !on_proc(place) {
+        // What passes for the kernel's files must be these: programs and masks trust them.
+        return if inside == Path::new("proc") && !on_proc(mount) {
+            Err(MountError::InProc(destination.to_owned()))
+        } else {
+            Ok(())
+        };
+    }
     let coverable = inside
         .strip_prefix("proc")
         .is_ok_and(|rest| COVERABLE_IN_PROC.iter().any(|path| rest == Path::new(path)));
