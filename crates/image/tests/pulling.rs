@@ -391,6 +391,36 @@ async fn credentials_go_to_the_registry_and_to_its_service_of_tokens_only() {
     assert_eq!(shown(&elsewhere), [""; 0]);
 }
 
+/// CVE-2020-15157: an image named addresses of its own for a layer, and was sent the registry's password.
+#[tokio::test]
+async fn addresses_that_an_image_names_are_not_asked() {
+    let fixture = Fixture::new();
+    let sample = sample(&[("file", 10)]);
+    let strangers = Server::start(Content::default().with(&sample, "1"), |_| None).await;
+    let mut content = Content::default().with(&sample, "1");
+    content.blobs.retain(|blob| *blob == sample.config_text());
+    let mut named = manifest(&sample);
+    let blob = named["layers"][0]["digest"].as_str().unwrap().to_owned();
+    let address = format!("http://{}/v2/x/blobs/{blob}", strangers.address());
+    named["layers"][0]["urls"] = json!([address]);
+    content.manifests[0].1 = named.to_string();
+    let server = Server::start(content, |asked| {
+        let is_known = asked.header("authorization").is_some();
+        (!is_known)
+            .then(|| refusal(401, "UNAUTHORIZED").with("WWW-Authenticate", "Basic realm=\"x\""))
+    })
+    .await;
+    let password = Credentials::Password {
+        user: "me".to_owned(),
+        password: "secret".to_owned(),
+    };
+    let (pulled, _) = pull_as(&fixture.store, &server, "app:1", Some(password), None).await;
+    assert!(pulled.unwrap_err().registry().unwrap().is_not_found());
+    assert_eq!(server.asked(&blob).len(), 1);
+    assert_eq!(strangers.asked("").len(), 0);
+    assert_untouched(&fixture).await;
+}
+
 #[tokio::test]
 async fn a_registry_that_wants_a_password_says_so() {
     let fixture = Fixture::new();

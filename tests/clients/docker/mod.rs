@@ -18,5 +18,6 @@ mod proxy;
 mod pull;
 mod push;
 mod run;
+mod security;
 mod tls;
 mod volumes;
