@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo | test | bench | tidy`.
+//! The project's own commands: `cargo xtask demo | test | bench | fuzz | tidy`.
 //!
 //! Each is a file here; what they have in common is in `step.rs` (running a program and showing
 //! it) and `install.rs` (what they need of the machine).
@@ -6,6 +6,7 @@
 mod bench;
 mod debian;
 mod demo;
+mod fuzz;
 mod install;
 mod kernel;
 mod step;
@@ -30,6 +31,8 @@ enum Command {
     Test(test::Options),
     /// Measures side by side with dockerd and prints a table.
     Bench(bench::Options),
+    /// Gives the fuzz targets inputs that are made up.
+    Fuzz(fuzz::Options),
     /// Checks what the compiler does not: who may use whom, headers, names and sizes of files.
     Tidy,
 }
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo => demo::run(),
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Tidy => tidy::run(),
     }
 }

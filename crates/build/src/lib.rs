@@ -11,6 +11,8 @@ mod contexts;
 mod copy;
 mod dockerfile;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod named;
 mod pattern;
 mod plan;

@@ -14,6 +14,8 @@ mod event;
 mod exec;
 mod filters;
 mod front;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod id;
 mod image;
 mod json;

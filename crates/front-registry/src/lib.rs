@@ -9,6 +9,8 @@ mod blob;
 mod catalogue;
 mod error;
 mod front;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod manifest;
 mod operation;
 mod paging;

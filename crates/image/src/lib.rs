@@ -13,6 +13,8 @@ mod compression;
 mod config;
 mod digest;
 pub mod extract;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod layer;
 pub mod pack;
 pub mod pipe;

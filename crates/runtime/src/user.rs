@@ -69,7 +69,9 @@ impl Databases {
         Self::parse(&read(root, "etc/passwd"), &read(root, "etc/group"))
     }
 
-    fn parse(passwd: &str, group: &str) -> Self {
+    /// What such files say; a line that is none of theirs is passed over.
+    #[must_use]
+    pub fn parse(passwd: &str, group: &str) -> Self {
         Self {
             passwd: passwd.lines().filter_map(account).collect(),
             group: group.lines().filter_map(group_entry).collect(),

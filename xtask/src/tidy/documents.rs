@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 /// Folders whose paths are checked where a document names them in backquotes.
-const FOLDERS: &[&str] = &["crates/", "docs/", "spec/", "tests/", "xtask/"];
+const FOLDERS: &[&str] = &["crates/", "docs/", "fuzz/", "spec/", "tests/", "xtask/"];
 
 pub(super) fn check(workspace: &Path, wrong: &mut Vec<String>) -> Result<()> {
     for document in documents(workspace)? {

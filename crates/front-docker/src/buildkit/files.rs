@@ -152,7 +152,10 @@ pub(super) async fn whole(
 }
 
 /// The file at a path, behind links.
-fn followed<'k>(known: &'k BTreeMap<String, (u32, Stat)>, path: &str) -> Option<&'k (u32, Stat)> {
+pub(super) fn followed<'k>(
+    known: &'k BTreeMap<String, (u32, Stat)>,
+    path: &str,
+) -> Option<&'k (u32, Stat)> {
     const MOST_LINKS: usize = 16;
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {

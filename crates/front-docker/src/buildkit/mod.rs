@@ -13,6 +13,8 @@ mod control;
 mod early;
 mod error;
 mod files;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod gateway;
 mod job;
 mod progress;

@@ -208,7 +208,7 @@ pub(super) struct Wanted {
 
 /// The attributes of a frontend, as far as they are read.
 #[derive(Default)]
-struct Attributes {
+pub(super) struct Attributes {
     request: Request,
     host: Map<String, Value>,
     directory_of_dockerfile: Option<String>,
@@ -229,15 +229,6 @@ impl Wanted {
         results: &HashMap<String, Definition>,
         at: &At,
     ) -> Result<Self, ApiError> {
-        let mut read = Attributes {
-            inputs: inputs(results).map_err(|status| status_error(&status))?,
-            ..Attributes::default()
-        };
-        read.request.dockerfile = "Dockerfile".to_owned();
-        read.request.as_it_happens = true;
-        for (name, value) in attributes {
-            read.take(&name, value)?;
-        }
         let Attributes {
             mut request,
             host,
@@ -247,7 +238,7 @@ impl Wanted {
             archive,
             warnings,
             ..
-        } = read;
+        } = Attributes::read(attributes, results)?;
         if let (Some(_), Some(directory)) = (&archive, &directory_of_dockerfile) {
             return Err(unsupported(
                 DOCKERFILE_KEY,
@@ -305,6 +296,22 @@ fn unsupported(name: &str, value: &str, remedy: &str) -> ApiError {
 }
 
 impl Attributes {
+    pub(super) fn read(
+        attributes: HashMap<String, String>,
+        results: &HashMap<String, Definition>,
+    ) -> Result<Self, ApiError> {
+        let mut read = Self {
+            inputs: inputs(results).map_err(|status| status_error(&status))?,
+            ..Self::default()
+        };
+        read.request.dockerfile = "Dockerfile".to_owned();
+        read.request.as_it_happens = true;
+        for (name, value) in attributes {
+            read.take(&name, value)?;
+        }
+        Ok(read)
+    }
+
     fn take(&mut self, name: &str, value: String) -> Result<(), ApiError> {
         if let Some((family, rest)) = name.split_once(':') {
             return self.take_of_family(family, rest, value);

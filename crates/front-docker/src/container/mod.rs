@@ -17,5 +17,7 @@ pub(crate) mod translate;
 mod update;
 pub(crate) mod wire;
 
+#[cfg(fuzzing)]
+pub(crate) use list::port_filter;
 pub(crate) use list::summaries;
 pub(crate) use stats::json_lines;

@@ -4,7 +4,7 @@
 
 /// What is wanted of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Range {
+pub(crate) enum Range {
     /// All of it.
     Whole,
     /// So many bytes from an offset on.
@@ -15,7 +15,7 @@ pub(super) enum Range {
 
 impl Range {
     /// Reads the header; what is none asks for the whole.
-    pub(super) fn read(header: Option<&str>, size_bytes: u64) -> Self {
+    pub(crate) fn read(header: Option<&str>, size_bytes: u64) -> Self {
         let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
             return Self::Whole;
         };

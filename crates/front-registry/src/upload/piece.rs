@@ -10,7 +10,7 @@ use http::{HeaderMap, header};
 use crate::error::ApiError;
 
 /// Reads the headers of a piece.
-pub(super) fn read(headers: &HeaderMap) -> Result<Piece, ApiError> {
+pub(crate) fn read(headers: &HeaderMap) -> Result<Piece, ApiError> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let length: Option<u64> = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
     let Some(range) = text(header::CONTENT_RANGE) else {

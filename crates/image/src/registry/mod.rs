@@ -11,12 +11,12 @@
 mod authorization;
 mod blob;
 mod certificates;
-mod challenge;
+pub(crate) mod challenge;
 mod endpoint;
 mod error;
 mod inspect;
 mod login;
-mod manifest;
+pub(crate) mod manifest;
 mod relay;
 mod repository;
 mod retry;

@@ -237,7 +237,7 @@ impl Store {
         pipe::feed_blocking(tar, move |reader| store.load_blocking(reader, progress)).await
     }
 
-    fn load_blocking(
+    pub(crate) fn load_blocking(
         &self,
         reader: impl Read + Send,
         progress: impl Fn(Progress) + Send,

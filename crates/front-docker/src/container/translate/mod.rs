@@ -7,6 +7,8 @@
 //! Source: moby, `runconfig/`, `daemon/container.go`, `daemon/create.go`.
 
 pub(crate) mod config;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod dock;
 mod log;
 pub(crate) mod mounts;
 pub(crate) mod network;

@@ -1,97 +1,9 @@
 //! Create requests as the client sends them, and the instances that they become.
 
+use super::dock::{Dock, image};
 use super::*;
-use model::Meta;
-use model::ProjectId;
 use model::container::LogConfig;
-use model::image::Defaults;
-use model::network::NetworkSpec;
 use serde_json::json;
-
-/// A host with two processors, the networks `bridge` and `n1`, and the container `web`.
-struct Dock {
-    networks: Vec<Arc<Network>>,
-    web: Arc<Instance>,
-}
-
-impl Dock {
-    fn new() -> Self {
-        let network = |name: &str, predefined: bool| {
-            let spec = NetworkSpec {
-                dns: !predefined,
-                predefined,
-                ..NetworkSpec::default()
-            };
-            Arc::new(Network {
-                meta: Meta::new(name, ProjectId::ADMIN, jiff::Timestamp::UNIX_EPOCH),
-                spec,
-            })
-        };
-        let meta = Meta::new("web", ProjectId::ADMIN, jiff::Timestamp::UNIX_EPOCH);
-        Self {
-            networks: vec![network("bridge", true), network("n1", false)],
-            web: Arc::new(Instance {
-                meta,
-                spec: InstanceSpec::default(),
-            }),
-        }
-    }
-}
-
-impl Surroundings for Dock {
-    fn network(&self, term: &str) -> Result<Arc<Network>, ApiError> {
-        let found = self
-            .networks
-            .iter()
-            .find(|network| network.meta.name == term);
-        found
-            .cloned()
-            .ok_or_else(|| ApiError::not_found(format!("network {term} not found")))
-    }
-
-    fn instance(&self, term: &str) -> Result<Arc<Instance>, ApiError> {
-        if term == "web" {
-            return Ok(self.web.clone());
-        }
-        Err(ApiError::not_found(format!("No such container: {term}")))
-    }
-
-    fn node_has_path(&self, path: &str) -> bool {
-        path == "/srv"
-    }
-
-    fn host(&self) -> Host {
-        Host {
-            cpus: 2,
-            cgroup_version: 1,
-        }
-    }
-}
-
-fn image() -> Image {
-    Image {
-        id: "sha256:1".to_owned(),
-        tags: Vec::new(),
-        digests: Vec::new(),
-        parent: None,
-        created_at: None,
-        tagged_at: None,
-        size_bytes: 0,
-        layers: Vec::new(),
-        history: Vec::new(),
-        architecture: "amd64".to_owned(),
-        variant: String::new(),
-        os: "linux".to_owned(),
-        author: String::new(),
-        comment: String::new(),
-        defaults: Defaults {
-            command: vec!["sh".to_owned()],
-            env: vec!["PATH=/bin".to_owned()],
-            exposed_ports: vec!["80/tcp".to_owned()],
-            ..Defaults::default()
-        },
-    }
-}
 
 fn translate_for(
     dock: &Dock,
