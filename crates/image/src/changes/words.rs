@@ -246,13 +246,19 @@ impl<'a> Reader<'a> {
     /// Everything up to the brace that closes this one.
     fn braced(&mut self) -> Result<String, WordError> {
         let mut inside = String::new();
-        let mut depth = 0;
+        let mut depth: usize = 0;
         loop {
             let sign = self.signs.next().ok_or(WordError::OpenBrace)?;
             match sign {
                 '}' if depth == 0 => return Ok(inside),
                 '}' => depth -= 1,
-                '$' if self.signs.peek() == Some(&'{') => depth += 1,
+                '$' if self.signs.peek() == Some(&'{') => {
+                    depth += 1;
+                    // Before each of them is gone through once more for the next.
+                    if self.depth + depth >= DEEPEST_NESTING {
+                        return Err(WordError::Nesting);
+                    }
+                }
                 sign if sign == self.scope.escape => {
                     inside.push(sign);
                     inside.extend(self.signs.next());

@@ -9,28 +9,28 @@ fn links_in_the_place_of_what_is_mounted_lead_nowhere() {
     let daemon = daemon();
     let docker = daemon.docker();
     let outside = Outside::new(&daemon, "linked-places");
-    for place in ["dev", "proc", "sys", "etc"] {
-        for target in [outside.path(), &outside.climbing()] {
-            import(&docker, "linked", &[(place, Instead::Link(target))], &[]);
-            // What is made at start: devices, the console, mount points, the directory to begin in.
-            let volume = format!("/{place}/volume");
-            let directory = format!("/{place}/directory");
-            for flags in [
-                ["-t"].as_slice(),
-                &["-v", &volume, "-w", &directory],
-                &["--tmpfs", &volume, "--hostname", "a"],
-            ] {
-                let args = [
-                    &["run", "--rm"],
-                    flags,
-                    &["linked", "/bin/cat", "/etc/secret"],
-                ];
-                let answer = docker.run(&args.concat());
-                assert_ne!(answer.code, 0, "there is no such file: {answer:?}");
-                outside.check_unseen(&answer);
-            }
-            docker.run(&["rmi", "linked"]).ok();
+    let climbing = outside.climbing();
+    for (place, target) in [
+        ("dev", outside.path()),
+        ("etc", &climbing),
+        ("proc", &climbing),
+        ("sys", outside.path()),
+    ] {
+        import(&docker, "linked", &[(place, Instead::Link(target))], &[]);
+        // What is made at start: devices, the console, mount points, the directory to begin in.
+        let volume = format!("/{place}/volume");
+        let directory = format!("/{place}/directory");
+        for flags in [
+            ["-t"].as_slice(),
+            &["-v", &volume, "-w", &directory],
+            &["--tmpfs", &volume, "--hostname", "a"],
+        ] {
+            let read = ["linked", "/bin/cat", "/etc/secret"];
+            let answer = docker.run(&[&["run", "--rm"], flags, &read].concat());
+            assert_ne!(answer.code, 0, "there is no such file: {answer:?}");
+            outside.check_unseen(&answer);
         }
+        docker.run(&["rmi", "linked"]).ok();
     }
 }
 
