@@ -193,7 +193,7 @@ pub struct HealthCheck {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogConfig {
-    /// One JSON object a line, as Docker's `json-file` driver writes it.
+    /// One JSON object a line, as Docker's `json-file` driver writes it; its `local` is kept so, too.
     JsonFile {
         /// Bytes in one file before it is rotated; `None` never rotates.
         max_size_bytes: Option<u64>,

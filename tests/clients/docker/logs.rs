@@ -107,6 +107,30 @@ fn logs_are_rotated() {
 }
 
 #[test]
+fn the_local_driver_keeps_logs_too() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    let local = ["--log-driver", "local", "--log-opt", "max-size=1m"];
+    let say = ["busybox", "sh", "-c", "echo out; echo err >&2"];
+    docker
+        .run(&[&["run", "--name", "local"], &local[..], &say].concat())
+        .ok();
+    let kept = docker.run(&["logs", "local"]);
+    assert_eq!(
+        (kept.stdout.as_str(), kept.stderr.as_str()),
+        ("out\n", "err\n")
+    );
+    assert_eq!(
+        docker.inspect("local", "{{json .HostConfig.LogConfig}} {{.LogPath}}"),
+        r#"{"Type":"local","Config":{"max-size":"1m"}}"#
+    );
+    docker.run(&["rm", "local"]).ok();
+    let unknown = ["--log-driver", "local", "--log-opt", "x=1", "busybox"];
+    let refused = docker.run(&[&["create"], &unknown[..]].concat());
+    assert!(refused.fails(1).contains("unknown log opt 'x' for"));
+}
+
+#[test]
 fn nothing_is_kept_where_nobody_wants_it() {
     let daemon = daemon();
     let docker = daemon.docker();

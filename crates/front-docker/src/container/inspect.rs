@@ -169,6 +169,11 @@ pub(crate) async fn inspect(at: At, Path(name): Path<String>) -> Result<Response
         (None, None)
     };
     let text = |path: std::path::PathBuf| path.display().to_string();
+    // Only the files of `json-file` are for others to read.
+    let log_path = match host_config.log_config.kind.as_str() {
+        "json-file" => text(paths.log),
+        _ => String::new(),
+    };
     let mut data = BTreeMap::from([
         ("ID", docker_id(id)),
         ("UpperDir", text(paths.upper.clone())),
@@ -186,7 +191,7 @@ pub(crate) async fn inspect(at: At, Path(name): Path<String>) -> Result<Response
         resolv_conf_path: text(paths.resolv_conf),
         hostname_path: text(paths.hostname),
         hosts_path: text(paths.hosts),
-        log_path: text(paths.log),
+        log_path,
         name: format!("/{}", view.instance.meta.name),
         restart_count: view.restart_count(),
         driver: "overlay2",

@@ -81,7 +81,7 @@ pub(crate) fn info(
             "Volume": ["local"],
             "Network": ["bridge", "host", "null"],
             "Authorization": null,
-            "Log": ["json-file"],
+            "Log": ["json-file", "local"],
         },
         "MemoryLimit": true,
         "SwapLimit": true,

@@ -1,6 +1,8 @@
 //! Where output is kept: log drivers and their options. Pure.
 //!
-//! Source: moby, `daemon/logger/factory.go`, `daemon/logger/jsonfilelog`.
+//! Source: moby, `daemon/logger/factory.go`, `daemon/logger/jsonfilelog`, `daemon/logger/local`. The
+//! files of `local` are its daemon's own business; here they are those of `json-file`, rotated
+//! when `local` rotates.
 
 use model::container::LogConfig;
 
@@ -8,18 +10,43 @@ use crate::container::wire;
 use crate::error::ApiError;
 
 /// Drivers that dockerd has and this daemon does not.
-const FOREIGN: [&str; 9] = [
-    "awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "journald", "local", "splunk", "syslog",
+const FOREIGN: [&str; 8] = [
+    "awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "journald", "splunk", "syslog",
 ];
+
+/// The drivers that write files here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Driver {
+    JsonFile,
+    Local,
+}
+
+impl Driver {
+    fn name(self) -> &'static str {
+        match self {
+            Self::JsonFile => "json-file",
+            Self::Local => "local",
+        }
+    }
+
+    /// Bytes of a file before it is rotated, and most files, where nothing is said.
+    fn rotation(self) -> (Option<u64>, u32) {
+        match self {
+            Self::JsonFile => (None, 1),
+            Self::Local => (Some(20 << 20), 5),
+        }
+    }
+}
 
 /// The log configuration as the model has it.
 pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> {
-    match config.kind.as_str() {
-        "" | "json-file" => {}
+    let driver = match config.kind.as_str() {
+        "" | "json-file" => Driver::JsonFile,
+        "local" => Driver::Local,
         "none" => return Ok(LogConfig::None),
         name if FOREIGN.contains(&name) => {
             return Err(ApiError::invalid(format!(
-                "HostConfig.LogConfig.Type: log driver {name:?} is not supported by this daemon; use \"json-file\" or \"none\""
+                "HostConfig.LogConfig.Type: log driver {name:?} is not supported by this daemon; use \"json-file\", \"local\" or \"none\""
             )));
         }
         name => {
@@ -27,8 +54,8 @@ pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> 
                 "logger: no log driver named '{name}' is registered"
             )));
         }
-    }
-    let (mut max_size_bytes, mut max_files) = (None, 1);
+    };
+    let (mut max_size_bytes, mut max_files) = driver.rotation();
     for (name, value) in &config.config {
         match name.as_str() {
             "max-size" => max_size_bytes = size(value)?,
@@ -42,15 +69,16 @@ pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> 
             }
             "mode" if matches!(value.as_str(), "" | "blocking") => {}
             "compress" if value == "false" => {}
-            "compress" | "env" | "env-regex" | "labels" | "labels-regex" | "max-buffer-size"
-            | "mode" | "tag" => {
-                return Err(ApiError::invalid(format!(
-                    "HostConfig.LogConfig.Config: {name}={value} is not supported by this daemon"
-                )));
+            "compress" | "max-buffer-size" | "mode" => return Err(not_honoured(name, value)),
+            "env" | "env-regex" | "labels" | "labels-regex" | "tag"
+                if driver == Driver::JsonFile =>
+            {
+                return Err(not_honoured(name, value));
             }
             _ => {
                 return Err(ApiError::invalid(format!(
-                    "unknown log opt '{name}' for json-file log driver"
+                    "unknown log opt '{name}' for {} log driver",
+                    driver.name()
                 )));
             }
         }
@@ -59,6 +87,12 @@ pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> 
         max_size_bytes,
         max_files,
     })
+}
+
+fn not_honoured(name: &str, value: &str) -> ApiError {
+    ApiError::invalid(format!(
+        "HostConfig.LogConfig.Config: {name}={value} is not supported by this daemon"
+    ))
 }
 
 /// A size such as `10m`, in powers of 1,000; `-1` is none.
@@ -116,6 +150,13 @@ mod tests {
             })
         );
         assert_eq!(read("none", &[]), Ok(LogConfig::None));
+        assert_eq!(
+            read("local", &[("max-file", "2")]),
+            Ok(LogConfig::JsonFile {
+                max_size_bytes: Some(20 << 20),
+                max_files: 2
+            })
+        );
     }
 
     #[test]
@@ -132,6 +173,10 @@ mod tests {
             read("syslog", &[])
                 .unwrap_err()
                 .contains("HostConfig.LogConfig.Type")
+        );
+        assert_eq!(
+            read("local", &[("tag", "x")]).unwrap_err(),
+            "unknown log opt 'tag' for local log driver"
         );
         assert!(read("", &[("tag", "x")]).unwrap_err().contains("tag=x"));
         assert_eq!(
