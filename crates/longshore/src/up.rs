@@ -29,6 +29,7 @@ const MOST_WORKERS: usize = 8;
 pub(crate) fn run(options: &Options) -> Result<()> {
     let config = options.resolve()?;
     crate::logging::start();
+    runtime::memory::give_back_large_blocks();
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("make the data directory {}", config.data_dir.display()))?;
     let _lock = Lock::take(&config.data_dir)?;

@@ -15,6 +15,7 @@ pub mod keeper;
 pub mod kernel;
 pub mod launch;
 mod masked;
+pub mod memory;
 mod mounts;
 mod namespaces;
 pub mod oci;

@@ -1,10 +1,11 @@
-//! Argon2id, on threads of its own, a few hashes at once, in memory that is kept.
+//! Argon2id, on threads of its own, a few hashes at once, in memory that is kept for a while.
 //!
 //! It is slow on purpose, so it never runs where requests are served, and no more of it runs at once
-//! than there are processors. A hash fills 19 MiB. Were they asked of the allocator each time, every
-//! thread that ever hashed would keep as much; so they are handed from one hash to the next.
+//! than there are processors. A hash fills 19 MiB, which is handed from one to the next, because the
+//! kernel takes its time to give it; when nobody has logged in for some seconds it is given back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::password_hash::{Error, Result};
@@ -19,14 +20,27 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
+/// How long memory waits for the next hash.
+const KEPT: Duration = Duration::from_secs(5);
+
 /// What one hash is made in.
 pub(super) type Memory = Vec<Block>;
 
 /// How many hashes are made at once, and what they are made in.
 pub(super) struct Pool {
     turns: Arc<Semaphore>,
-    /// As many as were ever in use at once, less those that are now.
-    free: Arc<Mutex<Vec<Memory>>>,
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+/// Memory that waits for the next hash.
+#[derive(Default)]
+struct Shelf {
+    /// As many as were in use at once lately, less those that are now.
+    free: Vec<Memory>,
+    /// Hashes made so far.
+    made: u64,
+    /// Somebody looks whether it is still needed.
+    is_watched: bool,
 }
 
 impl Default for Pool {
@@ -34,7 +48,7 @@ impl Default for Pool {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             turns: Arc::new(Semaphore::new(processors)),
-            free: Arc::default(),
+            shelf: Arc::default(),
         }
     }
 }
@@ -53,18 +67,41 @@ impl Pool {
             .acquire_owned()
             .await
             .map_err(|error| gone(error.into()))?;
-        let free = Arc::clone(&self.free);
-        tokio::task::spawn_blocking(move || {
-            let shelf = || free.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut memory = shelf().pop().unwrap_or_default();
+        let shelf = Arc::clone(&self.shelf);
+        let done = tokio::task::spawn_blocking(move || {
+            let mut memory = lock(&shelf).free.pop().unwrap_or_default();
             let done = work(&mut memory);
-            shelf().push(memory);
+            let mut shelf = lock(&shelf);
+            shelf.free.push(memory);
+            shelf.made += 1;
             drop(turn);
             done
-        })
-        .await
-        .map_err(|error| gone(error.into()))
+        });
+        let done = done.await.map_err(|error| gone(error.into()))?;
+        if !std::mem::replace(&mut lock(&self.shelf).is_watched, true) {
+            tokio::spawn(clear_when_unused(Arc::clone(&self.shelf)));
+        }
+        Ok(done)
     }
+}
+
+/// Waits until no hash was made for a while, and gives the memory back.
+async fn clear_when_unused(shelf: Arc<Mutex<Shelf>>) {
+    loop {
+        let made = lock(&shelf).made;
+        tokio::time::sleep(KEPT).await;
+        let mut shelf = lock(&shelf);
+        if shelf.made == made {
+            shelf.free = Vec::new();
+            shelf.is_watched = false;
+            return;
+        }
+    }
+}
+
+/// What this guards is whole between any two lines, so a panic elsewhere does not spoil it.
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The hash of a password, in the PHC string format.
@@ -133,6 +170,25 @@ mod tests {
         assert!(is_of(b"rope", &own, &mut memory).unwrap());
         assert!(!is_of(b"ropes", &own, &mut memory).unwrap());
         assert!(is_of(b"rope", "no hash", &mut memory).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_is_kept_for_the_next_hash_and_then_given_back() {
+        let pool = Pool::default();
+        let kept = || lock(&pool.shelf).free.len();
+        pool.run(|memory| memory.resize(1, Block::new()))
+            .await
+            .unwrap();
+        assert_eq!(kept(), 1);
+        tokio::time::sleep(KEPT / 2).await;
+        let found = pool.run(|memory| memory.len()).await.unwrap();
+        assert_eq!((found, kept()), (1, 1));
+        tokio::time::sleep(KEPT).await;
+        assert_eq!(kept(), 1, "it was used since the last look");
+        tokio::time::sleep(KEPT).await;
+        assert_eq!(kept(), 0);
+        let found = pool.run(|memory| memory.len()).await.unwrap();
+        assert_eq!((found, kept()), (0, 1));
     }
 
     #[test]

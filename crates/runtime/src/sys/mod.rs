@@ -3,6 +3,7 @@
 //! Each function is a thin, safe wrapper that makes its own preconditions true or checks them.
 //! No policy, no paths made up here; every other module of this crate calls it.
 
+pub(crate) mod allocator;
 pub(crate) mod block;
 pub(crate) mod bpf;
 pub(crate) mod descriptors;
