@@ -26,24 +26,7 @@ pub async fn create(
     if spec.privileged && isolation::is_tenant(view.instance.meta.project) {
         return Err(isolation::refused("privileged"));
     }
-    match view.status.phase {
-        Phase::Running => {}
-        Phase::Paused => {
-            return Err(ActionError::new(
-                ErrorKind::Conflict,
-                format!(
-                    "Container {} is paused, unpause the container before exec",
-                    id.simple()
-                ),
-            ));
-        }
-        Phase::Created | Phase::Exited | Phase::Dead => {
-            return Err(ActionError::new(
-                ErrorKind::Conflict,
-                format!("container {} is not running", id.simple()),
-            ));
-        }
-    }
+    refuse_unless_running(&view)?;
     if spec.args.is_empty() {
         return Err(ActionError::new(
             ErrorKind::Invalid,
@@ -58,6 +41,31 @@ pub async fn create(
         .insert("command".to_owned(), spec.args.join(" "));
     cloud.observer.tell(event);
     Ok(exec)
+}
+
+fn refuse_unless_running(view: &instance::View) -> Result<(), ActionError> {
+    let id = view.instance.meta.id.simple();
+    let words = match view.status.phase {
+        Phase::Running => return Ok(()),
+        Phase::Paused => format!("Container {id} is paused, unpause the container before exec"),
+        Phase::Created | Phase::Exited | Phase::Dead => format!("container {id} is not running"),
+    };
+    Err(ActionError::new(ErrorKind::Conflict, words))
+}
+
+/// What is known of an exec that may be started now, and whose it is.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] for an unknown exec, [`ErrorKind::Conflict`] when its instance does not run
+/// or is frozen.
+pub async fn startable(
+    cloud: &Cloud,
+    caller: &Caller,
+    exec: &str,
+) -> Result<(Id, ExecStatus), ActionError> {
+    let (id, status) = get(cloud, caller, exec).await?;
+    refuse_unless_running(&instance::get(cloud, caller, id)?)?;
+    Ok((id, status))
 }
 
 /// Runs a prepared process.
@@ -132,7 +140,7 @@ pub async fn get(
     }
 }
 
-/// The execs of an instance that are known.
+/// The execs of an instance that are prepared or run.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`].

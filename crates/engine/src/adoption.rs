@@ -228,6 +228,7 @@ fn hear_exit(inner: &Arc<Inner>, container: &str, exec: Option<&str>, exited: Ex
 
 /// Gives back what a run has on the host beside its files.
 async fn give_back(inner: &Arc<Inner>, live: &Arc<Live>) {
+    inner.execs.drop_prepared(live.id);
     if live.note.has_sandbox {
         inner.networks.detach(live.id).await;
     }

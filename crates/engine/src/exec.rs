@@ -85,6 +85,9 @@ impl Inner {
         detach: bool,
         size: Option<TerminalSize>,
     ) -> Result<(Output, Option<Input>), Failure> {
+        // One that cannot run now may be started later.
+        let (whose, _) = self.execs.status(exec)?;
+        self.run_for_exec(whose)?;
         let (id, spec) = self.execs.begin(exec)?;
         match self.exec_begun(id, exec, &spec, detach, size).await {
             Ok((pid, streams)) => {

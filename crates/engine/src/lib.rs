@@ -245,7 +245,7 @@ pub trait Engine: Send + Sync + 'static {
     /// What is known of an exec, and whose it is.
     async fn exec_status(&self, exec: &str) -> Result<(Id, ExecStatus), Failure>;
 
-    /// Execs of an instance that are known.
+    /// Execs of an instance that are prepared or run.
     async fn execs(&self, id: Id) -> Vec<String>;
 
     /// Lines of the log, in batches, in the order written.

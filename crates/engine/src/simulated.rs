@@ -367,6 +367,9 @@ impl World {
             let ended = current.run;
             body.renew_console();
             body.log_grew.send_modify(|version| *version += 1);
+            state
+                .execs
+                .retain(|_, exec| exec.instance != id || exec.control.is_some());
             for exec in state.execs.values().filter(|exec| exec.instance == id) {
                 if let Some(control) = &exec.control {
                     control.send(program::SIGKILL);

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use edge::observe::observe;
 use http::header::SERVER;
-use http::{HeaderValue, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri};
 
 use crate::Settings;
 use crate::error::ApiError;
@@ -99,6 +99,10 @@ async fn negotiate(mut request: Request, next: Next) -> Response {
             return ApiError::invalid(error.to_string()).into_response();
         }
     };
+    // Whoever asks what may be asked is not told, but any path will do, as with dockerd.
+    if request.method() == Method::OPTIONS {
+        return StatusCode::OK.into_response();
+    }
     let rest = with_one_name(rest);
     if rest != path {
         let query = request

@@ -358,6 +358,7 @@ async fn wrong_requests_leave_nothing_and_are_refused_in_dockerds_words() {
         ("/containers/create?name=web", image.clone(), 409, format!("Conflict. The container name \"/web\" is already in use by container \"{web}\". You have to remove (or rename) that container to be able to reuse that name.")),
         ("/containers/create?name=-x", image.clone(), 400, "Invalid container name (-x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed".to_owned()),
         ("/containers/create", json!({ "Image": IMAGE, "HostConfig": { "Memory": 4 } }), 400, "Minimum memory limit allowed is 6MB".to_owned()),
+        ("/containers/create", json!({ "Tty": true }), 400, "no command specified".to_owned()),
         ("/containers/create", json!({ "Image": 3 }), 400, "invalid JSON: json: cannot unmarshal number into Go struct field CreateRequest.Image of type string".to_owned()),
         ("/containers/create", Value::Null, 400, "invalid JSON: got EOF while reading request body".to_owned()),
         ("/containers/create?platform=linux/arm64", image, 404, "image with reference demo:1 was found but its platform (linux/amd64) does not match the specified platform (linux/arm64)".to_owned()),

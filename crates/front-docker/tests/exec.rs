@@ -51,6 +51,38 @@ async fn a_detached_exec_answers_at_once() {
 }
 
 #[tokio::test]
+async fn an_exec_goes_from_the_list_with_its_end_and_one_not_begun_with_the_run() {
+    let house = House::new().await;
+    house.run("web", &["sleep", "1000"], json!({})).await;
+    let prepared = house.post("/containers/web/exec", json!({ "Cmd": ["true"] }));
+    let prepared = prepared.await.json()["Id"].as_str().unwrap().to_owned();
+    let done = house.post("/containers/web/exec", json!({ "Cmd": ["true"] }));
+    let done = done.await.json()["Id"].as_str().unwrap().to_owned();
+    house
+        .post(&format!("/exec/{done}/start"), json!({ "Detach": false }))
+        .await;
+    let shown = house.get("/containers/web/json").await.json();
+    assert_eq!(shown["ExecIDs"], json!([prepared]));
+    assert_eq!(house.get(&format!("/exec/{done}/json")).await.status, 200);
+
+    let early = house.post("/containers/web/exec", json!({ "Cmd": ["true"] }));
+    let early = early.await.json()["Id"].as_str().unwrap().to_owned();
+    let start = format!("/exec/{early}/start");
+    house.post("/containers/web/pause", Value::Null).await;
+    assert_eq!(house.post(&start, json!({})).await.status, 409);
+    house.post("/containers/web/unpause", Value::Null).await;
+    assert_eq!(house.post(&start, json!({})).await.status, 200);
+
+    house.post("/containers/web/stop?t=0", Value::Null).await;
+    let start = format!("/exec/{prepared}/start");
+    assert_eq!(house.post(&start, json!({})).await.status, 404);
+    house.post("/containers/web/start", Value::Null).await;
+    assert_eq!(house.post(&start, json!({})).await.status, 404);
+    let shown = house.get("/containers/web/json").await.json();
+    assert_eq!(shown["ExecIDs"], Value::Null);
+}
+
+#[tokio::test]
 async fn wrong_execs_are_refused() {
     let house = House::new().await;
     let idle = house.create("idle", &["true"], json!({})).await;

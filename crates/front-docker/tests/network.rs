@@ -77,9 +77,10 @@ async fn lists_and_refusals_are_dockerds() {
         .get("/networks?filters=%7B%22type%22%3A%5B%22custom%22%5D%7D")
         .await;
     assert_eq!(custom.json(), json!([]));
-    house
-        .post("/networks/create", json!({ "Name": "n1" }))
-        .await;
+    let foreign = json!({ "Name": "n1", "Options": { "foo": "bar" } });
+    house.post("/networks/create", foreign).await;
+    let shown = house.get("/networks/n1").await.json();
+    assert_eq!(shown["Options"], json!({ "foo": "bar" }));
     for (document, status, words) in [
         (
             json!({ "Name": "n1" }),

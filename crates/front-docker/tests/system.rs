@@ -76,6 +76,8 @@ async fn versions_outside_the_range_and_unknown_pages_are_refused() {
         old.body.starts_with(b"client version 1.23 is too old."),
         "{old:?}"
     );
+    let options = house.send("OPTIONS", "/", "", "").await;
+    assert_eq!((options.status, options.body.len()), (200, 0));
     let wrong_method = house.post("/info", Value::Null).await;
     assert_eq!(
         (wrong_method.status, wrong_method.message().as_str()),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::house::House;
+use crate::house::{House, IMAGE};
 
 #[tokio::test]
 async fn a_volume_is_made_used_and_removed() {
@@ -57,7 +57,47 @@ async fn anonymous_volumes_are_pruned_and_named_ones_kept() {
         (json!({ "Name": "a/b" }), 400),
         (json!({ "Name": "v2", "Driver": "nfs" }), 404),
         (json!({ "Name": "v2", "DriverOpts": { "fly": "1" } }), 400),
+        (
+            json!({ "Name": "v2", "DriverOpts": { "device": "tmpfs" } }),
+            400,
+        ),
+        (
+            json!({ "Name": "v2", "DriverOpts": { "type": "tmpfs" } }),
+            400,
+        ),
     ] {
         assert_eq!(house.post("/volumes/create", document).await.status, status);
     }
+}
+
+#[tokio::test]
+async fn a_mount_says_its_mode_and_options_of_its_volume_are_checked() {
+    let house = House::new().await;
+    let mounts = json!([{ "Type": "volume", "Target": "/long/" }]);
+    let asked = json!({ "Volumes": { "/short": {} }, "HostConfig": { "Mounts": mounts } });
+    house.create("web", &["true"], asked).await;
+    let shown = house.get("/containers/web/json").await.json();
+    let mut modes: Vec<_> = shown["Mounts"].as_array().unwrap().iter().collect();
+    modes.sort_by_key(|mount| mount["Destination"].to_string());
+    let modes = modes
+        .iter()
+        .map(|mount| [&mount["Destination"], &mount["Mode"]]);
+    assert_eq!(
+        modes.collect::<Vec<_>>(),
+        [
+            [&json!("/long"), &json!("z")],
+            [&json!("/short"), &json!("")]
+        ]
+    );
+
+    let options = json!({ "DriverConfig": { "Name": "local", "Options": { "type": "tmpfs" } } });
+    let mounts = json!([
+        { "Type": "volume", "Source": "v1", "Target": "/data", "VolumeOptions": options }
+    ]);
+    let asked = json!({ "Image": IMAGE, "HostConfig": { "Mounts": mounts } });
+    let refused = house.post("/containers/create", asked).await;
+    assert_eq!(
+        (refused.status, refused.message().as_str()),
+        (400, "create v1: missing required option: \"device\"")
+    );
 }

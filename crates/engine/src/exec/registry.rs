@@ -115,12 +115,14 @@ impl Execs {
         })
     }
 
-    /// Execs of an instance that are known, in the order they were made.
+    /// Execs of an instance that are prepared or run, in the order they were made.
     pub(crate) fn of(&self, instance: Id) -> Vec<String> {
         self.with(|entries| {
             let mut of: Vec<(u64, String)> = entries
                 .iter()
-                .filter(|(_, entry)| entry.instance == instance)
+                .filter(|(_, entry)| {
+                    entry.instance == instance && !matches!(entry.stage, Stage::Ended(..))
+                })
                 .map(|(id, entry)| (entry.number, id.clone()))
                 .collect();
             of.sort();
@@ -210,6 +212,14 @@ impl Execs {
         }
     }
 
+    /// Forgets those that were prepared in a run which has ended: they are not for the next one.
+    pub(crate) fn drop_prepared(&self, instance: Id) {
+        self.with(|entries| {
+            entries.retain(|_, entry| entry.instance != instance || entry.stage != Stage::Prepared);
+        });
+        self.over.notify_waiters();
+    }
+
     /// Those that run, and whose they are.
     pub(crate) fn running(&self) -> Vec<(Id, String)> {
         self.with(|entries| {
@@ -276,7 +286,9 @@ mod tests {
                 .ends_with("is already running")
         );
         execs.set_running(&id, 42);
+        assert_eq!(execs.of(owner), [id.as_str()]);
         execs.set_ended(&id, 3);
+        assert_eq!(execs.of(owner), [""; 0]);
         let (_, status) = execs.status(&id).unwrap();
         assert_eq!(
             (status.running, status.pid, status.exit_code),
@@ -289,7 +301,6 @@ mod tests {
                 .message
                 .ends_with("has already run")
         );
-        assert_eq!(execs.of(owner), [id]);
     }
 
     #[test]

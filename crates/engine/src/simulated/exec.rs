@@ -106,7 +106,7 @@ impl World {
         state
             .execs
             .iter()
-            .filter(|(_, exec)| exec.instance == id)
+            .filter(|(_, exec)| exec.instance == id && exec.status.exit_code.is_none())
             .map(|(name, _)| name.clone())
             .collect()
     }

@@ -28,7 +28,7 @@ pub(super) async fn an_exec_runs_beside_and_tells_its_status(subject: &Subject<'
     })
     .await;
     assert_eq!(status.exit_code, Some(5));
-    assert!(subject.engine.execs(id).await.contains(&exec));
+    assert_eq!(subject.engine.execs(id).await, [""; 0]);
     assert!(
         subject.engine.exec_start(&exec, false, None).await.is_err(),
         "an exec runs once"
@@ -39,6 +39,7 @@ pub(super) async fn an_exec_runs_beside_and_tells_its_status(subject: &Subject<'
         ..exec_spec(&["cat"])
     };
     let exec = subject.engine.exec_create(id, &spec).await.unwrap();
+    assert_eq!(subject.engine.execs(id).await, [exec.as_str()]);
     let (mut output, input) = subject.engine.exec_start(&exec, false, None).await.unwrap();
     let mut input = input.unwrap();
     input.write_all(b"echoed").await.unwrap();
@@ -67,12 +68,25 @@ pub(super) async fn an_exec_dies_with_its_instance(subject: &Subject<'_>) {
         .exec_create(instance.meta.id, &exec_spec(&["sleep", "1000"]))
         .await
         .unwrap();
-    let (mut output, _) = subject.engine.exec_start(&exec, false, None).await.unwrap();
-    subject
-        .engine
-        .signal(instance.meta.id, "KILL")
-        .await
-        .unwrap();
+    let engine = &subject.engine;
+    engine.set_paused(instance.meta.id, true).await.unwrap();
+    let frozen = engine.exec_start(&exec, false, None).await;
+    assert_eq!(
+        frozen.map(drop).unwrap_err().kind,
+        FailureKind::Conflict,
+        "it may be started later"
+    );
+    engine.set_paused(instance.meta.id, false).await.unwrap();
+    let (mut output, _) = engine.exec_start(&exec, false, None).await.unwrap();
+    let spec = exec_spec(&["true"]);
+    let prepared = engine.exec_create(instance.meta.id, &spec).await.unwrap();
+    engine.signal(instance.meta.id, "KILL").await.unwrap();
     drained(&mut output).await;
+    soon(async {
+        while engine.exec_status(&prepared).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
     subject.kill_and_remove(&instance).await;
 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::lookup::{find, name_taken};
 use super::translate::{Create, Host, Surroundings, check, to_model};
+use super::wire::Config;
 use crate::error::ApiError;
 use crate::front::At;
 use crate::id::docker_id;
@@ -84,7 +85,7 @@ pub(crate) async fn create(at: At, request: Request) -> Result<Response, ApiErro
     let mut create = Create::read(at.form.get("name"), document)?;
     let around = Around::new(&at)?;
     let warnings = check(&mut create, at.version, &around.host())?;
-    let image = image_of(&at, &create.config.image)?;
+    let image = image_of(&at, &create.config)?;
     let name = create.name.clone();
     let translated = to_model(create, &image, at.version, warnings, &around)?;
     for wanted in translated.volumes {
@@ -108,8 +109,13 @@ pub(crate) async fn create(at: At, request: Request) -> Result<Response, ApiErro
 }
 
 /// The image to make a container from. Clients pull and try again when told `No such image`.
-fn image_of(at: &At, reference: &str) -> Result<Arc<Image>, ApiError> {
+fn image_of(at: &At, config: &Config) -> Result<Arc<Image>, ApiError> {
+    let reference = config.image.as_str();
     if reference.is_empty() {
+        let mut command = config.cmd.iter().chain(&config.entrypoint).flatten();
+        if command.next().is_none() {
+            return Err(ApiError::invalid("no command specified"));
+        }
         return Err(ApiError::invalid(
             "no image specified: a container needs an image (Config.Image)",
         ));

@@ -13,6 +13,7 @@ use model::network::Network;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::translate::mounts::clean;
 use super::wire::{Origin, PortBinding, PortMap};
 use crate::id::{docker_id, short};
 use crate::network::wire::{EndpointIpam, EndpointSettings};
@@ -309,7 +310,8 @@ fn mount_point(view: &View, mount: &Mount, data_dir: &Path) -> Option<MountPoint
                 .join("_data")
                 .display()
                 .to_string();
-            let default = if *anonymous { "" } else { "z" };
+            let is_short = *anonymous && !is_long(spec, &mount.target);
+            let default = if is_short { "" } else { "z" };
             let mode = bind_mode(spec, &mount.target).filter(|mode| !mode.is_empty());
             point(
                 "volume",
@@ -321,17 +323,19 @@ fn mount_point(view: &View, mount: &Mount, data_dir: &Path) -> Option<MountPoint
             )
         }
         MountSource::Tmpfs { .. } => {
-            let long = origin(spec, "/HostConfig/Mounts").and_then(Value::as_array);
-            let is_long = long
-                .into_iter()
-                .flatten()
-                .any(|long| long["Target"] == mount.target.as_str());
-            if !is_long {
+            if !is_long(spec, &mount.target) {
                 return None;
             }
             point("tmpfs", "", String::new(), "", String::new(), "")
         }
     })
+}
+
+/// The mount was asked for in the long form.
+fn is_long(spec: &InstanceSpec, target: &str) -> bool {
+    let long = origin(spec, "/HostConfig/Mounts").and_then(Value::as_array);
+    let mut targets = long.into_iter().flatten().map(|long| &long["Target"]);
+    targets.any(|long| long.as_str().map(clean).as_deref() == Some(target))
 }
 
 /// The mode that a short form gave, where the mount came from one.

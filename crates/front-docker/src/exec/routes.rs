@@ -53,7 +53,10 @@ async fn start(at: At, Path(id): Path<String>, request: Request) -> Result<Respo
     let Json(start) =
         Json::<Start>::from_request(Request::from_parts(parts.clone(), body), &()).await?;
     let start = start.unwrap_or_default();
-    let (container, status) = exec::get(&at.cloud, &at.caller, &id).await?;
+    let (container, status) = match exec::startable(&at.cloud, &at.caller, &id).await {
+        Ok(found) => found,
+        Err(error) => return Err(told(&at, &id, error).await),
+    };
     let spec = status.spec;
     let size = terminal_size(start.console_size, start.tty, at.version);
     if start.detach {

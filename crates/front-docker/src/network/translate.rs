@@ -168,11 +168,13 @@ fn apply_option(spec: &mut NetworkSpec, option: &str, value: &str) -> Result<(),
                     .ok_or_else(wrong)?,
             );
         }
-        _ => {
+        _ if option.starts_with("com.docker.network.") => {
             return Err(ApiError::invalid(format!(
                 "Options: {option} is not supported by this daemon"
             )));
         }
+        // Others are for drivers that are not here: kept and shown, as dockerd does.
+        _ => {}
     }
     Ok(())
 }
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn options_of_the_bridge_reach_the_model_and_others_are_refused() {
+    fn options_of_the_bridge_reach_the_model_or_are_refused() {
         let with = |option: &str, value: &str| {
             let options = BTreeMap::from([(option.to_owned(), value.to_owned())]);
             to_model(
@@ -358,9 +360,10 @@ mod tests {
         assert!(!with(INTER_INSTANCE, "false").unwrap().spec.inter_instance);
         assert_eq!(with(MTU, "1400").unwrap().spec.mtu, Some(1400));
         assert_eq!(
-            with("x", "1").unwrap_err().message,
-            "Options: x is not supported by this daemon"
+            with("com.docker.network.x", "1").unwrap_err().message,
+            "Options: com.docker.network.x is not supported by this daemon"
         );
+        assert!(with("x", "1").is_ok());
         assert!(with(MTU, "1").is_err());
     }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::wire::{self, Create};
 use crate::container::prune::{is_wanted, until};
-use crate::container::translate::mounts::volume::{check_driver, check_name};
+use crate::container::translate::mounts::volume::{check_driver, check_name, check_options};
 use crate::error::ApiError;
 use crate::filters::Filters;
 use crate::front::{At, Path};
@@ -19,9 +19,6 @@ use crate::router::Route;
 
 const FILTERS: [&str; 4] = ["dangling", "driver", "label", "name"];
 const PRUNE_FILTERS: [&str; 4] = ["all", "label", "label!", "until"];
-
-/// Options of a local volume: what `mount` takes.
-const OPTIONS: [&str; 3] = ["device", "o", "type"];
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -119,19 +116,7 @@ async fn create(at: At, Json(create): Json<Create>) -> Result<Response, ApiError
         ));
     }
     check_name(&name)?;
-    if let Some(option) = driver_opts
-        .keys()
-        .find(|option| !OPTIONS.contains(&option.as_str()))
-    {
-        return Err(ApiError::invalid(format!(
-            "create {name}: invalid option: {option:?}"
-        )));
-    }
-    if !driver_opts.is_empty() && !driver_opts.contains_key("device") {
-        return Err(ApiError::invalid(format!(
-            "create {name}: missing required option: \"device\""
-        )));
-    }
+    check_options(&name, &driver_opts)?;
     let new = NewVolume {
         name: Some(name).filter(|name| !name.is_empty()),
         labels,

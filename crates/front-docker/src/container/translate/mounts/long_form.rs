@@ -6,7 +6,7 @@ use model::container::{Mount, MountSource, Propagation};
 
 use super::short_form::propagation;
 use super::tmpfs;
-use super::volume::{check_driver, check_name};
+use super::volume::{check_driver, check_name, check_options};
 use super::{Surroundings, WantedVolume, check_target, clean};
 use crate::container::wire;
 use crate::error::ApiError;
@@ -79,6 +79,7 @@ pub(super) fn mount(
                         "labels and driver options need a named volume (field Source)",
                     ));
                 }
+                check_options(&mount.source, &driver.options)?;
                 volume = Some(WantedVolume {
                     name: mount.source.clone(),
                     labels: options.labels,

@@ -1,5 +1,7 @@
 //! Names and drivers of volumes. Pure.
 
+use std::collections::BTreeMap;
+
 use crate::error::ApiError;
 
 /// A volume's name, unless it is empty.
@@ -23,6 +25,33 @@ fn is_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// Options of the driver `local` as mount(8) has them, and those that each one needs.
+const OPTIONS: [(&str, &[&str]); 3] = [
+    ("device", &["type"]),
+    ("o", &["device", "type"]),
+    ("type", &["device"]),
+];
+
+/// What a volume is made of, unless it is a directory of this daemon.
+pub(crate) fn check_options(
+    name: &str,
+    options: &BTreeMap<String, String>,
+) -> Result<(), ApiError> {
+    for option in options.keys() {
+        let Some((_, needed)) = OPTIONS.iter().find(|(known, _)| known == option) else {
+            return Err(ApiError::invalid(format!(
+                "create {name}: invalid option: {option:?}"
+            )));
+        };
+        if let Some(missing) = needed.iter().find(|needed| !options.contains_key(**needed)) {
+            return Err(ApiError::invalid(format!(
+                "create {name}: missing required option: {missing:?}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Volumes are directories of this daemon; there are no plugins.
