@@ -55,6 +55,7 @@ pub struct Daemon {
     listen: String,
     prefix: String,
     config: Option<PathBuf>,
+    mirror: Option<String>,
     child: Option<Child>,
 }
 
@@ -131,6 +132,18 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// Starts a daemon, ours from this binary, that takes the registry at `mirror` for a copy of
+    /// Docker Hub.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub fn start_mirrored(kind: Kind, binary: &Path, mirror: String) -> Result<Self> {
+        let mut daemon = Self::new(kind, binary)?;
+        daemon.mirror = Some(mirror);
+        daemon.up()?;
+        Ok(daemon)
+    }
+
     fn start_as(kind: Kind, binary: &Path) -> Result<Self> {
         let mut daemon = Self::new(kind, binary)?;
         daemon.up()?;
@@ -155,6 +168,7 @@ impl Daemon {
             listen: format!("127.0.0.1:{}", 20_000 + unique),
             prefix: format!("t{unique:04x}"),
             config: None,
+            mirror: None,
             child: None,
             disk: None,
         })
@@ -201,6 +215,9 @@ impl Daemon {
                 command
             }
         };
+        if let Some(mirror) = &self.mirror {
+            command.arg("--registry-mirror").arg(mirror);
+        }
         let mut child = command
             .stdin(Stdio::null())
             .stderr(log)

@@ -12,7 +12,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use tests::daemon::{Daemon, Kind};
+use tests::docker::Docker;
 use tests::image::import;
+use tests::registry::Registry;
 
 use crate::step;
 
@@ -26,7 +28,7 @@ const HOME: &str = "https://github.com/docker/docker-py";
 const API_VERSION: &str = "1.41";
 /// What fails against our daemon, by the beginning of the test's name, with the reason.
 const KNOWN: &str = include_str!("../../spec/docker-engine/docker-py.toml");
-/// Images that the tests use, and their commands. None comes from a registry.
+/// Images that the tests use or pull, and their commands. A registry of our own stands for Docker Hub.
 const IMAGES: [(&str, &str); 4] = [
     ("alpine:3.10", r#"["/bin/sh"]"#),
     ("alpine:latest", r#"["/bin/sh"]"#),
@@ -34,11 +36,11 @@ const IMAGES: [(&str, &str); 4] = [
     ("hello-world:latest", r#"["echo","Hello from Docker!"]"#),
 ];
 
-/// Runs docker-py's integration tests.
+/// Runs docker-py's integration tests against a daemon of this kind, ours from this binary.
 ///
 /// # Errors
 /// When they cannot be fetched or run, or fail otherwise than is known.
-pub(crate) fn docker_py(daemon: &Daemon, source: Option<&str>) -> Result<()> {
+pub(crate) fn docker_py(kind: Kind, binary: &Path, source: Option<&str>) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let (tree, python) = (scratch.path().join("tree"), scratch.path().join("python"));
     step::run(
@@ -55,11 +57,15 @@ pub(crate) fn docker_py(daemon: &Daemon, source: Option<&str>) -> Result<()> {
             .args(["install", "--quiet"])
             .arg(format!("docker[dev,ssh,websockets]=={VERSION}")),
     )?;
+    let hub = Registry::start()?;
+    let mirror = format!("http://{}", hub.direct_name());
+    let daemon = Daemon::start_mirrored(kind, binary, mirror)?;
     let docker = daemon.docker();
     for (name, command) in IMAGES {
         import(&docker, name, command)?;
+        push_official(&docker, name, &hub.direct_name())?;
     }
-    let report = run(daemon, &tree, &python)?;
+    let report = run(&daemon, &tree, &python)?;
     let failed = failures(&report);
     step::show(report.lines().last().unwrap_or("no report"));
     if daemon.kind() == Kind::Dockerd {
@@ -67,6 +73,20 @@ pub(crate) fn docker_py(daemon: &Daemon, source: Option<&str>) -> Result<()> {
         return Ok(());
     }
     judge(&failed)
+}
+
+/// Pushes an image to where a mirror of Docker Hub has its official images.
+fn push_official(docker: &Docker, name: &str, registry: &str) -> Result<()> {
+    let official = format!("{registry}/library/{name}");
+    for command in [
+        &["tag", name, &official][..],
+        &["push", "--quiet", &official],
+        &["rmi", &official],
+    ] {
+        let answer = docker.run(command);
+        ensure!(answer.code == 0, "docker {command:?}: {}", answer.stderr);
+    }
+    Ok(())
 }
 
 /// The report of all tests; that some fail is no error.

@@ -59,11 +59,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let source = options.source.as_deref();
     match options.suite {
         Some(Suite::DockerPy) => {
-            let daemon = match options.against {
-                Against::Longshore => Daemon::start_with(&step::build_binary(false)?)?,
-                Against::Dockerd => Daemon::start_kind(Kind::Dockerd)?,
+            let (kind, binary) = match options.against {
+                Against::Longshore => (Kind::Longshore, step::build_binary(false)?),
+                Against::Dockerd => (Kind::Dockerd, PathBuf::new()),
             };
-            return suite::docker_py(&daemon, source);
+            return suite::docker_py(kind, &binary, source);
         }
         Some(Suite::OciDistribution) => {
             ensure!(

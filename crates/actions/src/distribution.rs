@@ -5,10 +5,12 @@
 
 pub use ::image::platform::Platform;
 pub use ::image::reference::Reference;
-use ::image::registry::{Access, RegistryError};
+use ::image::registry::{Access, RegistryError, Repository};
 pub use ::image::registry::{Credentials, Found, Inspected, Settings};
 pub use ::image::{LayerStage, PullStep, Pulled, PushStep, UploadStage};
 use ::image::{PullError, PullRequest, PushError, PushRequest};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use model::event::Action;
 
 use crate::error::with_causes;
@@ -80,12 +82,10 @@ pub async fn pull(
 async fn every_tag(cloud: &Cloud, new: &NewPull) -> Result<Vec<Reference>, ActionError> {
     let is_known = new.credentials.is_some();
     let refused = |error| pull_refused(&PullError::Registry(error), &new.reference, is_known);
-    let repository = cloud
-        .registries
-        .repository(&new.reference, Access::Pull, new.credentials.clone())
+    let ask = |place: Repository| async move { place.tags().await }.boxed();
+    let tags = first_answer(cloud, &new.reference, new.credentials.clone(), ask)
         .await
         .map_err(refused)?;
-    let tags = repository.tags().await.map_err(refused)?;
     let references = tags.iter().map(|tag| {
         let text = format!("{}:{tag}", new.reference.repository());
         Reference::parse(&text).map_err(|error| {
@@ -156,13 +156,36 @@ pub async fn inspect(
     caller.may(policy::Action::GetImage, &Target::OPERATOR)?;
     let is_known = credentials.is_some();
     let refused = |error| pull_refused(&PullError::Registry(error), reference, is_known);
-    let repository = cloud
+    let what = reference.digest().or(reference.tag()).unwrap_or("latest");
+    let ask = |place: Repository| async move { place.inspect(what).await }.boxed();
+    first_answer(cloud, reference, credentials, ask)
+        .await
+        .map_err(refused)
+}
+
+/// What the first place answers that can; the last one's refusal where none can.
+async fn first_answer<'a, T>(
+    cloud: &Cloud,
+    reference: &Reference,
+    credentials: Option<Credentials>,
+    ask: impl Fn(Repository) -> BoxFuture<'a, Result<T, RegistryError>>,
+) -> Result<T, RegistryError> {
+    for mirror in cloud.registries.mirrors(reference) {
+        let address = mirror.address();
+        match ask(mirror).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => tracing::warn!(
+                mirror = address,
+                error = &error as &dyn std::error::Error,
+                "a mirror does not know an image; its own registry is asked"
+            ),
+        }
+    }
+    let registry = cloud
         .registries
         .repository(reference, Access::Pull, credentials)
-        .await
-        .map_err(refused)?;
-    let what = reference.digest().or(reference.tag()).unwrap_or("latest");
-    repository.inspect(what).await.map_err(refused)
+        .await?;
+    ask(registry).await
 }
 
 /// The repositories of our own registry that have `term` in their name, whosever they are.

@@ -146,10 +146,10 @@ impl Registries {
         ))
     }
 
-    /// The places to pull `name` from, the best first: mirrors, then its own registry.
-    ///
-    /// Credentials are for the registry only.
-    pub(crate) fn mirrors(&self, name: &Reference) -> Vec<Repository> {
+    /// Where `name` is looked for before its own registry is asked, the best first. Credentials are not
+    /// for these.
+    #[must_use]
+    pub fn mirrors(&self, name: &Reference) -> Vec<Repository> {
         if name.domain() != endpoint::DOCKER_HUB {
             return Vec::new();
         }
