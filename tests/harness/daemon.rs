@@ -153,7 +153,8 @@ impl Daemon {
     fn new(kind: Kind, binary: &Path) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let unique = (std::process::id() % 3000) * 8 + number % 8;
+        // Two of one process that live at once never meet: a suite's own lives as long as it does.
+        let unique = (std::process::id() % 93) * 256 + number % 256;
         if kind == Kind::Longshore {
             static SWEPT: Once = Once::new();
             let mut swept = Ok(());

@@ -92,6 +92,8 @@ fn an_application_credential_acts_for_its_user() {
             .to_owned()
     };
     let url = format!("http://{}/identity/v3", daemon.listen());
+    // One word: a secret may begin with a dash.
+    let secret = format!("--os-application-credential-secret={}", text("Secret"));
     let lookout = [
         "--os-cloud",
         "",
@@ -101,8 +103,7 @@ fn an_application_credential_acts_for_its_user() {
         &url,
         "--os-application-credential-id",
         &text("ID"),
-        "--os-application-credential-secret",
-        &text("Secret"),
+        &secret,
     ];
     let token = admin.run(&[lookout.as_slice(), &["token", "issue", "--format", "json"]].concat());
     assert!(token.ok().contains("gAAAAA"));
