@@ -1,4 +1,4 @@
-//! From executing the daemon to its first answer, and how much memory it then holds.
+//! From executing the daemon to its first answer, and how much memory it holds when it is idle.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,6 +11,8 @@ use super::pair::as_milliseconds;
 use super::table::{Row, median};
 
 const RUNS: usize = 5;
+/// After this time both daemons have given back what only their first start needs.
+const SETTLING: Duration = Duration::from_secs(8);
 
 pub(super) fn measure(binary: &Path) -> Result<Vec<Row>> {
     let (mut ours, mut peers, mut memory, mut peer_memory) =
@@ -19,13 +21,13 @@ pub(super) fn measure(binary: &Path) -> Result<Vec<Row>> {
         let start = Instant::now();
         let daemon = Daemon::start_with(binary)?;
         ours.push(as_milliseconds(start.elapsed()));
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(SETTLING);
         memory.push(resident_kilobytes(&daemon)? / 1024.0);
         drop(daemon);
         let start = Instant::now();
         let daemon = Daemon::start_kind(Kind::Dockerd).context("start dockerd")?;
         peers.push(as_milliseconds(start.elapsed()));
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(SETTLING);
         peer_memory.push(resident_kilobytes(&daemon)? / 1024.0);
     }
     Ok(vec![
