@@ -48,8 +48,8 @@ impl<B> Clone for Channel<B> {
     }
 }
 
-/// Becomes the client of a connection, or of what stands for one; answers what sends over it, and what carries that on: it ends
-/// with the connection.
+/// Becomes the client of a connection, or of what stands for one; answers what sends over it, and
+/// what carries that on: it ends with the connection.
 ///
 /// # Errors
 /// When the other side does not speak HTTP/2.

@@ -68,20 +68,25 @@ impl Pool {
             .await
             .map_err(|error| gone(error.into()))?;
         let shelf = Arc::clone(&self.shelf);
+        // All of it in there: whoever asked may have gone before it is done.
         let done = tokio::task::spawn_blocking(move || {
             let mut memory = lock(&shelf).free.pop().unwrap_or_default();
             let done = work(&mut memory);
-            let mut shelf = lock(&shelf);
-            shelf.free.push(memory);
-            shelf.made += 1;
+            put_back(&shelf, memory);
             drop(turn);
             done
         });
-        let done = done.await.map_err(|error| gone(error.into()))?;
-        if !std::mem::replace(&mut lock(&self.shelf).is_watched, true) {
-            tokio::spawn(clear_when_unused(Arc::clone(&self.shelf)));
-        }
-        Ok(done)
+        done.await.map_err(|error| gone(error.into()))
+    }
+}
+
+/// Keeps what a hash was made in, and has somebody look whether it is still needed.
+fn put_back(shelf: &Arc<Mutex<Shelf>>, memory: Memory) {
+    let mut held = lock(shelf);
+    held.free.push(memory);
+    held.made += 1;
+    if !std::mem::replace(&mut held.is_watched, true) {
+        tokio::spawn(clear_when_unused(Arc::clone(shelf)));
     }
 }
 
