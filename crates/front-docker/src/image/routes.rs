@@ -1,5 +1,6 @@
 //! Paths of images.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -60,10 +61,9 @@ async fn list(at: At) -> Result<Response, ApiError> {
         Ok(named.map(|image| image.created_at))
     };
     let (before, since) = (created("before")?, created("since")?);
-    let mut references: Vec<Regex> = filters.values("reference").filter_map(glob).collect();
-    if let Some(pattern) = at.form.non_empty("filter").filter(|_| !at.version.has(41)) {
-        references.extend(glob(pattern));
-    }
+    let before_filters = at.form.non_empty("filter").filter(|_| !at.version.has(41));
+    let references = filters.values("reference").chain(before_filters);
+    let references: Vec<Regex> = references.map(glob).collect::<Result<_, _>>()?;
     let mut users: HashMap<String, i64> = HashMap::new();
     for view in instance::list(&at.cloud, &at.caller) {
         for container in &view.instance.spec.containers {
@@ -85,8 +85,9 @@ async fn list(at: At) -> Result<Response, ApiError> {
         .filter(|image| is_shown(image))
         .map(|image| {
             let count = users.get(&image.id).copied().unwrap_or(0);
-            let mut shown = Image::clone(image);
+            let mut shown = Cow::Borrowed(Arc::as_ref(image));
             if !references.is_empty() {
+                let shown = shown.to_mut();
                 shown.tags.retain(|tag| is_named(&references, tag));
                 shown.digests.retain(|name| is_named(&references, name));
             }
@@ -97,7 +98,7 @@ async fn list(at: At) -> Result<Response, ApiError> {
 }
 
 /// A shell pattern over names; `*` stops at slashes, as Go's does.
-fn glob(pattern: &str) -> Option<Regex> {
+fn glob(pattern: &str) -> Result<Regex, ApiError> {
     let mut expression = String::from("^");
     for letter in pattern.chars() {
         match letter {
@@ -112,7 +113,8 @@ fn glob(pattern: &str) -> Option<Regex> {
         }
     }
     expression.push('$');
-    Regex::new(&expression).ok()
+    Regex::new(&expression)
+        .map_err(|_| ApiError::invalid(format!("{pattern}: syntax error in pattern")))
 }
 
 /// Whether a pattern matches a name, with or without its tag.
