@@ -59,6 +59,14 @@ pub(crate) fn show(text: &str) {
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.args(args).current_dir(workspace());
+    // What the cargo that runs us says of our package would pass for that of what is built now, and
+    // build scripts that look at it would be run anew each time.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 
