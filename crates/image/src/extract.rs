@@ -16,7 +16,8 @@ use rustix::io::Errno;
 
 use crate::archive::{self, ArchiveError, BLOCK, Entry, Kind, Reader, Time};
 use crate::compression;
-use crate::unpack::{self, IMPLIED_MODE, Spot, UnpackError, failed};
+use crate::entry::{self, Spot};
+use crate::unpack::{IMPLIED_MODE, UnpackError, failed};
 
 /// Bytes that are written at once.
 const BUFFER: usize = 128 << 10;
@@ -181,7 +182,7 @@ impl Target<'_> {
         entry.uid = entry.uid.saturating_add(self.options.first_id);
         entry.gid = entry.gid.saturating_add(self.options.first_id);
         // Before anything is made that would then belong to the host's root.
-        unpack::owner(&path, &entry)?;
+        entry::owner(&path, &entry)?;
         let parent = self
             .root
             .create_dir_all(path.parent().unwrap_or(Path::new("/")), IMPLIED_MODE)?;
@@ -194,7 +195,7 @@ impl Target<'_> {
         match entry.kind {
             Kind::Directory => {
                 let directory = directory(&spot, is_kept)?;
-                unpack::describe_without_time(directory.as_fd(), &path, &entry)?;
+                entry::describe_without_time(directory.as_fd(), &path, &entry)?;
                 self.directories.push((path.clone(), entry.mtime));
             }
             Kind::File => {
@@ -205,12 +206,12 @@ impl Target<'_> {
                     | OFlags::CLOEXEC;
                 let file = fs::openat(spot.parent, name, flags, Mode::from_raw_mode(0o600))
                     .map_err(failed("create", &path))?;
-                if let Err(problem) = unpack::write_content(&file, &entry, content) {
+                if let Err(problem) = entry::write_content(&file, &entry, content) {
                     // Half a file would pass for a whole one.
                     _ = fs::unlinkat(spot.parent, name, AtFlags::empty());
                     return Err(problem.about(&path).into());
                 }
-                unpack::describe(file.as_fd(), &path, &entry)?;
+                entry::describe(file.as_fd(), &path, &entry)?;
             }
             Kind::HardLink => {
                 let (directory, target) = self.root.parent(&self.inside(&entry.link)?)?;
@@ -219,11 +220,11 @@ impl Target<'_> {
             }
             Kind::Symlink => {
                 fs::symlinkat(&entry.link, spot.parent, name).map_err(failed("symlink", &path))?;
-                unpack::describe_node(&spot, &entry)?;
+                entry::describe_node(&spot, &entry)?;
             }
             Kind::CharDevice | Kind::BlockDevice | Kind::Fifo => {
-                unpack::make_node(&spot, &entry).map_err(failed("make node", &path))?;
-                unpack::describe_node(&spot, &entry)?;
+                entry::make_node(&spot, &entry).map_err(failed("make node", &path))?;
+                entry::describe_node(&spot, &entry)?;
             }
         }
         Ok(())
@@ -285,7 +286,7 @@ impl Target<'_> {
                 .map_err(|error| error.source);
             // It may have been removed by now, and a time is no reason to fail.
             if let Err(error) =
-                opened.and_then(|directory| fs::futimens(directory, &unpack::timestamps(*mtime)))
+                opened.and_then(|directory| fs::futimens(directory, &entry::timestamps(*mtime)))
             {
                 tracing::debug!(path = %path.display(), %error, "time of an extracted directory not set");
             }

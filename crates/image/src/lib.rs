@@ -12,6 +12,7 @@ mod clamp;
 mod compression;
 mod config;
 mod digest;
+mod entry;
 pub mod extract;
 #[cfg(fuzzing)]
 pub mod fuzzing;
