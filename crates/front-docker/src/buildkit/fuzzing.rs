@@ -6,7 +6,8 @@ use bollard_buildkit_proto::fsutil::types::Packet;
 use bollard_buildkit_proto::moby::buildkit::v1::SolveRequest;
 use prost::Message;
 
-use super::request::{self, Attributes, Export};
+use super::attributes::Attributes;
+use super::request::{self, Export};
 use super::{files, tar};
 
 /// Reads a message that asks for a build.

@@ -9,6 +9,7 @@
 //!
 //! Source: BuildKit v0.24, `api/services/control`, `frontend/gateway/pb`, `session`.
 
+mod attributes;
 mod control;
 mod early;
 mod error;
