@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use http::Uri;
 
 pub use crate::buildkit::fuzzing::{files, solve};
-use crate::container::translate::dock::{Dock, image};
+use crate::container::translate::fixture::{Fixture, image};
 use crate::container::translate::{Create, Surroundings, check, to_model};
 use crate::error::ApiError;
 use crate::filters::Filters;
@@ -30,10 +30,10 @@ fn created(body: Vec<u8>, version: Version) -> Result<(), ApiError> {
     let Some(document) = crate::json::document(request).now_or_never() else {
         unreachable!("a body that is there is not waited for");
     };
-    let dock = Dock::new();
+    let fixture = Fixture::new();
     let mut create = Create::read("name", document?)?;
-    let warnings = check(&mut create, version, &dock.host())?;
-    to_model(create, &image(), version, warnings, &dock).map(drop)
+    let warnings = check(&mut create, version, &fixture.host())?;
+    to_model(create, &image(), version, warnings, &fixture).map(drop)
 }
 
 /// Reads the parameters of a request, and its `filters`; asks all that a list asks of them.

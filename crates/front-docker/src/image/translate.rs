@@ -178,22 +178,16 @@ pub(super) mod tests {
         Image {
             id: "sha256:1".to_owned(),
             tags: vec!["docker.io/library/busybox:latest".to_owned()],
-            digests: Vec::new(),
-            parent: None,
-            created_at: None,
-            tagged_at: None,
             size_bytes: 5,
             layers: vec!["sha256:2".to_owned()],
             history: vec![step("ADD"), step("CMD")],
             architecture: "amd64".to_owned(),
-            variant: String::new(),
             os: "linux".to_owned(),
-            author: String::new(),
-            comment: String::new(),
             defaults: Defaults {
                 command: vec!["sh".to_owned()],
                 ..Defaults::default()
             },
+            ..Image::default()
         }
     }
 

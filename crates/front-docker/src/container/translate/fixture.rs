@@ -11,12 +11,12 @@ use super::{Host, Surroundings};
 use crate::error::ApiError;
 
 /// A host with two processors, the networks `bridge` and `n1`, and the container `web`.
-pub(crate) struct Dock {
+pub(crate) struct Fixture {
     pub(super) networks: Vec<Arc<Network>>,
     pub(super) web: Arc<Instance>,
 }
 
-impl Dock {
+impl Fixture {
     pub(crate) fn new() -> Self {
         let network = |name: &str, predefined: bool| {
             let spec = NetworkSpec {
@@ -40,7 +40,7 @@ impl Dock {
     }
 }
 
-impl Surroundings for Dock {
+impl Surroundings for Fixture {
     fn network(&self, term: &str) -> Result<Arc<Network>, ApiError> {
         let found = self
             .networks
@@ -74,24 +74,14 @@ impl Surroundings for Dock {
 pub(crate) fn image() -> Image {
     Image {
         id: "sha256:1".to_owned(),
-        tags: Vec::new(),
-        digests: Vec::new(),
-        parent: None,
-        created_at: None,
-        tagged_at: None,
-        size_bytes: 0,
-        layers: Vec::new(),
-        history: Vec::new(),
         architecture: "amd64".to_owned(),
-        variant: String::new(),
         os: "linux".to_owned(),
-        author: String::new(),
-        comment: String::new(),
         defaults: Defaults {
             command: vec!["sh".to_owned()],
             env: vec!["PATH=/bin".to_owned()],
             exposed_ports: vec!["80/tcp".to_owned()],
             ..Defaults::default()
         },
+        ..Image::default()
     }
 }

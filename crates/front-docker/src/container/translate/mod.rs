@@ -8,7 +8,7 @@
 
 pub(crate) mod config;
 #[cfg(any(test, fuzzing))]
-pub(crate) mod dock;
+pub(crate) mod fixture;
 mod log;
 pub(crate) mod mounts;
 pub(crate) mod network;

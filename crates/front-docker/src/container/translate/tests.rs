@@ -1,23 +1,23 @@
 //! Create requests as the client sends them, and the instances that they become.
 
-use super::dock::{Dock, image};
+use super::fixture::{Fixture, image};
 use super::*;
 use model::container::LogConfig;
 use serde_json::json;
 
 fn translate_for(
-    dock: &Dock,
+    fixture: &Fixture,
     version: Version,
     mut document: Value,
 ) -> Result<Translated, ApiError> {
     crate::json::prune(&mut document);
     let mut create = Create::read("", Some(document))?;
-    let warnings = check(&mut create, version, &dock.host())?;
-    to_model(create, &image(), version, warnings, dock)
+    let warnings = check(&mut create, version, &fixture.host())?;
+    to_model(create, &image(), version, warnings, fixture)
 }
 
 fn translate(document: Value) -> Result<Translated, ApiError> {
-    translate_for(&Dock::new(), Version::MAX, document)
+    translate_for(&Fixture::new(), Version::MAX, document)
 }
 
 fn host(field: &str, value: Value) -> Value {
@@ -64,13 +64,13 @@ fn of_the_cli() -> Value {
 
 #[test]
 fn what_the_cli_sends_for_nothing_special_is_nothing_special() {
-    let dock = Dock::new();
-    let translated = translate_for(&dock, Version::MAX, of_the_cli()).unwrap();
+    let fixture = Fixture::new();
+    let translated = translate_for(&fixture, Version::MAX, of_the_cli()).unwrap();
     assert_eq!(translated.warnings, Vec::<String>::new());
     let spec = &translated.new.spec;
     assert_eq!(spec.network, NetworkMode::Attached);
     assert_eq!(spec.attachments.len(), 1);
-    assert_eq!(spec.attachments[0].network, dock.networks[0].meta.id);
+    assert_eq!(spec.attachments[0].network, fixture.networks[0].meta.id);
     assert_eq!(
         spec.namespaces,
         Namespaces {
@@ -115,15 +115,15 @@ fn what_was_sent_is_kept_with_the_defaults_filled_in() {
 
 #[test]
 fn modes_join_other_containers_by_identity() {
-    let dock = Dock::new();
+    let fixture = Fixture::new();
     let document = json!({ "Image": "busybox", "HostConfig": {
         "NetworkMode": "container:web", "PidMode": "container:web", "IpcMode": "container:web",
     } });
-    let spec = translate_for(&dock, Version::MAX, document)
+    let spec = translate_for(&fixture, Version::MAX, document)
         .unwrap()
         .new
         .spec;
-    let id = dock.web.meta.id;
+    let id = fixture.web.meta.id;
     assert_eq!(spec.network, NetworkMode::Instance(id));
     assert_eq!(
         (spec.namespaces.pid, spec.namespaces.ipc),
@@ -141,7 +141,7 @@ fn modes_join_other_containers_by_identity() {
 
 #[test]
 fn networks_are_found_and_their_settings_kept() {
-    let dock = Dock::new();
+    let fixture = Fixture::new();
     let document = json!({
         "Image": "busybox",
         "HostConfig": { "NetworkMode": "n1" },
@@ -150,20 +150,20 @@ fn networks_are_found_and_their_settings_kept() {
             "bridge": null,
         } },
     });
-    let spec = translate_for(&dock, Version::MAX, document.clone())
+    let spec = translate_for(&fixture, Version::MAX, document.clone())
         .unwrap()
         .new
         .spec;
-    assert_eq!(spec.attachments[0].network, dock.networks[1].meta.id);
+    assert_eq!(spec.attachments[0].network, fixture.networks[1].meta.id);
     assert_eq!(spec.attachments[0].aliases, ["db"]);
     assert_eq!(spec.attachments[0].ipv4, Some([10, 1, 2, 3].into()));
     assert_eq!(
         spec.attachments[0].mac.as_deref(),
         Some("02:42:ac:11:00:02")
     );
-    assert_eq!(spec.attachments[1].network, dock.networks[0].meta.id);
+    assert_eq!(spec.attachments[1].network, fixture.networks[0].meta.id);
     assert_eq!(
-        translate_for(&dock, Version::new(1, 43), document)
+        translate_for(&fixture, Version::new(1, 43), document)
             .unwrap_err()
             .message,
         "Container cannot be created with multiple network endpoints: bridge, n1"
@@ -321,16 +321,16 @@ fn mounts_of_all_forms_come_together_and_none_twice() {
 
 #[test]
 fn older_versions_mean_what_they_meant() {
-    let dock = Dock::new();
+    let fixture = Fixture::new();
     let document = json!({ "Image": "busybox", "HostConfig": {
         "AutoRemove": true, "ConsoleSize": [24, 80], "Annotations": { "a": "b" },
     }, "Tty": true });
-    let new = translate_for(&dock, Version::MAX, document.clone())
+    let new = translate_for(&fixture, Version::MAX, document.clone())
         .unwrap()
         .new
         .spec;
     assert!(new.auto_remove && new.containers[0].terminal_size.is_some());
-    let old = translate_for(&dock, Version::new(1, 24), document)
+    let old = translate_for(&fixture, Version::new(1, 24), document)
         .unwrap()
         .new
         .spec;
