@@ -18,6 +18,15 @@ pub fn cgroup_version() -> u8 {
     }
 }
 
+/// Whether containers can have weights of block I/O; where that cannot be found out, they cannot.
+#[must_use]
+pub fn has_io_weights() -> bool {
+    runtime::cgroup::Cgroup::host_has_io_weights().unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot tell whether the kernel has weights of block I/O");
+        false
+    })
+}
+
 /// Capabilities that root does not have on this machine, by kernel name.
 #[must_use]
 pub fn missing_capabilities() -> Vec<String> {

@@ -162,6 +162,7 @@ async fn serve_until_told(config: &Config) -> Result<()> {
 fn announcement(config: &Config) -> Result<Announcement> {
     let mut spec = agent::machine::read().context("look at this machine")?;
     spec.cgroup_version = engine::facts::cgroup_version();
+    spec.has_io_weights = engine::facts::has_io_weights();
     spec.missing_capabilities = engine::facts::missing_capabilities();
     spec.disk_bytes = disk_bytes(&config.data_dir)?;
     spec.occupied = engine::facts::occupied_ranges(&config.bridge_prefix);

@@ -50,6 +50,8 @@ pub struct NodeSpec {
     pub os_version: String,
     /// Which cgroup hierarchy limits are set in: 1 or 2.
     pub cgroup_version: u8,
+    /// Its kernel has weights of block I/O.
+    pub has_io_weights: bool,
     /// What the kernel cannot do that users may ask for, one sentence each.
     pub warnings: Vec<String>,
     /// Capabilities that its root does not have, by kernel name; containers run without them.

@@ -228,6 +228,32 @@ fn limits_reach_the_cgroup() {
 }
 
 #[test]
+fn weights_of_block_io_are_set_or_discarded_with_a_warning() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    let weight =
+        "cd /sys/fs/cgroup; cat blkio/blkio.bfq.weight io.bfq.weight io.weight 2>/dev/null; true";
+    let args = [
+        "run",
+        "--rm",
+        "--blkio-weight",
+        "505",
+        "busybox",
+        "sh",
+        "-c",
+        weight,
+    ];
+    let answer = docker.run(&args);
+    if answer.told().contains("Weight discarded") {
+        return;
+    }
+    // The range of the last file ends at 10,000.
+    let weight = answer.ok();
+    let known = ["505", "default 505", "default 5000"];
+    assert!(known.contains(&weight.as_str()), "{weight}");
+}
+
+#[test]
 fn a_process_that_needs_too_much_memory_is_killed_and_it_shows() {
     let daemon = daemon();
     let docker = daemon.docker();

@@ -43,6 +43,7 @@ impl<'a> Around<'a> {
             host: Host {
                 cpus,
                 cgroup_version: node.spec.cgroup_version,
+                has_io_weights: node.spec.has_io_weights,
             },
         })
     }

@@ -130,6 +130,31 @@ impl Cgroup {
         Hierarchies::of_this_host().is_unified()
     }
 
+    /// Whether containers of this host can have weights of block I/O. The kernel shows the files for
+    /// them below the root only, so one cgroup is made to look, and taken away.
+    ///
+    /// # Errors
+    /// When the kernel refuses to make a cgroup.
+    pub fn host_has_io_weights() -> Result<bool, CgroupError> {
+        let probe = Self::at(&format!("longshore-probe-{}", std::process::id()))?;
+        let (controller, files) = if probe.host.is_unified() {
+            ("io", ["io.bfq.weight", "io.weight"])
+        } else {
+            ("blkio", ["blkio.bfq.weight", "blkio.bfq.weight_device"])
+        };
+        let Some(directory) = probe.directory_of(controller) else {
+            return Ok(false);
+        };
+        if let Some(mount) = probe.host.v1_of(controller) {
+            make_v1(mount, &probe.path, controller)?;
+        } else {
+            let _birthplace = probe.make_birthplace()?;
+        }
+        let found = files.iter().any(|file| directory.join(file).exists());
+        probe.remove()?;
+        Ok(found)
+    }
+
     /// Makes what of it a process can be born in (`CLONE_INTO_CGROUP`): its version 2 directory.
     pub(crate) fn make_birthplace(&self) -> Result<Option<OwnedFd>, CgroupError> {
         if let Some(mount) = &self.host.v2 {
@@ -312,7 +337,11 @@ impl Cgroup {
                 controller: setting.controller,
             });
         };
-        match write(&directory.join(&setting.file), &setting.value) {
+        let mut written = write(&directory.join(&setting.file), &setting.value);
+        if let (Err(Errno::NOENT), Some((file, value))) = (written, &setting.otherwise) {
+            written = write(&directory.join(file), value);
+        }
+        match written {
             Err(Errno::NOENT) if setting.optional => Ok(()),
             Err(Errno::NOENT) if setting.field != "unified" => Err(CgroupError::NoController {
                 field: setting.field,

@@ -17,6 +17,8 @@ pub(crate) struct Setting {
     pub(crate) field: &'static str,
     /// A kernel built without the file is no error.
     pub(crate) optional: bool,
+    /// File and value for a kernel without the first file.
+    pub(crate) otherwise: Option<(&'static str, String)>,
 }
 
 /// A list of settings in the making.
@@ -39,7 +41,23 @@ impl Settings {
                 value: value.to_string(),
                 field,
                 optional: false,
+                otherwise: None,
             });
+        }
+    }
+
+    /// As [`Settings::add`], for what some kernels have another file for, with values of its own.
+    pub(crate) fn add_to_either(
+        &mut self,
+        controller: &'static str,
+        choices: [(&'static str, Option<String>); 2],
+        field: &'static str,
+    ) {
+        let [(file, value), (other, otherwise)] = choices;
+        let before = self.0.len();
+        self.add(controller, file, value, field);
+        for setting in self.0.iter_mut().skip(before) {
+            setting.otherwise = otherwise.clone().map(|value| (other, value));
         }
     }
 

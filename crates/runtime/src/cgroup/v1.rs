@@ -115,10 +115,11 @@ pub(super) fn settings(resources: &LinuxResources) -> Settings {
     settings
 }
 
+/// Weights are BFQ's: the scheduler that had `blkio.weight` left the kernel in 5.0.
 fn block_io(settings: &mut Settings, block: &LinuxBlockIo) {
     settings.add(
         "blkio",
-        "blkio.weight",
+        "blkio.bfq.weight",
         block.weight().filter(|weight| *weight > 0),
         "blockIO.weight",
     );
@@ -130,7 +131,7 @@ fn block_io(settings: &mut Settings, block: &LinuxBlockIo) {
             .map(|weight| format!("{}:{} {weight}", device.major(), device.minor()));
         settings.add(
             "blkio",
-            "blkio.weight_device",
+            "blkio.bfq.weight_device",
             weight,
             "blockIO.weightDevice",
         );
@@ -189,7 +190,10 @@ mod tests {
             "memory": {"limit": 1048576, "swap": -1},
             "cpu": {"shares": 512, "quota": 50000, "period": 100000, "cpus": "0"},
             "pids": {"limit": 0},
-            "blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 100}]}
+            "blockIO": {
+                "weight": 200, "weightDevice": [{"major": 8, "minor": 0, "weight": 300}],
+                "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 100}]
+            }
         }));
         assert_eq!(
             files,
@@ -201,6 +205,8 @@ mod tests {
                 pair("cpu.cfs_quota_us", "50000"),
                 pair("cpuset.cpus", "0"),
                 pair("pids.max", "max"),
+                pair("blkio.bfq.weight", "200"),
+                pair("blkio.bfq.weight_device", "8:0 300"),
                 pair("blkio.throttle.read_bps_device", "8:0 100"),
             ]
         );

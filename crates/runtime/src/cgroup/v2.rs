@@ -105,18 +105,24 @@ fn quota(quota: Option<i64>, period: Option<u64>) -> Option<String> {
     Some(period.map_or_else(|| quota.clone(), |period| format!("{quota} {period}")))
 }
 
+/// A weight of block I/O (10 to 1,000) in the range of `io.weight` (1 to 10,000): the ends on the ends.
+fn io_weight(weight: u16) -> u32 {
+    1 + u32::from(weight.saturating_sub(10)) * 9_999 / 990
+}
+
+/// Weights go to BFQ where it is loaded, as it takes them as they are; else to the cost model.
 fn block_io(settings: &mut Settings, block: &LinuxBlockIo) {
-    settings.add(
-        "io",
-        "io.weight",
-        block.weight().filter(|weight| *weight > 0),
-        "blockIO.weight",
-    );
+    let mut add = |device: &str, weight: Option<u16>, field| {
+        let weight = weight.filter(|weight| *weight > 0);
+        let raw = weight.map(|weight| format!("{device}{weight}"));
+        let scaled = weight.map(|weight| format!("{device}{}", io_weight(weight)));
+        let choices = [("io.bfq.weight", raw), ("io.weight", scaled)];
+        settings.add_to_either("io", choices, field);
+    };
+    add("", block.weight(), "blockIO.weight");
     for device in block.weight_device().iter().flatten() {
-        let weight = device
-            .weight()
-            .map(|weight| format!("{}:{} {weight}", device.major(), device.minor()));
-        settings.add("io", "io.weight", weight, "blockIO.weightDevice");
+        let name = format!("{}:{} ", device.major(), device.minor());
+        add(&name, device.weight(), "blockIO.weightDevice");
     }
     let rates = [
         (
@@ -163,6 +169,23 @@ mod tests {
     #[test]
     fn shares_keep_their_least_default_and_most() {
         assert_eq!([2, 1024, 262_144].map(weight), [1, 100, 10_000]);
+    }
+
+    #[test]
+    fn weights_of_block_io_fit_either_file() {
+        assert_eq!([10, 505, 1000].map(io_weight), [1, 5_000, 10_000]);
+        let resources = serde_json::json!({"blockIO": {
+            "weight": 10, "weightDevice": [{"major": 8, "minor": 0, "weight": 1000}]
+        }});
+        let resources: LinuxResources = serde_json::from_value(resources).unwrap();
+        let written: Vec<_> = settings(&resources)
+            .0
+            .into_iter()
+            .map(|setting| (setting.value, setting.otherwise.unwrap()))
+            .collect();
+        let expected = [("10", "1"), ("8:0 1000", "8:0 10000")]
+            .map(|(raw, scaled)| (raw.to_owned(), ("io.weight", scaled.to_owned())));
+        assert_eq!(written, expected);
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl Surroundings for Fixture {
         Host {
             cpus: 2,
             cgroup_version: 1,
+            has_io_weights: true,
         }
     }
 }

@@ -46,6 +46,7 @@ const MILLISECOND_NS: i64 = 1_000_000;
 pub(crate) struct Host {
     pub(crate) cpus: u32,
     pub(crate) cgroup_version: u8,
+    pub(crate) has_io_weights: bool,
 }
 
 /// What a request may refer to.

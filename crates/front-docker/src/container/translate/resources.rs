@@ -39,11 +39,7 @@ pub(crate) fn check(
 ) -> Result<(), ApiError> {
     check_memory(resources, host, is_update, warnings)?;
     check_cpu(resources, host, warnings)?;
-    if resources.blkio_weight > 0 && !(10..=1000).contains(&resources.blkio_weight) {
-        return Err(ApiError::invalid(
-            "Range of blkio weight is from 10 to 1000",
-        ));
-    }
+    check_io_weights(resources, host, warnings)?;
     if resources.io_maximum_bandwidth != 0 {
         return Err(ApiError::invalid(
             "invalid option: QoS maximum bandwidth configuration is not supported on linux",
@@ -158,6 +154,28 @@ fn check_memory(
     }
     if resources.oom_kill_disable == Some(true) && memory == 0 {
         warnings.push("OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.".to_owned());
+    }
+    Ok(())
+}
+
+fn check_io_weights(
+    resources: &mut wire::Resources,
+    host: &Host,
+    warnings: &mut Vec<String>,
+) -> Result<(), ApiError> {
+    if !host.has_io_weights {
+        if std::mem::take(&mut resources.blkio_weight) > 0 {
+            warnings.push("Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.".to_owned());
+        }
+        let devices = resources.blkio_weight_device.take();
+        if devices.is_some_and(|devices| !devices.is_empty()) {
+            warnings.push("Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.".to_owned());
+        }
+    }
+    if resources.blkio_weight > 0 && !(10..=1000).contains(&resources.blkio_weight) {
+        return Err(ApiError::invalid(
+            "Range of blkio weight is from 10 to 1000",
+        ));
     }
     Ok(())
 }
@@ -414,6 +432,7 @@ mod tests {
     const HOST: Host = Host {
         cpus: 2,
         cgroup_version: 1,
+        has_io_weights: true,
     };
 
     fn refusal(resources: wire::Resources) -> String {
@@ -421,6 +440,25 @@ mod tests {
         check(&mut resources, &HOST, false, &mut Vec::new())
             .unwrap_err()
             .message
+    }
+
+    #[test]
+    fn weights_that_the_kernel_does_not_know_are_discarded_with_a_warning() {
+        let host = Host {
+            has_io_weights: false,
+            ..HOST
+        };
+        let mut resources = wire::Resources {
+            blkio_weight: 5,
+            blkio_weight_device: Some(vec![wire::WeightDevice::default()]),
+            ..wire::Resources::default()
+        };
+        let mut warnings = Vec::new();
+        check(&mut resources, &host, false, &mut warnings).unwrap();
+        assert_eq!(resources.blkio_weight, 0);
+        assert!(resources.blkio_weight_device.is_none());
+        let discarded = |warning: &&String| warning.contains("Block I/O weight");
+        assert_eq!(warnings.iter().filter(discarded).count(), 2, "{warnings:?}");
     }
 
     #[test]
