@@ -66,6 +66,14 @@ pub enum CgroupError {
         /// What is missing.
         controller: &'static str,
     },
+    /// The controller is there, and does not have what a limit is set with.
+    #[error("linux.resources.{field} cannot be honoured: this kernel has no {file}")]
+    NoFile {
+        /// The limit's name in the OCI runtime specification.
+        field: &'static str,
+        /// What is missing.
+        file: String,
+    },
     /// Not a path below the root of the hierarchies.
     #[error("linux.cgroupsPath {0:?} names no cgroup")]
     Path(String),
@@ -92,7 +100,7 @@ impl CgroupError {
     pub(crate) const fn is_invalid_request(&self) -> bool {
         matches!(
             self,
-            Self::Limit { .. } | Self::NoController { .. } | Self::Path(_)
+            Self::Limit { .. } | Self::NoController { .. } | Self::NoFile { .. } | Self::Path(_)
         )
     }
 }
@@ -343,9 +351,9 @@ impl Cgroup {
         }
         match written {
             Err(Errno::NOENT) if setting.optional => Ok(()),
-            Err(Errno::NOENT) if setting.field != "unified" => Err(CgroupError::NoController {
+            Err(Errno::NOENT) if setting.field != "unified" => Err(CgroupError::NoFile {
                 field: setting.field,
-                controller: setting.controller,
+                file: setting.file.clone(),
             }),
             Err(errno) => Err(CgroupError::Limit {
                 field: setting.field,
