@@ -17,7 +17,7 @@ use model::Id;
 use model::node::NodeSpec;
 use serde_json::{Value, json};
 
-use super::examples::THINGS;
+use super::things::{SNAPSHOTS, THINGS, VOLUMES};
 use crate::Settings;
 use crate::front::Front;
 
@@ -25,13 +25,17 @@ use crate::front::Front;
 const PASSWORD: &str = "rope";
 
 /// What Nova's newer shapes do not have.
-const ENDED: [&str; 5] = [
+const ENDED: [&str; 6] = [
+    "/compute/v2.1/os-snapshots",
     "/compute/v2.1/os-volumes",
     "/compute/v2.1/os-floating-ip",
     "/compute/v2.1/os-security-group",
     "/compute/v2.1/os-networks",
     "/compute/v2.1/os-tenant-networks",
 ];
+
+/// Paths of the service of volumes go on with the project.
+const VOLUMES_OF: &str = "/volume/v3";
 
 /// Somebody who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +57,9 @@ pub(super) struct House {
     pub(super) before: Vec<Value>,
     tokens: BTreeMap<Who, String>,
     /// Identities of things, by their collections' paths.
-    known: BTreeMap<&'static str, String>,
+    known: BTreeMap<String, String>,
+    /// The project of the stranger.
+    away: String,
     _directory: tempfile::TempDir,
     _agent: Agent,
     _controllers: Controllers,
@@ -102,6 +108,7 @@ impl House {
             before: Vec::new(),
             tokens: BTreeMap::new(),
             known: BTreeMap::new(),
+            away: String::new(),
             _directory: directory,
             _agent: agent,
             _controllers: controllers,
@@ -149,32 +156,84 @@ impl House {
             let token = self.token(name, project).await;
             self.tokens.insert(who, token);
             if who == Who::Owner {
-                self.known.insert("/identity/v3/users", user);
+                self.known.insert("/identity/v3/users".to_owned(), user);
             }
         }
-        self.known.insert("/identity/v3/projects", home.clone());
-        for quotas in ["/network/v2.0/quotas", "/compute/v2.1/os-quota-sets"] {
-            self.known.insert(quotas, home.clone());
+        self.away = away;
+        for projects in [
+            "/identity/v3/projects",
+            "/network/v2.0/quotas",
+            "/compute/v2.1/os-quota-sets",
+            VOLUMES_OF,
+        ] {
+            self.known.insert(projects.to_owned(), home.clone());
         }
     }
 
     /// Makes one of everything.
     async fn make(&mut self) {
         for thing in THINGS {
-            let text = self.replaced(thing.body);
-            let body = serde_json::from_str(&text).unwrap();
+            self.ready().await;
+            let collection = self.replaced(thing.collection);
+            let body = serde_json::from_str(thing.body).unwrap();
             let made = self
-                .ask(thing.by, &Method::POST, thing.collection, Some(body))
+                .ask(thing.by, &Method::POST, &collection, Some(body))
                 .await;
-            assert!(made.0.is_success(), "{}: {made:?}", thing.collection);
+            assert!(made.0.is_success(), "{collection}: {made:?}");
             let mut inner = &made.1;
             if let Some(object) = inner.as_object().filter(|object| object.len() == 1) {
                 inner = object.values().next().unwrap();
             }
             let id = inner[thing.key].as_str().unwrap().to_owned();
-            self.known.insert(thing.collection, id);
+            if collection == "/image/v2/images" {
+                self.fill(&id).await;
+            }
+            self.known.insert(collection, id);
         }
+        self.ready().await;
         self.before = self.things(Who::Owner).await;
+    }
+
+    /// Gives an image its data: a root file system with one directory.
+    async fn fill(&self, image: &str) {
+        let path = format!("/image/v2/images/{image}/file");
+        let mut root = tar::Builder::new(Vec::new());
+        let mut directory = tar::Header::new_ustar();
+        directory.set_entry_type(tar::EntryType::Directory);
+        directory.set_size(0);
+        directory.set_mode(0o755);
+        root.append_data(&mut directory, "etc", &[][..]).unwrap();
+        let request = Request::put(path)
+            .header("X-Auth-Token", &self.tokens[&Who::Owner])
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .body(Body::from(root.into_inner().unwrap()))
+            .unwrap();
+        let router = TowerToHyperService::new(self.router.clone());
+        let answer = router.call(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    }
+
+    /// Waits until what was made can be used.
+    async fn ready(&self) {
+        for (collection, name) in [
+            ("/compute/v2.1/servers", "server"),
+            (VOLUMES, "volume"),
+            (SNAPSHOTS, "snapshot"),
+        ] {
+            let collection = self.replaced(collection);
+            let Some(id) = self.known.get(&collection) else {
+                continue;
+            };
+            for attempt in 0.. {
+                let thing = self.get(Who::Owner, &format!("{collection}/{id}")).await;
+                let status = thing[name]["status"].as_str().unwrap();
+                if matches!(status, "ACTIVE" | "available" | "in-use") {
+                    break;
+                }
+                assert!(attempt < 1000, "{thing}");
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
     }
 
     /// A text with identities in place of their collections' paths: `<network/v2.0/networks>`.
@@ -190,7 +249,7 @@ impl House {
     pub(super) async fn things(&self, who: Who) -> Vec<Value> {
         let mut lists = Vec::new();
         for thing in THINGS {
-            lists.push(self.get(who, thing.collection).await);
+            lists.push(self.get(who, &self.replaced(thing.collection)).await);
         }
         lists
     }
@@ -198,6 +257,18 @@ impl House {
     /// The identity of the thing that is in a collection.
     pub(super) fn known(&self, collection: &str) -> Option<String> {
         self.known.get(collection).cloned()
+    }
+
+    /// The stranger's project, where a path goes on with it.
+    pub(super) fn away(&self, collection: &str) -> Option<String> {
+        (collection == VOLUMES_OF).then(|| self.away.clone())
+    }
+
+    /// As [`House::known`], in the stranger's paths.
+    pub(super) fn known_to_the_stranger(&self, collection: &str) -> Option<String> {
+        let home = &self.known[VOLUMES_OF];
+        let owners = || self.known(&collection.replace(&self.away, home));
+        self.away(collection).or_else(owners)
     }
 
     /// What somebody is answered.
@@ -254,8 +325,17 @@ fn request(method: &Method, path: &str, token: Option<&str>, body: Option<Value>
         request = request.header("X-Auth-Token", token);
     }
     let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    let kind = match path.rsplit_once('/') {
+        Some((before, "file" | "stage")) if before.starts_with("/image") => {
+            "application/octet-stream"
+        }
+        _ if *method == Method::PATCH && path.starts_with("/image") => {
+            "application/openstack-images-v2.1-json-patch"
+        }
+        _ => "application/json",
+    };
     request
-        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_TYPE, kind)
         .body(body)
         .unwrap()
 }
