@@ -160,7 +160,8 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewPort) -> Result<View
     loop {
         let found = network::record(cloud, spec.network)?;
         let mut spec = spec.clone();
-        spec.wanted = wanted_of(&found.value, wanted, &full)?;
+        let mac = own_mac(&spec.device_owner, &spec.mac);
+        spec.wanted = wanted_of(&found.value, wanted, &full, mac)?;
         meta.id = Id::random();
         let port = Port {
             meta: meta.clone(),
@@ -284,6 +285,11 @@ fn check_firewalls(cloud: &Cloud, caller: &Caller, ids: &[Id]) -> Result<(), Act
         .try_for_each(|id| firewall::get(cloud, caller, *id).map(drop))
 }
 
+/// The hardware address that a port makes addresses of, where it does: a router is told its own.
+fn own_mac<'a>(device_owner: &str, mac: &'a str) -> Option<&'a str> {
+    (!is_infrastructure(device_owner)).then_some(mac)
+}
+
 /// Ports that the cloud itself makes have no firewalls.
 fn is_infrastructure(device_owner: &str) -> bool {
     device_owner.starts_with("network:")
@@ -394,12 +400,17 @@ pub async fn update(
     if let Some(firewalls) = &change.firewalls {
         check_firewalls(cloud, caller, firewalls)?;
     }
-    let wanted = match &change.addresses {
-        Some(addresses) => Some(wanted_of(&on, Some(addresses), &HashSet::new())?),
-        None => None,
-    };
     let mac = match &change.mac {
         Some(mac) => Some(checked_mac(mac)?),
+        None => None,
+    };
+    let wanted = match &change.addresses {
+        Some(addresses) => {
+            let spec = &before.port.spec;
+            let owner = change.device_owner.as_ref().unwrap_or(&spec.device_owner);
+            let mac = own_mac(owner, mac.as_ref().unwrap_or(&spec.mac));
+            Some(wanted_of(&on, Some(addresses), &HashSet::new(), mac)?)
+        }
         None => None,
     };
     if let Some(mac) = &mac

@@ -31,7 +31,10 @@ pub enum Refusal {
     #[error("Floating IP {0} could not be found")]
     FloatingNotFound(Id),
 
-    #[error("network {network} is in use by these ports: {}", in_words(ports))]
+    #[error(
+        "Unable to complete operation on network {network}. There are one or more ports still in use on the network, id for these ports is {}.",
+        in_words(ports)
+    )]
     NetworkInUse { network: Id, ports: Vec<Id> },
     #[error("network {network} is external and in use by routers or floating addresses")]
     ExternalInUse { network: Id },
@@ -82,6 +85,10 @@ pub enum Refusal {
     AddressOutside(IpAddr),
     #[error("the address {0} is not one that the subnet can give")]
     AddressOutsideSubnet(IpAddr),
+    #[error(
+        "the address {address} cannot be asked for on subnet {subnet}: hosts make their own there"
+    )]
+    AddressSelfMade { subnet: Id, address: IpAddr },
     #[error("port security is needed for {needs} on port {port}")]
     PortSecurityNeeded { port: Id, needs: &'static str },
     #[error("port {port} has security groups or allowed pairs; port security cannot be off")]
@@ -194,6 +201,7 @@ impl Refusal {
             | Self::PoolOutside { .. }
             | Self::AddressOutside(_)
             | Self::AddressOutsideSubnet(_)
+            | Self::AddressSelfMade { .. }
             | Self::RuleProtocol { .. }
             | Self::RulePortsWithoutProtocol
             | Self::RulePortsOfProtocol { .. }

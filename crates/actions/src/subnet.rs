@@ -1,5 +1,7 @@
 //! Subnets: ranges of a network's addresses. They are kept in the network's record.
 
+mod removal;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use crate::error::invalid;
 use crate::policy::{self, Target};
 use crate::refusal::Refusal;
 use crate::{ActionError, Caller, Cloud, ErrorKind, network, port, quota};
+
+pub use removal::remove;
 
 /// The most name servers of a subnet, as Neutron has it.
 const MAX_DNS_SERVERS: usize = 5;
@@ -154,6 +158,36 @@ pub(crate) fn built(new: &NewSubnet, now: jiff::Timestamp) -> Result<Subnet, Act
     Ok(subnet)
 }
 
+/// Checks how hosts of a subnet are meant to find their IPv6 addresses.
+fn check_modes(subnet: &Subnet) -> Result<(), ActionError> {
+    let (address, announced) = (subnet.ipv6_address_mode, subnet.ipv6_ra_mode);
+    if address.is_none() && announced.is_none() {
+        return Ok(());
+    }
+    if subnet.cidr.address().is_ipv4() {
+        return Err(invalid(
+            "ipv6_address_mode and ipv6_ra_mode are not valid when ip_version is 4",
+        ));
+    }
+    if !subnet.dhcp {
+        return Err(invalid(
+            "ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False",
+        ));
+    }
+    if address.is_some() && announced.is_some() && address != announced {
+        return Err(invalid(
+            "ipv6_ra_mode and ipv6_address_mode must be the same where both are set",
+        ));
+    }
+    if subnet.is_self_made() && subnet.cidr.prefix() != 64 {
+        return Err(invalid(format!(
+            "Invalid CIDR {} for IPv6 address mode: hosts that make their addresses need a prefix of 64",
+            subnet.cidr
+        )));
+    }
+    Ok(())
+}
+
 /// Checks that what a subnet says fits together.
 fn check(subnet: &Subnet) -> Result<(), ActionError> {
     let cidr = subnet.cidr;
@@ -178,6 +212,7 @@ fn check(subnet: &Subnet) -> Result<(), ActionError> {
             )));
         }
     }
+    check_modes(subnet)?;
     for (at, pool) in subnet.pools.iter().enumerate() {
         if pool.first.is_ipv4() != pool.last.is_ipv4()
             || pool.first.is_ipv4() != is_v4
@@ -377,81 +412,6 @@ fn refuse_gateway_in_use(cloud: &Cloud, subnet: &Subnet) -> Result<(), ActionErr
             port: *port,
         }
         .into())
-    })
-}
-
-/// Removes a subnet that nobody has an address of.
-///
-/// # Errors
-/// [`ErrorKind::Conflict`] where somebody has.
-pub async fn remove(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), ActionError> {
-    caller.may(
-        policy::Action::DeleteSubnet,
-        &Target::project(caller.project()),
-    )?;
-    let view = get(cloud, caller, id)?;
-    let in_use = || {
-        let reason = who_uses(cloud, &view)?;
-        Some(Refusal::SubnetInUse { subnet: id, reason })
-    };
-    if let Some(refusal) = in_use() {
-        return Err(refusal.into());
-    }
-    let taken_out = network::change_record(cloud, caller, view.network.meta.id, |network, _| {
-        let before = network.spec.subnets.len();
-        network.spec.subnets.retain(|subnet| subnet.id != id);
-        if network.spec.subnets.len() == before {
-            return Err(Refusal::SubnetNotFound(id).into());
-        }
-        Ok(())
-    });
-    taken_out.await?;
-    // Nobody can ask for an address of it any more; whoever did before is seen now.
-    if let Some(refusal) = in_use() {
-        network::change_record(cloud, caller, view.network.meta.id, |network, _| {
-            network.spec.subnets.push(view.subnet.clone());
-            Ok(())
-        })
-        .await?;
-        return Err(refusal.into());
-    }
-    Ok(())
-}
-
-/// Who has an address of a subnet, in words.
-fn who_uses(cloud: &Cloud, view: &View) -> Option<String> {
-    let of_ports = port::on_network(cloud, view.network.meta.id);
-    let ports = of_ports.iter().find(|port| {
-        port.spec
-            .wanted
-            .iter()
-            .any(|wanted| wanted.subnet == view.subnet.id)
-    });
-    if let Some(port) = ports {
-        return Some(format!(
-            "One or more ports have an IP allocation from this subnet ({})",
-            port.meta.id
-        ));
-    }
-    let members = network::attached(cloud, view.network.meta.id);
-    let member = members.iter().find(|member| {
-        let endpoints = member
-            .placement
-            .as_ref()
-            .map(|placement| placement.endpoints.as_slice())
-            .unwrap_or_default();
-        endpoints.iter().any(|endpoint| {
-            endpoint.network == view.network.meta.id
-                && endpoint
-                    .addresses()
-                    .any(|(address, _)| view.subnet.cidr.contains(address))
-        })
-    });
-    member.map(|member| {
-        format!(
-            "instance {} has an address of it",
-            member.instance.meta.name
-        )
     })
 }
 

@@ -46,7 +46,8 @@ pub struct Subnet {
     /// A user wants addresses told by DHCP. They are set without; this is only remembered.
     #[serde(default)]
     pub dhcp: bool,
-    /// How IPv6 addresses are meant to be chosen. They are set without; this is only remembered.
+    /// How IPv6 addresses are meant to be chosen. They are set from outside, and are those that hosts
+    /// would choose.
     #[serde(default)]
     pub ipv6_address_mode: Option<Ipv6Mode>,
     /// Who is meant to announce IPv6 routes. They are set without; this is only remembered.
@@ -130,6 +131,36 @@ impl Subnet {
             _ => false,
         }
     }
+
+    /// Hosts make their own addresses in it, by either mode.
+    #[must_use]
+    pub fn is_self_made(&self) -> bool {
+        let mut modes = [self.ipv6_address_mode, self.ipv6_ra_mode].into_iter();
+        modes.any(|mode| matches!(mode, Some(Ipv6Mode::Slaac | Ipv6Mode::Stateless)))
+    }
+
+    /// The address that a host with this hardware address gives itself; none where hosts are told
+    /// theirs.
+    ///
+    /// Source: RFC 4862, section 5.5.3; RFC 4291, appendix A.
+    #[must_use]
+    pub fn self_made(&self, mac: &str) -> Option<IpAddr> {
+        let IpAddr::V6(network) = self.cidr.address() else {
+            return None;
+        };
+        if !self.is_self_made() {
+            return None;
+        }
+        let bytes: Vec<u8> = mac
+            .split(':')
+            .map(|part| u8::from_str_radix(part, 16).ok())
+            .collect::<Option<_>>()?;
+        let [a, b, c, d, e, f] = bytes.try_into().ok()?;
+        // The bit that tells given addresses from universal ones is turned.
+        let interface = u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+        let address = u128::from(network) | u128::from(interface);
+        Some(IpAddr::V6(address.into()))
+    }
 }
 
 impl AddressRange {
@@ -188,6 +219,19 @@ mod tests {
 
     fn range(text: &str) -> AddressRange {
         AddressRange::of(text.parse().unwrap())
+    }
+
+    #[test]
+    fn hosts_make_their_addresses_of_their_hardwares() {
+        let cidr = "fd00:77::/64".parse().unwrap();
+        let mut subnet = Subnet::new(cidr, None, Timestamp::UNIX_EPOCH);
+        assert_eq!(subnet.self_made("fa:16:3e:dc:be:0a"), None);
+        subnet.ipv6_address_mode = Some(Ipv6Mode::Slaac);
+        let made = subnet.self_made("fa:16:3e:dc:be:0a").unwrap();
+        assert_eq!(made.to_string(), "fd00:77::f816:3eff:fedc:be0a");
+        assert_eq!(subnet.self_made("nothing"), None);
+        subnet.ipv6_address_mode = Some(Ipv6Mode::Stateful);
+        assert_eq!(subnet.self_made("fa:16:3e:dc:be:0a"), None);
     }
 
     #[test]

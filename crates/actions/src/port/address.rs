@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use model::Id;
 use model::network::Network;
 use model::port::{Allotment, AllotmentRefusal, FixedAddress, WantedAddress};
+use model::subnet::Subnet;
 
 use crate::error::invalid;
 use crate::refusal::Refusal;
@@ -32,40 +33,58 @@ pub(crate) fn refused(network: Id, refusal: AllotmentRefusal) -> Refusal {
     }
 }
 
-/// The subnets and addresses that a port is to have.
+/// The subnets and addresses that a port is to have. One with a hardware address of its own has what it
+/// makes of that in every subnet where hosts do so, unless it wants no address at all.
 pub(crate) fn wanted_of(
     network: &Network,
     addresses: Option<&[NewAddress]>,
     full: &HashSet<Id>,
+    mac: Option<&str>,
 ) -> Result<Vec<WantedAddress>, ActionError> {
     let subnets = &network.spec.subnets;
-    let Some(addresses) = addresses else {
+    let self_made = |subnet: &Subnet| mac.and_then(|mac| subnet.self_made(mac));
+    let mut wanted: Vec<WantedAddress> = if let Some(addresses) = addresses {
+        let wanted = addresses
+            .iter()
+            .map(|new| wanted_address(network, *new, mac));
+        wanted.collect::<Result<_, _>>()?
+    } else {
         let of_family = |is_v4: bool| {
-            let mut family = subnets
-                .iter()
-                .filter(move |subnet| subnet.cidr.address().is_ipv4() == is_v4);
+            let mut family = subnets.iter().filter(move |subnet| {
+                subnet.cidr.address().is_ipv4() == is_v4 && self_made(subnet).is_none()
+            });
             let first = family.clone().next();
             family
                 .find(|subnet| !full.contains(&subnet.id))
                 // All are full: the first says so.
                 .or(first)
         };
-        return Ok([of_family(true), of_family(false)]
-            .into_iter()
-            .flatten()
-            .map(|subnet| WantedAddress {
-                subnet: subnet.id,
-                address: None,
-            })
-            .collect());
+        let families = [of_family(true), of_family(false)].into_iter().flatten();
+        let any = families.map(|subnet| WantedAddress {
+            subnet: subnet.id,
+            address: None,
+        });
+        any.collect()
     };
-    addresses
-        .iter()
-        .map(|new| wanted_address(network, *new))
-        .collect()
+    if addresses.is_none_or(|addresses| !addresses.is_empty()) {
+        for subnet in subnets {
+            let is_named = wanted.iter().any(|known| known.subnet == subnet.id);
+            if let Some(address) = self_made(subnet).filter(|_| !is_named) {
+                wanted.push(WantedAddress {
+                    subnet: subnet.id,
+                    address: Some(address),
+                });
+            }
+        }
+    }
+    Ok(wanted)
 }
 
-fn wanted_address(network: &Network, new: NewAddress) -> Result<WantedAddress, ActionError> {
+fn wanted_address(
+    network: &Network,
+    new: NewAddress,
+    mac: Option<&str>,
+) -> Result<WantedAddress, ActionError> {
     let subnet = match (new.subnet, new.address) {
         (Some(id), _) => network.spec.subnet(id).ok_or_else(|| {
             invalid(format!(
@@ -86,9 +105,16 @@ fn wanted_address(network: &Network, new: NewAddress) -> Result<WantedAddress, A
     {
         return Err(Refusal::AddressOutsideSubnet(address).into());
     }
+    let self_made = mac.and_then(|mac| subnet.self_made(mac));
+    if let (Some(address), Some(own)) = (new.address, self_made)
+        && address != own
+    {
+        let subnet = subnet.id;
+        return Err(Refusal::AddressSelfMade { subnet, address }.into());
+    }
     Ok(WantedAddress {
         subnet: subnet.id,
-        address: new.address,
+        address: self_made.or(new.address),
     })
 }
 

@@ -162,7 +162,7 @@ pub(crate) async fn make_external_port(
                 address: None,
             }]
         } else {
-            port::wanted_of(&found.value, Some(addresses), &Default::default())?
+            port::wanted_of(&found.value, Some(addresses), &Default::default(), None)?
         };
         let port = own_port(cloud, network, device_owner, device, wanted);
         let mut transaction = cloud.store.transaction();

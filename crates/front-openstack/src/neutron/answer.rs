@@ -206,7 +206,7 @@ fn fits_tags(how: &str, wanted: &str, object: &Object) -> bool {
 }
 
 /// Whether a value is what a filter says: one of a list, or an attribute of an object in a list,
-/// `ip_address=10.0.0.2`.
+/// `ip_address=10.0.0.2`, or a part of it, `ip_address_substr=10.0.`.
 fn is(value: &Value, wanted: &str) -> bool {
     match value {
         Value::Null => wanted.is_empty(),
@@ -218,9 +218,14 @@ fn is(value: &Value, wanted: &str) -> bool {
         Value::Number(number) => number.to_string() == wanted,
         Value::String(text) => text == wanted,
         Value::Array(values) => values.iter().any(|value| is(value, wanted)),
-        Value::Object(fields) => wanted
-            .split_once('=')
-            .is_some_and(|(name, wanted)| fields.get(name).is_some_and(|value| is(value, wanted))),
+        Value::Object(fields) => match wanted.split_once('=') {
+            Some(("ip_address_substr", part)) => fields
+                .get("ip_address")
+                .and_then(Value::as_str)
+                .is_some_and(|address| address.contains(part)),
+            Some((name, wanted)) => fields.get(name).is_some_and(|value| is(value, wanted)),
+            None => false,
+        },
     }
 }
 
@@ -278,6 +283,8 @@ mod tests {
             ("shared=True&mtu=1500", true),
             ("fixed_ips=ip_address%3D10.0.0.2", true),
             ("fixed_ips=ip_address%3D10.0.0.3", false),
+            ("fixed_ips=ip_address_substr%3D0.0.2", true),
+            ("fixed_ips=ip_address_substr%3D0.0.3", false),
             ("tags=red,big", true),
             ("tags=red,small", false),
             ("tags-any=red,small", true),

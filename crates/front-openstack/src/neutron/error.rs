@@ -97,6 +97,7 @@ const fn by_rule(rule: &Refusal) -> &'static str {
         Refusal::AddressesExhausted { .. } => "IpAddressGenerationFailure",
         Refusal::AddressOutside(_) => "InvalidIpForNetwork",
         Refusal::AddressOutsideSubnet(_) => "InvalidIpForSubnet",
+        Refusal::AddressSelfMade { .. } => "AllocationOnAutoAddressSubnet",
         Refusal::PortSecurityNeeded { .. } => "PortSecurityAndIPRequiredForSecurityGroups",
         Refusal::PortSecurityInUse { .. } => "PortSecurityPortHasSecurityGroup",
         Refusal::DefaultFirewallExists => "SecurityGroupDefaultAlreadyExists",

@@ -11,7 +11,7 @@ use crate::neutron::error::ApiError;
 use crate::route::Route;
 
 /// The extensions that we have, by alias and name.
-const EXTENSIONS: [(&str, &str); 24] = [
+const EXTENSIONS: [(&str, &str); 25] = [
     ("agent", "agent"),
     ("allowed-address-pairs", "Allowed Address Pairs"),
     ("availability_zone", "Availability Zone"),
@@ -23,6 +23,7 @@ const EXTENSIONS: [(&str, &str); 24] = [
     ("external-net", "Neutron external network"),
     ("extraroute", "Neutron Extra Route"),
     ("filter-validation", "Filter parameters validation"),
+    ("ip-substring-filtering", "IP address substring filtering"),
     ("net-mtu", "Network MTU"),
     ("net-mtu-writable", "Network MTU (writable)"),
     ("network_availability_zone", "Network Availability Zone"),
