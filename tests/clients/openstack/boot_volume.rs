@@ -2,21 +2,10 @@
 //! snapshots.
 
 use serde_json::Value;
-use tests::docker::Docker;
 use tests::image::busybox_rootfs;
 use tests::openstack::OpenStack;
 
-use super::is_ours;
-
-/// A command of words without spaces.
-fn run(openstack: &OpenStack, line: &str) -> tests::docker::Answer {
-    openstack.run(&line.split_whitespace().collect::<Vec<_>>())
-}
-
-/// What such a command answers.
-fn json(openstack: &OpenStack, line: &str) -> Value {
-    openstack.json(&line.split_whitespace().collect::<Vec<_>>())
-}
+use super::{inside, is_ours, json, run};
 
 #[track_caller]
 fn boot(openstack: &OpenStack, name: &str, from: &str) -> Value {
@@ -39,11 +28,6 @@ fn wait_for(openstack: &OpenStack, noun: &str, name: &str, status: &str) {
             "{shown}"
         );
     }
-}
-
-#[track_caller]
-fn inside(docker: &Docker, name: &str, script: &str) -> String {
-    docker.run(&["exec", name, "sh", "-c", script]).ok()
 }
 
 fn remove_volume(openstack: &OpenStack, name: &str) {

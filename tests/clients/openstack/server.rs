@@ -8,7 +8,7 @@ use serde_json::Value;
 use tests::docker::Docker;
 use tests::openstack::OpenStack;
 
-use super::is_ours;
+use super::{boot, inside, is_ours, json, run};
 
 /// The port that the servers' own web server listens on.
 const HTTP: u16 = 80;
@@ -20,34 +20,9 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// A command of words without spaces.
-fn run(openstack: &OpenStack, line: &str) -> tests::docker::Answer {
-    openstack.run(&line.split_whitespace().collect::<Vec<_>>())
-}
-
-/// What such a command answers.
-fn json(openstack: &OpenStack, line: &str) -> Value {
-    openstack.json(&line.split_whitespace().collect::<Vec<_>>())
-}
-
-/// Makes a server and waits until it runs.
-#[track_caller]
-fn boot(openstack: &OpenStack, name: &str, more: &str) -> Value {
-    let flags = "--image busybox --flavor m1.nano --wait";
-    let made = json(openstack, &format!("server create {flags} {more} {name}"));
-    assert_eq!(made["status"], "ACTIVE", "{made}");
-    made
-}
-
 #[track_caller]
 fn status(openstack: &OpenStack, name: &str) -> String {
     text(&json(openstack, &format!("server show {name}"))["status"]).to_owned()
-}
-
-/// What a script prints inside.
-#[track_caller]
-fn inside(docker: &Docker, name: &str, script: &str) -> String {
-    docker.run(&["exec", name, "sh", "-c", script]).ok()
 }
 
 #[track_caller]
