@@ -20,7 +20,7 @@ use tokio_rustls::TlsConnector;
 /// How often another place may be pointed to.
 const MOST_REDIRECTS: usize = 5;
 /// How long a server may take to be connected to, and then to answer.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Why nothing could be downloaded.
 #[derive(Debug, thiserror::Error)]
@@ -220,35 +220,46 @@ fn joined(uri: &str, location: &str) -> String {
     }
 }
 
+/// A connection to a server, and its address; `None` where it may not be asked at any of those it has.
+pub(crate) async fn connect(
+    host: &str,
+    port: u16,
+    may: &impl Fn(Server<'_>) -> bool,
+) -> Result<Option<(TcpStream, SocketAddr)>, DownloadError> {
+    let found = lookup_host((host, port)).await;
+    let found = found.map_err(|source| DownloadError::LookUp {
+        host: host.to_owned(),
+        source,
+    })?;
+    // The address that is allowed is the one that is connected to: a name could mean another one by
+    // then.
+    let allowed = found.into_iter().find(|address| {
+        may(Server {
+            host,
+            port,
+            address: address.ip(),
+            is_own: is_own(*address),
+        })
+    });
+    let Some(address) = allowed else {
+        return Ok(None);
+    };
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(|source| DownloadError::Connect { address, source })?;
+    Ok(Some((stream, address)))
+}
+
 async fn ask(
     uri: &str,
     may: &impl Fn(Server<'_>) -> bool,
     tls: &(dyn Fn() -> TlsConnector + Sync),
 ) -> Result<http::Response<hyper::body::Incoming>, DownloadError> {
     let (host, port) = place(uri)?;
-    let found = lookup_host((host.as_str(), port)).await;
-    let found = found.map_err(|source| DownloadError::LookUp {
-        host: host.clone(),
-        source,
-    })?;
-    // The address that is allowed is the one that is connected to: a name could mean another one by
-    // then.
-    let address = found
-        .into_iter()
-        .find(|address| {
-            may(Server {
-                host: &host,
-                port,
-                address: address.ip(),
-                is_own: is_own(*address),
-            })
-        })
-        .ok_or_else(|| DownloadError::NotAllowed {
-            uri: uri.to_owned(),
-        })?;
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|source| DownloadError::Connect { address, source })?;
+    let not_allowed = || DownloadError::NotAllowed {
+        uri: uri.to_owned(),
+    };
+    let (stream, address) = connect(&host, port, may).await?.ok_or_else(not_allowed)?;
     let failed = |source| DownloadError::Ask {
         address,
         uri: uri.to_owned(),

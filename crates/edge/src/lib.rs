@@ -13,5 +13,6 @@ pub mod metrics;
 pub mod observe;
 pub mod paging;
 pub mod server;
+pub mod socks;
 pub mod tls;
 pub mod websocket;
