@@ -16,6 +16,7 @@ pub mod machine;
 pub mod openstack;
 pub mod proxy;
 pub mod registry;
+pub mod web;
 
 /// The value of an environment variable that steers the tests.
 #[must_use]

@@ -22,6 +22,7 @@ const TESTS: &[Need] = &[
     ("/usr/bin/skopeo", "skopeo"),
     ("/usr/bin/docker-registry", "docker-registry"),
     ("/usr/bin/openssl", "openssl"),
+    ("/usr/bin/git", "git"),
     ("/usr/bin/python3", "python3"),
     ("/usr/share/doc/python3-venv", "python3-venv"),
 ];

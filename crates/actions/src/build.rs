@@ -4,11 +4,14 @@
 //! in every list; what it changed is then packed by its node and becomes a layer. Such an instance
 //! goes with its build, and one whose daemon died goes when the next begins.
 
+mod visit;
+
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::build::{BuildError, Built, Command, Network, Runner};
-pub use ::build::{Event, Files, Ignore, Line, Named, Request};
+use ::build::{BuildError, Built, Command, Commit, Network, RemoteError, Repository, Runner};
+pub use ::build::{Event, Fetched, Files, Ignore, Line, Named, Parts, Remote, Request};
 pub use ::image::CachedStep;
 use ::image::StepLayer;
 use ::image::reference::Reference;
@@ -25,12 +28,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::distribution::{self, Credentials, NewPull};
+use crate::downloads::inside;
 use crate::error::{invalid, with_causes};
 use crate::image::{in_use, on_thread, tell};
 use crate::instance::{self, BUILD_STEP, BuildStep, NewInstance, RemoveOptions, WaitFor};
 pub use crate::nodes::Archive as Context;
 use crate::policy::{self, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind};
+use visit::visit;
 
 /// Steps that are kept for later builds; beyond, those used longest ago go.
 const MOST_STEPS: usize = 2000;
@@ -107,15 +112,10 @@ pub async fn build(
     for name in &new.names {
         Reference::parse(name).map_err(|error| invalid(error.to_string()))?;
     }
-    let steps = Steps {
-        cloud: cloud.clone(),
-        caller: caller.clone(),
-        keeps: new.request.keep_containers,
-        template: new.template,
-        credentials: new.credentials,
-        asker: new.asker,
-        open: Mutex::default(),
-    };
+    let mut steps = Steps::of(cloud, caller, new.asker);
+    steps.keeps = new.request.keep_containers;
+    steps.template = new.template;
+    steps.credentials = new.credentials;
     let (images, contexts) = (&cloud.images, &cloud.contexts);
     let built = ::build::build(images, contexts, &steps, files, &new.request, events).await;
     let Built {
@@ -144,6 +144,40 @@ pub async fn build(
     .await?;
     drop(held);
     Ok(image)
+}
+
+/// Gets a context that is elsewhere, for a build.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] where it may not be asked for or is no context, and why it does not come.
+pub async fn fetch(
+    cloud: &Cloud,
+    caller: &Caller,
+    remote: &Remote,
+    asker: Option<Arc<dyn Asker>>,
+) -> Result<Fetched, ActionError> {
+    caller.may(policy::Action::AddImage, &Target::OPERATOR)?;
+    let steps = Steps::of(cloud, caller, asker);
+    let fetched = ::build::fetch(&cloud.images, &steps, remote).await;
+    fetched.map_err(|error| not_fetched(&error))
+}
+
+/// What a build takes of a context that has come.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] where it is none.
+pub fn context(fetched: Fetched) -> Result<Parts, ActionError> {
+    fetched.into_context().map_err(|error| not_fetched(&error))
+}
+
+fn not_fetched(error: &RemoteError) -> ActionError {
+    let kind = match error {
+        RemoteError::Content(_) => ErrorKind::Internal,
+        RemoteError::Failed(_) | RemoteError::Copy(_) | RemoteError::Context(_) => {
+            ErrorKind::Invalid
+        }
+    };
+    ActionError::new(kind, with_causes(error))
 }
 
 const fn kind_of(error: &BuildError) -> ErrorKind {
@@ -248,6 +282,18 @@ struct Steps {
 }
 
 impl Steps {
+    fn of(cloud: &Cloud, caller: &Caller, asker: Option<Arc<dyn Asker>>) -> Self {
+        Self {
+            cloud: cloud.clone(),
+            caller: caller.clone(),
+            keeps: false,
+            template: NewInstance::default(),
+            credentials: BTreeMap::new(),
+            asker,
+            open: Mutex::default(),
+        }
+    }
+
     fn open(&self) -> std::sync::MutexGuard<'_, Vec<Id>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -380,6 +426,30 @@ impl Runner for Steps {
         crate::registered_image::fetched(&self.cloud, address)
             .await
             .map_err(failure)
+    }
+
+    async fn commit(&self, repository: &Repository, room: &Path) -> Result<Commit, Failure> {
+        let asker = self.asker.as_deref();
+        let (visit, answering) = visit(asker, repository, room).await?;
+        let downloads = &self.cloud.downloads;
+        let commit = downloads.commit(&visit, &inside(&self.cloud)).await;
+        drop(answering);
+        commit.map_err(failure)
+    }
+
+    async fn check_out(
+        &self,
+        repository: &Repository,
+        commit: &Commit,
+        room: &Path,
+    ) -> Result<PathBuf, Failure> {
+        let asker = self.asker.as_deref();
+        let (visit, answering) = visit(asker, repository, room).await?;
+        let downloads = &self.cloud.downloads;
+        let is_inside = inside(&self.cloud);
+        let files = downloads.check_out(&visit, commit, &is_inside).await;
+        drop(answering);
+        files.map_err(failure)
     }
 }
 

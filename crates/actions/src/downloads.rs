@@ -1,17 +1,34 @@
-//! How data comes from other machines' servers: for imports by address.
+//! How data comes from other machines' servers: for imports by address, and for builds.
 //!
-//! The binary implements this over HTTP; the caller is [`crate::registered_image::import`] only.
+//! The binary implements this over HTTP and with git; the callers are
+//! [`crate::registered_image::import`] and [`crate::build`].
 
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
+use ::build::{Commit, Repository};
 use async_trait::async_trait;
+use model::network::{Cidr, Network};
 
-use crate::ActionError;
 use crate::error::invalid;
 use crate::nodes::Archive;
+use crate::{ActionError, Cloud};
 
 /// Whether an address is in one of the cloud's own networks.
 pub type IsInside = dyn Fn(IpAddr) -> bool + Send + Sync;
+
+/// What is wanted of a repository of git, and for whom.
+#[derive(Clone, Debug)]
+pub struct Visit<'a> {
+    /// Where it is, and what of it.
+    pub repository: &'a Repository,
+    /// A directory for what git needs and gets; of this visit only.
+    pub room: &'a Path,
+    /// What the repository's server is told of who asks: a header `Authorization`.
+    pub authorization: Option<String>,
+    /// The socket of an agent for SSH.
+    pub agent: Option<PathBuf>,
+}
 
 /// What comes from other servers.
 #[async_trait]
@@ -28,6 +45,37 @@ pub trait Downloads: Send + Sync + 'static {
     /// # Errors
     /// [`crate::ErrorKind::Invalid`] where it may not be asked, and why it does not come.
     async fn get(&self, uri: &str, is_inside: &IsInside) -> Result<Archive, ActionError>;
+
+    /// The commit that the address of a repository means now. `is_inside` is as above, and of every
+    /// server that is led to.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] where it may not be asked or has no such commit, and why it cannot
+    /// be had.
+    async fn commit(&self, visit: &Visit<'_>, is_inside: &IsInside) -> Result<Commit, ActionError>;
+
+    /// The files of a commit; answers their directory in the room.
+    ///
+    /// # Errors
+    /// As above.
+    async fn check_out(
+        &self,
+        visit: &Visit<'_>,
+        commit: &Commit,
+        is_inside: &IsInside,
+    ) -> Result<PathBuf, ActionError>;
+}
+
+/// What says of an address whether it is in one of the cloud's own networks: the node reaches containers
+/// there that the caller may not.
+pub(crate) fn inside(cloud: &Cloud) -> impl Fn(IpAddr) -> bool + Send + Sync + 'static {
+    let networks = cloud.store.list::<Network>();
+    let ranges: Vec<Cidr> = networks
+        .iter()
+        .flat_map(|(_, found)| &found.value.spec.subnets)
+        .map(|subnet| subnet.cidr)
+        .collect();
+    move |address| ranges.iter().any(|range| range.contains(address))
 }
 
 /// Nothing comes from anywhere.
@@ -41,6 +89,19 @@ impl Downloads for NoDownloads {
 
     async fn get(&self, uri: &str, _: &IsInside) -> Result<Archive, ActionError> {
         Err(refused(uri))
+    }
+
+    async fn commit(&self, visit: &Visit<'_>, _: &IsInside) -> Result<Commit, ActionError> {
+        Err(refused(&visit.repository.shown()))
+    }
+
+    async fn check_out(
+        &self,
+        visit: &Visit<'_>,
+        _: &Commit,
+        _: &IsInside,
+    ) -> Result<PathBuf, ActionError> {
+        Err(refused(&visit.repository.shown()))
     }
 }
 
@@ -66,17 +127,32 @@ pub struct Places {
     pub allowed_ports: Vec<u16>,
 }
 
+/// The ports that are asked where the operator names none.
+const USUAL_PORTS: [u16; 2] = [80, 443];
+
+/// Those of SSH and of git's own protocol, over which repositories come besides.
+const PORTS_OF_GIT: [u16; 2] = [22, 9418];
+
 impl Default for Places {
     fn default() -> Self {
         Self {
             allowed_hosts: Vec::new(),
             disallowed_hosts: Vec::new(),
-            allowed_ports: vec![80, 443],
+            allowed_ports: USUAL_PORTS.to_vec(),
         }
     }
 }
 
 impl Places {
+    /// From where repositories may come: with the usual ports, also over git's other protocols.
+    #[must_use]
+    pub fn of_repositories(mut self) -> Self {
+        if self.allowed_ports == USUAL_PORTS {
+            self.allowed_ports.extend(PORTS_OF_GIT);
+        }
+        self
+    }
+
     /// Whether a host, by what it is called in the address, is asked at all.
     #[must_use]
     pub fn allow(&self, host: &str, port: u16) -> bool {
@@ -148,6 +224,24 @@ mod tests {
         }
         let ours = "192.0.2.1".parse().unwrap();
         assert!(!places.allow_at("example.org", 80, ours, true));
+    }
+
+    #[test]
+    fn repositories_have_ports_of_their_own_where_the_operator_names_none() {
+        let places = Places::default().of_repositories();
+        for port in [22, 80, 443, 9418] {
+            assert!(asks(&places, "example.org", port, "192.0.2.1"), "{port}");
+        }
+        let named = Places {
+            allowed_ports: vec![443],
+            ..Places::default()
+        };
+        assert!(!asks(
+            &named.of_repositories(),
+            "example.org",
+            22,
+            "192.0.2.1"
+        ));
     }
 
     #[test]

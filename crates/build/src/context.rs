@@ -16,7 +16,7 @@ use tokio::io::AsyncRead;
 use crate::pattern::{Ignore, PatternError};
 
 /// A Dockerfile or `.dockerignore` larger than this is none.
-const MOST_BYTES: u64 = 4 << 20;
+pub(crate) const MOST_BYTES: u64 = 4 << 20;
 
 /// Why there is no context.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,12 @@
 //! What a build needs of whoever runs containers and knows images. `actions` is that.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use git::{Commit, Repository};
 use image::StepLayer;
 use model::Id;
 use model::container::Mount;
@@ -71,4 +73,15 @@ pub trait Runner: Send + Sync {
 
     /// The file at an address of the web.
     async fn download(&self, address: &str) -> Result<StepLayer, Failure>;
+
+    /// The commit that the address of a repository means now. A directory for what git needs is empty.
+    async fn commit(&self, repository: &Repository, room: &Path) -> Result<Commit, Failure>;
+
+    /// The files of a commit; answers their directory, in the same one as before.
+    async fn check_out(
+        &self,
+        repository: &Repository,
+        commit: &Commit,
+        room: &Path,
+    ) -> Result<PathBuf, Failure>;
 }

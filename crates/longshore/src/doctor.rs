@@ -62,6 +62,7 @@ const CHECKS: &[Check] = &[
     ("seccomp", seccomp),
     ("nftables", nftables),
     ("forwarding", forwarding),
+    ("git", git),
     ("ps", process_list),
     ("processes", most_processes),
 ];
@@ -266,6 +267,16 @@ fn forwarding() -> Finding {
         Err(errno) => broken(
             format!("net.ipv4.ip_forward cannot be set: {errno}"),
             "make /proc/sys writable",
+        ),
+    }
+}
+
+fn git() -> Finding {
+    match Command::new("git").arg("--version").output() {
+        Ok(told) if told.status.success() => good(String::from_utf8_lossy(&told.stdout).trim()),
+        _ => lacking(
+            "the git program: nothing is built from repositories, nor added from one",
+            "apt-get install git",
         ),
     }
 }

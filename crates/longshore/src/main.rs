@@ -15,6 +15,7 @@ mod metadata;
 mod metrics;
 mod operator;
 mod status;
+mod tunnel;
 mod up;
 
 use std::path::{Path, PathBuf};
@@ -57,6 +58,17 @@ enum Command {
         #[arg(long)]
         resume: Option<i32>,
     },
+    /// Connect standard input and output with a server; run by git, which the daemon runs.
+    #[command(hide = true)]
+    Tunnel {
+        /// The proxy to go by.
+        #[arg(long, env = git::PROXY_VARIABLE, hide_env_values = true)]
+        proxy: String,
+        /// The server's name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
 }
 
 fn main() -> ExitCode {
@@ -67,6 +79,7 @@ fn main() -> ExitCode {
         Command::Doctor => return doctor::run(),
         Command::Oci(command) => return command.run(),
         Command::Keeper { dir, resume } => keep(dir.as_deref(), resume),
+        Command::Tunnel { proxy, host, port } => tunnel::run(&proxy, &host, port),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Options};
-use crate::downloads::Http;
+use crate::downloads::Web;
 use crate::listeners;
 use crate::lock::Lock;
 
@@ -68,7 +68,7 @@ async fn serve_until_told(config: &Config) -> Result<()> {
     let cloud = Cloud::new(store.clone(), images, Arc::new(ThisNode::new(host.clone())))
         .with_identity(config.identity.clone())
         .with_registry(config.registry.clone())
-        .with_downloads(Http::new(config.image_places.clone()))
+        .with_downloads(Web::new(config.image_places.clone()))
         .with_registries(image::registry::Registries::new(config.registries.clone()));
     let controllers = controllers::spawn_all(&store, Strategy::default());
     let agent = Agent::start(store, host.clone(), announcement(config)?)

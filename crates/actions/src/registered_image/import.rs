@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use model::image_task::{ImageTask, TaskState};
-use model::network::{Cidr, Network};
 use model::registered_image::{ImageState, RegisteredImageSpec};
 use model::{Id, Meta};
 use serde_json::Value;
@@ -13,6 +12,7 @@ use serde_json::Value;
 use super::data::{facts, fill, receive};
 use super::quota::{self, Counted};
 use super::{change_counted, change_record, conflict, get, owned, restore};
+use crate::downloads::inside;
 use crate::nodes::Archive;
 use crate::policy::{Action, Target};
 use crate::{ActionError, Caller, Cloud, ErrorKind, durable};
@@ -114,17 +114,9 @@ pub async fn import(
     Ok(Arc::new(task))
 }
 
-/// What is at an address, of another machine beyond the cloud's own networks: the node reaches
-/// containers there that the caller may not.
+/// What is at an address, of another machine beyond the cloud's own networks.
 pub(crate) async fn download(cloud: &Cloud, uri: &str) -> Result<Archive, ActionError> {
-    let networks = cloud.store.list::<Network>();
-    let ranges: Vec<Cidr> = networks
-        .iter()
-        .flat_map(|(_, found)| &found.value.spec.subnets)
-        .map(|subnet| subnet.cidr)
-        .collect();
-    let is_inside = move |address| ranges.iter().any(|range| range.contains(address));
-    cloud.downloads.get(uri, &is_inside).await
+    cloud.downloads.get(uri, &inside(cloud)).await
 }
 
 /// Refuses to import what is not as it must be.

@@ -7,6 +7,7 @@ pub(crate) mod destination;
 pub(crate) mod out;
 pub(crate) mod source;
 
+use git::{AddressError, Repository};
 use image::changes::words::{Scope, WordError};
 use image::extract::ExtractError;
 use image::pack::PackError;
@@ -48,9 +49,12 @@ pub enum CopyError {
     /// `--chmod`.
     #[error("invalid chmod parameter: '{0}'. it should be octal string and between 0 and 07777")]
     Mode(String),
-    /// Something that only git knows.
-    #[error("{0}: adding a git repository is not supported: clone it in a RUN instruction")]
-    Git(String),
+    /// The address of a repository.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The instruction and the address do not say the same of `.git`.
+    #[error("inconsistent keep-git-dir configuration")]
+    KeepGitDir,
     /// An address without the name of a file.
     #[error(
         "cannot determine filename for source {0}: end the destination with the name of a file"
@@ -114,6 +118,8 @@ pub(crate) struct Request {
     pub(crate) mode: Option<u32>,
     pub(crate) parents: bool,
     pub(crate) checksum: Option<String>,
+    /// Whether git's own files are copied with those of a repository, where the instruction says it.
+    pub(crate) keep_git_dir: Option<bool>,
     pub(crate) exclude: Ignore,
     /// Archives are unpacked: those of the context, those of the web.
     pub(crate) unpack: (bool, bool),
@@ -159,6 +165,9 @@ impl Request {
             mode: mode.transpose()?,
             parents: flags.is_on("parents"),
             checksum: expanded("checksum")?,
+            keep_git_dir: flags
+                .get("keep-git-dir")
+                .map(|_| flags.is_on("keep-git-dir")),
             exclude: Ignore::of(exclude.iter().map(String::as_str))?,
             unpack,
         })
@@ -169,19 +178,23 @@ impl Request {
         self.keyword == "ADD" && (source.starts_with("http://") || source.starts_with("https://"))
     }
 
-    /// Refuses repositories of git.
-    pub(crate) fn refuse_git(&self) -> Result<(), CopyError> {
-        let is_git = |source: &&String| {
-            let bare = source.split(['#', '?']).next().unwrap_or_default();
-            source.starts_with("git@")
-                || source.starts_with("git://")
-                || source.starts_with("ssh://")
-                || (self.is_address(source) && bare.ends_with(".git"))
-        };
-        match self.sources.iter().find(is_git) {
-            Some(source) if self.keyword == "ADD" => Err(CopyError::Git(source.clone())),
-            _ => Ok(()),
+    /// The repository of git that a source is.
+    pub(crate) fn repository(&self, source: &str) -> Result<Option<Repository>, CopyError> {
+        if self.keyword != "ADD" {
+            return Ok(None);
         }
+        let found = Repository::parse(source)?;
+        let Some(mut found) = found.filter(|found| !found.looks_local) else {
+            return Ok(None);
+        };
+        if let Some(checksum) = &self.checksum {
+            found = found.expecting(checksum)?;
+        }
+        match (found.keep_git_dir, self.keep_git_dir) {
+            (Some(one), Some(other)) if one != other => return Err(CopyError::KeepGitDir),
+            (one, other) => found.keep_git_dir = one.or(other),
+        }
+        Ok(Some(found))
     }
 }
 

@@ -68,8 +68,7 @@ impl Source {
             root,
             keeps_owners: true,
         };
-        let found = place.source(Path::new(""), 0, "", &Ignore::default())?;
-        Ok(found.unwrap_or(self))
+        place.whole(&Ignore::default())
     }
 
     fn open(&self) -> Result<std::fs::File, RootedError> {
@@ -140,6 +139,12 @@ impl Place {
             }
         }
         Ok(())
+    }
+
+    /// Everything that is here.
+    pub(crate) fn whole(&self, exclude: &Ignore) -> Result<Source, CopyError> {
+        let found = self.source(Path::new(""), 0, "", exclude)?;
+        found.ok_or(CopyError::NoSources)
     }
 
     /// What is at a path; `None` where it is left out.

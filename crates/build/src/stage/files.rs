@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rooted::Root;
 use runtime::user::Databases;
-use tokio::io::AsyncWriteExt;
 
 use super::State;
+use super::repository::Wanted;
 use super::step::Step;
 use super::view::packed;
 use crate::StepError;
@@ -18,6 +18,7 @@ use crate::copy::{CopyError, Desk, Request};
 use crate::dockerfile::{Heredoc, Instruction};
 use crate::named::{self, Named};
 use crate::pattern::{Ignore, is_pattern};
+use crate::remote;
 
 impl State<'_> {
     pub(super) fn desk(&self) -> Desk<'_> {
@@ -34,7 +35,6 @@ impl State<'_> {
         };
         let variables = self.variables();
         let request = Request::of(instruction, &self.scope(&variables)).map_err(failed)?;
-        request.refuse_git().map_err(failed)?;
         let place = match instruction.flags.get("from") {
             Some(from) => self.place_from(from).await?,
             None => self.context_place()?,
@@ -48,6 +48,9 @@ impl State<'_> {
             "{:?} {:?} {:?} {} {target:?} {is_directory} {:?}",
             request.owner, request.mode, request.unpack, request.parents, request.exclude,
         );
+        for commit in found.iter().filter_map(Found::commit) {
+            step.depends_on += &commit.depends_on();
+        }
         let key = self.key(&step);
         if self.reuse(key).await {
             return Ok(());
@@ -61,13 +64,15 @@ impl State<'_> {
         let mtime = self.build.clock.now().as_second();
         let desk = self.desk();
         let mut sources = Vec::new();
-        for source in found {
-            let into = desk.new_dir()?;
-            sources.push(
-                blocking(move || source.unpacked(&into))
-                    .await
-                    .map_err(failed)?,
-            );
+        for found in found {
+            let source = match found {
+                Found::Here(source) => {
+                    let into = desk.new_dir()?;
+                    blocking(move || source.unpacked(&into)).await
+                }
+                Found::Commit(commit) => self.checked_out(commit, &request.exclude).await,
+            };
+            sources.push(source.map_err(failed)?);
         }
         let keyword = request.keyword.clone();
         let destination = Destination {
@@ -134,15 +139,20 @@ impl State<'_> {
     }
 
     /// Everything that is copied, in its order.
-    async fn sources(&self, request: &Request, place: &Place) -> Result<Vec<Source>, CopyError> {
+    async fn sources(&self, request: &Request, place: &Place) -> Result<Vec<Found>, CopyError> {
         let mut found = Vec::new();
         for written in &request.sources {
+            if let Some(repository) = request.repository(written)? {
+                let commit = self.commit_of(repository).await?;
+                found.push(Found::Commit(commit));
+                continue;
+            }
             if request.is_address(written) {
                 let mut source = self.downloaded(request, written).await?;
                 if request.unpack.1 {
                     source.unpack()?;
                 }
-                found.push(source);
+                found.push(Found::Here(source));
                 continue;
             }
             let place = place.clone();
@@ -156,10 +166,10 @@ impl State<'_> {
                     source.unpack()?;
                 }
             }
-            found.append(&mut some);
+            found.extend(some.into_iter().map(Found::Here));
         }
         for heredoc in &request.heredocs {
-            found.push(self.of_heredoc(heredoc)?);
+            found.push(Found::Here(self.of_heredoc(heredoc)?));
         }
         if found.is_empty() && request.exclude.is_empty() {
             return Err(CopyError::NoSources);
@@ -201,18 +211,7 @@ impl State<'_> {
                 source,
             }
         };
-        let download = self.build.runner.download(address).await;
-        let mut stream = download.map_err(|failure| CopyError::Download {
-            source_name: address.to_owned(),
-            failure,
-        })?;
-        let mut file = tokio::fs::File::create(&path)
-            .await
-            .map_err(failed("create a file for"))?;
-        tokio::io::copy(&mut stream, &mut file)
-            .await
-            .map_err(failed("receive"))?;
-        file.flush().await.map_err(failed("write"))?;
+        remote::receive(self.build.runner, address, &path).await?;
         if let Some(expected) = &request.checksum {
             let file = std::fs::File::open(&path).map_err(failed("read"))?;
             let found = format!("sha256:{}", digest_of(file).map_err(failed("read"))?);
@@ -227,6 +226,30 @@ impl State<'_> {
         let mut source = alone(&directory, 0o600)?;
         source.name = name.into();
         Ok(source)
+    }
+}
+
+/// What is copied, as far as it is there before it is known whether it was copied already.
+enum Found {
+    Here(Source),
+    Commit(Wanted),
+}
+
+impl Found {
+    fn commit(&self) -> Option<&Wanted> {
+        match self {
+            Self::Here(_) => None,
+            Self::Commit(commit) => Some(commit),
+        }
+    }
+
+    /// What it is, for the history.
+    fn shown(&self) -> String {
+        match self {
+            Self::Here(source) if source.is_directory => format!("dir:{}", source.hash),
+            Self::Here(source) => format!("file:{}", source.hash),
+            Self::Commit(commit) => commit.shown(),
+        }
     }
 }
 
@@ -255,14 +278,16 @@ fn numbers(root: &Root, owner: &str) -> Result<(u32, u32), runtime::user::UserEr
 }
 
 /// The words of the history, with a hash over all that is copied.
-fn created_by(request: &Request, sources: &[Source]) -> String {
+fn created_by(request: &Request, sources: &[Found]) -> String {
     let what = match sources {
-        [one] if one.is_directory => format!("dir:{}", one.hash),
-        [one] => format!("file:{}", one.hash),
+        [one] => one.shown(),
         many => {
-            let named = many.iter().flat_map(|source| {
-                let name = source.relative.to_string_lossy();
-                format!("{name} {} {}\n", source.name.display(), source.hash).into_bytes()
+            let named = many.iter().flat_map(|found| match found {
+                Found::Here(source) => {
+                    let name = source.relative.to_string_lossy();
+                    format!("{name} {} {}\n", source.name.display(), source.hash).into_bytes()
+                }
+                Found::Commit(commit) => format!("{}\n", commit.shown()).into_bytes(),
             });
             let hash = ring::digest::digest(&ring::digest::SHA256, &named.collect::<Vec<_>>());
             format!("multi:{}", hex::encode(hash))

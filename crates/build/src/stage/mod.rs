@@ -6,6 +6,7 @@
 mod command;
 mod files;
 mod mount;
+mod repository;
 mod step;
 mod view;
 
@@ -28,6 +29,7 @@ use crate::plan::Base;
 use crate::progress::{Line, Teller};
 use crate::{Build, BuildError, StepError};
 use step::Step;
+pub(crate) use view::packed;
 
 /// Where programs are looked for in an image that does not say it.
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

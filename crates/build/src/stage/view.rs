@@ -51,7 +51,7 @@ impl State<'_> {
 }
 
 /// The stream of an archive that is written on a thread of its own.
-pub(super) fn packed(
+pub(crate) fn packed(
     pack: impl FnOnce(&mut dyn Write) -> Result<(), PackError> + Send + 'static,
 ) -> StepLayer {
     let (mut out, archive) = pipe::outward();

@@ -7,4 +7,4 @@ mod translate;
 
 pub(crate) use prune::{Prune, prune_chosen};
 pub(crate) use routes::{routes, usage};
-pub(crate) use translate::{surroundings, to_model};
+pub(crate) use translate::{remote, surroundings, to_model};

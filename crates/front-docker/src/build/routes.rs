@@ -1,6 +1,6 @@
 //! Paths of builds.
 
-use actions::build::{self, CachedStep, FailedBuild, Files, NewBuild};
+use actions::build::{self, CachedStep, FailedBuild, Files, NewBuild, Parts, Remote};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::prune::{Prune, prune_chosen};
 use super::stream::Told;
-use super::translate::{refuse_remote, to_model};
+use super::translate::{remote, to_model};
 use crate::container::create::Around;
 use crate::container::json_lines;
 use crate::container::prune::until;
@@ -40,12 +40,14 @@ async fn build(at: At, request: Request) -> Result<Response, ApiError> {
     if at.form.get("version") == BUILDKIT {
         return crate::buildkit::build(at, request).await;
     }
-    refuse_remote(&at.form)?;
     let around = Around::new(&at)?;
     let mut new = to_model(&at.form, at.version, &around)?;
     new.credentials = credentials::read_all(request.headers());
     let quiet = at.form.is_true("q");
-    let context = Box::new(edge::body::reader(request.into_body()));
+    let place = match at.form.non_empty("remote") {
+        Some(text) => Place::Remote(remote(text, &new.request)?),
+        None => Place::Here(Box::new(edge::body::reader(request.into_body()))),
+    };
     let (lines, mut heard) = mpsc::channel::<build::Event>(WAITING_LINES);
     let (sender, body) = edge::body::channel(WAITING_LINES);
     let (began, has_begun) = tokio::sync::oneshot::channel();
@@ -58,7 +60,7 @@ async fn build(at: At, request: Request) -> Result<Response, ApiError> {
                     told.tell(event.line).await;
                 }
             };
-            let building = build_and_tell(&at, context, new, lines);
+            let building = build_and_tell(&at, place, new, lines);
             let both = async { tokio::join!(building, tell).0 };
             tokio::select! {
                 done = both => done,
@@ -77,12 +79,30 @@ async fn build(at: At, request: Request) -> Result<Response, ApiError> {
     }
 }
 
+/// Where the context of a build is.
+enum Place {
+    Here(build::Context),
+    Remote(Remote),
+}
+
 async fn build_and_tell(
     at: &At,
-    context: build::Context,
-    new: NewBuild,
+    place: Place,
+    mut new: NewBuild,
     lines: mpsc::Sender<build::Event>,
 ) -> Result<String, FailedBuild> {
+    let context = match place {
+        Place::Here(context) => context,
+        Place::Remote(remote) => {
+            let fetched = build::fetch(&at.cloud, &at.caller, &remote, None).await?;
+            let Parts {
+                archive,
+                dockerfile,
+            } = build::context(fetched)?;
+            new.request.dockerfile_text = dockerfile;
+            archive
+        }
+    };
     let built = build::build(&at.cloud, &at.caller, Files::of(context), new, lines).await;
     built.map(|image| image.id.clone())
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use actions::build::{NewBuild, Request};
+use actions::build::{NewBuild, Remote, Request};
 use actions::instance::NewInstance;
 use model::image::Image;
 use serde::de::DeserializeOwned;
@@ -82,14 +82,25 @@ pub(crate) fn surroundings(
     Ok((shown, translated.new))
 }
 
-/// Refuses files that are elsewhere than in the request.
-pub(super) fn refuse_remote(form: &Form) -> Result<(), ApiError> {
-    match form.non_empty("remote") {
-        None => Ok(()),
-        Some(remote) => Err(ApiError::unsupported(format!(
-            "remote={remote}: building from an address is not supported; send the context with the request"
-        ))),
+/// Whether git's own files are in a context, by a build argument. Source: Dockerfile reference, "BuildKit
+/// built-in build args".
+pub(crate) const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+
+/// Where a context is that is not in the request.
+///
+/// Source: moby, `daemon/builder/remotecontext/detect.go`.
+pub(crate) fn remote(text: &str, request: &Request) -> Result<Remote, ApiError> {
+    let remote = Remote::parse(text).map_err(|error| ApiError::invalid(error.to_string()))?;
+    let mut remote = remote.ok_or_else(|| {
+        ApiError::invalid(format!("remoteURL ({text}) could not be recognized as URL"))
+    })?;
+    if let Remote::Repository(repository) = &mut remote
+        && let Some(keeps) = request.arguments.get(KEEP_GIT_DIR)
+    {
+        let keeps = matches!(keeps.as_str(), "1" | "t" | "T" | "true" | "True" | "TRUE");
+        repository.keep_git_dir = repository.keep_git_dir.or(Some(keeps));
     }
+    Ok(remote)
 }
 
 fn refuse(form: &Form) -> Result<(), ApiError> {

@@ -4,16 +4,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use actions::build::{Named, Request};
+use actions::build::{Named, Remote, Request};
 use bollard_buildkit_proto::pb::Definition;
 use serde_json::{Map, Value, json};
 
 use super::error::status_error;
-use super::request::{CONTEXT, inputs};
+use super::request::{CONTEXT, Packed, inputs};
+use crate::build::remote;
 use crate::error::ApiError;
 
 /// Where the Dockerfile is, where it is not in the client's directory of that name.
-pub(super) const DOCKERFILE_KEY: &str = "dockerfilekey";
+const DOCKERFILE_KEY: &str = "dockerfilekey";
 
 /// How clients spell an archive that they send from their standard input.
 const UPLOAD: &str = "http://buildkit-session/";
@@ -30,14 +31,18 @@ pub(super) struct Attributes {
     pub(super) sessions: HashMap<String, String>,
     /// What the client calls directories beside the context, by the Dockerfile's name for them.
     pub(super) named: BTreeMap<String, String>,
+    /// What names of the Dockerfile stand for that is elsewhere.
+    pub(super) remote: BTreeMap<String, Remote>,
     /// Images that other builds led to.
     inputs: HashMap<String, String>,
-    /// Where in the session an archive is.
-    pub(super) archive: Option<String>,
+    /// Where the context is, where it is not in the client's directory of that name.
+    context: Option<String>,
+    /// The same, understood.
+    pub(super) archive: Option<Packed>,
     pub(super) warnings: Vec<String>,
 }
 
-pub(super) fn unsupported(name: &str, value: &str, remedy: &str) -> ApiError {
+fn unsupported(name: &str, value: &str, remedy: &str) -> ApiError {
     ApiError::unsupported(format!("{name}={value}: not supported, {remedy}"))
 }
 
@@ -55,6 +60,14 @@ impl Attributes {
         for (name, value) in attributes {
             read.take(&name, value)?;
         }
+        // A build argument may say how it is fetched.
+        let archive = read.context.take().map(|text| {
+            Ok::<_, ApiError>(match text.strip_prefix(UPLOAD) {
+                Some(path) => Packed::InSession(format!("/{path}")),
+                None => Packed::Remote(remote(&text, &read.request)?),
+            })
+        });
+        read.archive = archive.transpose()?;
         Ok(read)
     }
 
@@ -82,16 +95,7 @@ impl Attributes {
                 _ => return Err(ApiError::invalid(format!("invalid {name}: {value}"))),
             },
             DOCKERFILE_KEY => self.directory_of_dockerfile = Some(value),
-            CONTEXT if value.starts_with(UPLOAD) => {
-                self.archive = Some(value[UPLOAD.len() - 1..].to_owned());
-            }
-            CONTEXT => {
-                return Err(unsupported(
-                    name,
-                    &value,
-                    "fetch it and build the directory",
-                ));
-            }
+            CONTEXT => self.context = Some(value),
             "requestid" => {
                 return Err(unsupported(name, &value, "only building is"));
             }
@@ -156,11 +160,17 @@ impl Attributes {
                 })?)
             }
             _ => {
-                return Err(unsupported(
-                    &format!("build-context {name}"),
-                    &value,
-                    "a directory, docker-image:// or target: is",
-                ));
+                let remote = Remote::parse(&value);
+                let remote = remote.map_err(|error| ApiError::invalid(error.to_string()))?;
+                let remote = remote.ok_or_else(|| {
+                    unsupported(
+                        &format!("build-context {name}"),
+                        &value,
+                        "a directory, an address, docker-image:// or target: is",
+                    )
+                })?;
+                self.remote.insert(name.clone(), remote);
+                Named::Directory
             }
         };
         self.request.contexts.insert(name, means);
@@ -223,6 +233,8 @@ fn host(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    const KEEP_GIT_DIR: &str = "build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+
     fn taken(attributes: &[(&str, &str)]) -> Result<Attributes, ApiError> {
         let mut read = Attributes::default();
         for (name, value) in attributes {
@@ -248,6 +260,7 @@ mod tests {
             ("local-sessionid:context", "other"),
             ("context:base", "docker-image://local/base:2"),
             ("context:files", "local:files"),
+            ("context:there", "git@host:a.git#v1"),
             ("vcs:revision", "0123"),
         ])
         .unwrap_or_else(|error| panic!("{error}"));
@@ -261,6 +274,8 @@ mod tests {
         assert_eq!(request.contexts["base"], image);
         assert_eq!(request.contexts["files"], Named::Directory);
         assert_eq!(read.named["files"], "files");
+        assert_eq!(request.contexts["there"], Named::Directory);
+        assert_eq!(read.remote["there"].shown(), "git@host:a.git");
         assert_eq!(
             Value::from(read.host),
             json!({
@@ -276,17 +291,35 @@ mod tests {
     }
 
     #[test]
+    fn a_context_may_be_elsewhere() {
+        let read = |context: &str| {
+            let given = [(CONTEXT, context), (KEEP_GIT_DIR, "true")];
+            let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let read = Attributes::read(HashMap::from(given), &HashMap::new());
+            read.map(|read| read.archive)
+        };
+        let session = read("http://buildkit-session/abc").unwrap();
+        assert!(matches!(session, Some(Packed::InSession(path)) if path == "/abc"));
+        let file = read("https://host/a.tgz").unwrap();
+        assert!(matches!(file, Some(Packed::Remote(Remote::File(_)))));
+        let Some(Packed::Remote(Remote::Repository(repository))) =
+            read("https://host/a.git#v1:dir").unwrap()
+        else {
+            panic!("it is a repository's address");
+        };
+        assert_eq!(repository.keep_git_dir, Some(true));
+        assert_eq!(repository.directory, "dir");
+        assert!(read("https://host/a.git#-x").is_err());
+        assert!(read("somewhere").is_err());
+    }
+
+    #[test]
     fn what_is_not_done_is_refused_by_name() {
         for (name, value, words) in [
             (
                 "platform",
                 "linux/amd64,linux/arm64",
                 "platform=linux/amd64,linux/arm64: not",
-            ),
-            (
-                "context",
-                "https://example.com/a.git",
-                "context=https://example.com/a.git: not",
             ),
             (
                 "context:base",

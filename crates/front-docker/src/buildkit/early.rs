@@ -18,6 +18,7 @@ use super::error::status_error;
 use super::job::Open;
 use super::request::{Export, Packed, Wanted};
 use super::run;
+use crate::build::remote;
 use crate::container::json_lines;
 use crate::error::ApiError;
 use crate::front::At;
@@ -47,10 +48,14 @@ pub(crate) async fn build(at: At, request: Request) -> Result<Response, ApiError
             let archive = archive.map_err(|status| status_error(&status))?;
             wanted.archive = Some(Packed::Here(archive));
         }
-        remote => {
-            return Err(ApiError::unsupported(format!(
-                "remote={remote}: not supported with version=2, build a directory, or set DOCKER_BUILDKIT=0"
-            )));
+        "" => {
+            return Err(ApiError::unsupported(
+                "version=2 without remote: not supported, open a session, or set DOCKER_BUILDKIT=0",
+            ));
+        }
+        address => {
+            let remote = remote(address, &wanted.new.request)?;
+            wanted.archive = Some(Packed::Remote(remote));
         }
     }
     let session = at.form.get("session");

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use actions::build::{Context, NewBuild};
+use actions::build::{Context, NewBuild, Remote};
 use actions::distribution::Reference;
 use bollard_buildkit_proto::moby::buildkit::v1::{CacheOptions, Exporter, SolveRequest};
 use bollard_buildkit_proto::pb::Definition;
 use tonic::Status;
 
-use super::attributes::{Attributes, DOCKERFILE_KEY, NO_CACHE_IMPORT, unsupported};
+use super::attributes::{Attributes, NO_CACHE_IMPORT};
 use super::result;
 use crate::build::{surroundings, to_model};
 use crate::container::create::Around;
@@ -173,12 +173,14 @@ fn check_cache(cache: &CacheOptions) -> Result<Vec<String>, Status> {
     Ok(warnings)
 }
 
-/// A context that is an archive, with the Dockerfile in it.
+/// A context that comes as an archive, in most cases with the Dockerfile in it.
 pub(super) enum Packed {
     /// It is on its way.
     Here(Context),
     /// The client sends it when it is asked for this path.
     InSession(String),
+    /// It is elsewhere.
+    Remote(Remote),
 }
 
 /// A directory of a client.
@@ -197,8 +199,12 @@ pub(super) struct Wanted {
     pub(super) places: [Place; 2],
     /// Directories beside the context, by the name that the Dockerfile has for them.
     pub(super) named: BTreeMap<String, Place>,
+    /// The same, of what is elsewhere.
+    pub(super) remote: BTreeMap<String, Remote>,
     /// In place of the context's directory, and of the Dockerfile's.
     pub(super) archive: Option<Packed>,
+    /// The Dockerfile is in its directory, wherever the context is.
+    pub(super) has_own_dockerfile: bool,
     pub(super) warnings: Vec<String>,
 }
 
@@ -215,17 +221,12 @@ impl Wanted {
             directory_of_dockerfile,
             sessions,
             named,
+            remote,
             archive,
             warnings,
             ..
         } = Attributes::read(attributes, results)?;
-        if let (Some(_), Some(directory)) = (&archive, &directory_of_dockerfile) {
-            return Err(unsupported(
-                DOCKERFILE_KEY,
-                directory,
-                "the Dockerfile of an archive is in it",
-            ));
-        }
+        let has_own_dockerfile = directory_of_dockerfile.is_some();
         let (shown, template) = surroundings(host, at.version, &Around::new(at)?)?;
         request.surroundings = shown;
         let directories = [
@@ -247,7 +248,9 @@ impl Wanted {
                 template,
                 ..NewBuild::default()
             },
-            archive: archive.map(Packed::InSession),
+            remote,
+            archive,
+            has_own_dockerfile,
             warnings,
         })
     }
@@ -265,7 +268,9 @@ impl Wanted {
                 session: None,
             }),
             named: BTreeMap::new(),
+            remote: BTreeMap::new(),
             archive: None,
+            has_own_dockerfile: false,
             warnings: warning.into_iter().collect(),
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use actions::build::{self, Event, Files, Ignore};
+use actions::build::{self, Asker, Event, Fetched, Files, Ignore, Parts, Remote};
 use bollard_buildkit_proto::moby::buildkit::v1::StatusResponse;
 use bytes::Bytes;
 use futures_util::future::select_all;
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tonic::Status;
 
-use super::error::{Shown, build_status};
+use super::error::{Shown, action_status, build_status};
 use super::files::{self, Received};
 use super::job::Job;
 use super::progress::{CANCELED, Own, Progress, transferred};
@@ -62,7 +62,15 @@ async fn build(at: &At, job: &Arc<Job>, mut wanted: Wanted) -> Result<String, St
         mut coming,
         around,
     } = match wanted.archive.take() {
-        Some(archive) => archived(&mut progress, &session, archive).await?,
+        Some(archive) => {
+            let mut sources = archived(at, &mut progress, &session, archive).await?;
+            if wanted.has_own_dockerfile {
+                let beside = find(sessions, job, &wanted.places[0]).await?;
+                let ((text, _), around) = dockerfile(&mut progress, &beside, &path).await?;
+                (sources.text, sources.around) = (Some(text), around);
+            }
+            sources
+        }
         None => shown(&mut progress, sessions, job, &wanted.places, &path).await?,
     };
     for (name, place) in &wanted.named {
@@ -70,6 +78,13 @@ async fn build(at: &At, job: &Arc<Job>, mut wanted: Wanted) -> Result<String, St
         let (archive, one) = named(&mut progress, job, name, directory).await?;
         files.named.insert(name.clone(), archive);
         coming.push(one);
+    }
+    for (name, remote) in &wanted.remote {
+        let heading = format!("[context {name}] {}", remote.shown());
+        let step = progress.begin(heading).await;
+        let fetched = fetch(at, &session, remote).await;
+        let fetched = ended(&progress, step, fetched).await?;
+        files.named.insert(name.clone(), fetched.into_directory());
     }
     // The same may be asked for in both requests.
     let warnings: BTreeSet<&String> = job.warnings.iter().chain(&wanted.warnings).collect();
@@ -104,22 +119,47 @@ async fn build(at: &At, job: &Arc<Job>, mut wanted: Wanted) -> Result<String, St
 
 /// Files that are in an archive, the Dockerfile among them.
 async fn archived(
+    at: &At,
     progress: &mut Progress<'_>,
-    session: &Session,
+    session: &Arc<Session>,
     archive: Packed,
 ) -> Result<Sources, Status> {
-    let step = progress.begin("[internal] load remote build context").await;
-    let around = step.clone();
-    let context = match archive {
-        Packed::Here(context) => Ok(context),
-        Packed::InSession(path) => session.archive(&path).await,
+    let heading = match &archive {
+        Packed::Remote(remote @ Remote::Repository(_)) => {
+            format!("[internal] load git source {}", remote.shown())
+        }
+        _ => "[internal] load remote build context".to_owned(),
     };
+    let step = progress.begin(heading).await;
+    let around = step.clone();
+    let whole = |archive| Parts {
+        archive,
+        dockerfile: None,
+    };
+    let parts = match archive {
+        Packed::Here(context) => Ok(whole(context)),
+        Packed::InSession(path) => session.archive(&path).await.map(whole),
+        Packed::Remote(remote) => fetch(at, session, &remote)
+            .await
+            .and_then(|fetched| build::context(fetched).map_err(action_status)),
+    };
+    let Parts {
+        archive,
+        dockerfile,
+    } = ended(progress, step, parts).await?;
     Ok(Sources {
-        files: Files::of(ended(progress, step, context).await?),
-        text: None,
+        files: Files::of(archive),
+        text: dockerfile,
         coming: Vec::new(),
         around,
     })
+}
+
+/// What is elsewhere; the client has what may be needed to be let in there.
+async fn fetch(at: &At, session: &Arc<Session>, remote: &Remote) -> Result<Fetched, Status> {
+    let asker: Arc<dyn Asker> = Arc::clone(session) as _;
+    let fetched = build::fetch(&at.cloud, &at.caller, remote, Some(asker)).await;
+    fetched.map_err(action_status)
 }
 
 /// Files that sessions show, in the directories of the Dockerfile and of the context.
@@ -132,12 +172,7 @@ async fn shown(
 ) -> Result<Sources, Status> {
     let beside = find(sessions, job, beside).await?;
     let source = find(sessions, job, source).await?;
-    let step = progress
-        .begin(format!("[internal] load build definition from {path}"))
-        .await;
-    let around = step.clone();
-    let definition = definition(&beside, path).await;
-    let (text, own_rules) = ended(progress, step, definition).await?;
+    let ((text, own_rules), around) = dockerfile(progress, &beside, path).await?;
 
     let step = progress.begin("[internal] load .dockerignore").await;
     let except = rules(&source, own_rules).await;
@@ -151,6 +186,20 @@ async fn shown(
         coming: vec![coming],
         around,
     })
+}
+
+/// The Dockerfile in a directory of a session, and the rules beside it; and the step that tells of it.
+async fn dockerfile(
+    progress: &mut Progress<'_>,
+    directory: &Directory,
+    path: &str,
+) -> Result<((Bytes, Option<Bytes>), Own), Status> {
+    let step = progress
+        .begin(format!("[internal] load build definition from {path}"))
+        .await;
+    let around = step.clone();
+    let definition = definition(directory, path).await;
+    Ok((ended(progress, step, definition).await?, around))
 }
 
 /// A directory of a session.

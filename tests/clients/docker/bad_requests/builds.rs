@@ -103,7 +103,7 @@ fn parameters_that_are_no_such_thing_are_named() {
         ("version=2", 501, "DOCKER_BUILDKIT=0"),
         ("squash=1", 501, "squash"),
         ("outputs=x", 501, "outputs"),
-        ("remote=http://example.test/x", 501, "remote"),
+        ("remote=ftp://example.test/x", 400, "remoteURL"),
         (
             "target=none",
             400,

@@ -6,6 +6,7 @@ mod copy;
 mod dockerfiles;
 mod language;
 mod refused;
+mod remote;
 mod session;
 
 use std::path::PathBuf;

@@ -76,7 +76,15 @@ fn what_is_not_done_is_refused_by_name() {
         ),
         (
             "FROM busybox\nADD git@example.test:a/b.git /x\n",
-            "adding a git repository is not supported",
+            "no SSH key \"default\" forwarded from the client",
+        ),
+        (
+            "FROM busybox\nADD https://example.test/b.git#--upload-pack=x /x\n",
+            "invalid git ref \"--upload-pack=x\"",
+        ),
+        (
+            "FROM busybox\nADD http://127.0.0.1/b.git /x\n",
+            "does not pass filtering: 127.0.0.1:80",
         ),
     ] {
         project.write("Dockerfile", text);
