@@ -9,7 +9,6 @@ use model::event::Action;
 use model::meta::PORTS_FINALIZER;
 use model::network::{Driver, Network, NetworkSpec, NetworkStatus, Routing};
 use model::port::{Port, owner};
-use model::quota::Resource;
 use model::router::FloatingAddress;
 use model::{Id, Meta, ProjectId};
 use store::{Transaction, Versioned};
@@ -73,10 +72,7 @@ pub async fn create(cloud: &Cloud, caller: &Caller, new: NewNetwork) -> Result<I
     let network = planned(cloud, caller, new)?;
     let id = network.meta.id;
     let waiter = cloud.observer.waiter(id);
-    let wanted = [
-        (Resource::Networks, 1),
-        (Resource::Subnets, network.spec.subnets.len() as u64),
-    ];
+    let wanted = quota::of_network(&network);
     let committed = quota::commit(cloud, network.meta.project, &wanted, |transaction| {
         transaction.insert(id, network.clone());
     });

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::firewall::Firewall;
 use model::key_pair::KeyPair;
-use model::network::{Driver, Network};
+use model::network::{Network, Routing};
 use model::port::Port;
 use model::project::Project;
 use model::quota::{Quota, QuotaGate, Resource};
@@ -340,6 +340,19 @@ async fn change(
     }
 }
 
+/// What a network counts for. One that the node routes for its own containers, as the Docker API makes
+/// them, is in no quota, as they are not.
+pub(crate) fn of_network(network: &Network) -> Vec<(Resource, u64)> {
+    let spec = &network.spec;
+    if spec.routing == Routing::Node && !spec.external {
+        return Vec::new();
+    }
+    vec![
+        (Resource::Networks, 1),
+        (Resource::Subnets, spec.subnets.len() as u64),
+    ]
+}
+
 /// How much of something belongs to a project, or to a user where it is users who have it. What is
 /// limited within one object is checked where that is changed.
 fn used(cloud: &Cloud, owner: ProjectId, resource: Resource) -> u64 {
@@ -347,12 +360,10 @@ fn used(cloud: &Cloud, owner: ProjectId, resource: Resource) -> u64 {
     let many = |project: ProjectId, many: usize| if project == owner { many as u64 } else { 0 };
     match resource {
         Resource::KeyPairs => sum::<KeyPair>(cloud, |pair| one(pair.meta.project)),
-        Resource::Networks => sum::<Network>(cloud, |network| match network.spec.driver {
-            Driver::Bridge => one(network.meta.project),
-            Driver::Host | Driver::None => 0,
-        }),
-        Resource::Subnets => sum::<Network>(cloud, |network| {
-            many(network.meta.project, network.spec.subnets.len())
+        Resource::Networks | Resource::Subnets => sum::<Network>(cloud, |network| {
+            let wanted = of_network(network).into_iter();
+            let counted = wanted.filter(|(counted, _)| *counted == resource);
+            one(network.meta.project) * counted.map(|(_, count)| count).sum::<u64>()
         }),
         Resource::Ports => sum::<Port>(cloud, |port| one(port.meta.project)),
         Resource::Routers => sum::<Router>(cloud, |router| one(router.meta.project)),

@@ -8,6 +8,7 @@
 
 mod house;
 mod isolation;
+mod networks;
 mod projects;
 mod servers;
 mod trusts;
