@@ -30,6 +30,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let config = options.resolve()?;
     crate::logging::start();
     runtime::memory::give_back_large_blocks();
+    // Four for an instance with a network, and two or three for a published port.
+    runtime::rlimits::raise_descriptors();
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("make the data directory {}", config.data_dir.display()))?;
     let _lock = Lock::take(&config.data_dir)?;

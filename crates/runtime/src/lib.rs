@@ -21,7 +21,7 @@ mod namespaces;
 pub mod oci;
 pub mod overlay;
 mod procfs;
-mod rlimits;
+pub mod rlimits;
 mod root;
 mod sealed;
 pub mod seccomp;

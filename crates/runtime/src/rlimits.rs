@@ -1,8 +1,12 @@
-//! Resource limits of a process (`process.rlimits`).
+//! Resource limits: of a container's process (`process.rlimits`), and our own.
 
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors that this process can have at most: more would only make programs slow that close
+/// them all.
+const MAX_DESCRIPTORS: u64 = 1 << 20;
 
 /// Why a limit could not be set.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +16,20 @@ pub(crate) struct RlimitError {
     soft: u64,
     hard: u64,
     source: Errno,
+}
+
+/// Lets this process have as many descriptors as it may. Children inherit the limit unless theirs
+/// is set.
+pub fn raise_descriptors() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(MAX_DESCRIPTORS).min(MAX_DESCRIPTORS);
+    let raised = Rlimit {
+        current: Some(wanted),
+        maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "cannot raise the limit of descriptors");
+    }
 }
 
 /// Sets this process's limits.

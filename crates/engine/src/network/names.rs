@@ -12,8 +12,15 @@ use model::Id;
 struct Zone {
     /// Lower-case name to the instances that have it.
     names: HashMap<String, Vec<Id>>,
-    /// Addresses and first name of every instance.
-    members: HashMap<Id, (Vec<IpAddr>, String)>,
+    members: HashMap<Id, Member>,
+}
+
+/// An instance on a network.
+#[derive(Debug)]
+struct Member {
+    addresses: Vec<IpAddr>,
+    /// As they were entered; the first is its own.
+    names: Vec<String>,
 }
 
 /// Names on every network.
@@ -39,10 +46,8 @@ impl Names {
                 holders.push(instance);
             }
         }
-        zone.members.insert(
-            instance,
-            (addresses, names.first().cloned().unwrap_or_default()),
-        );
+        let names = names.to_vec();
+        zone.members.insert(instance, Member { addresses, names });
     }
 
     /// Takes an instance from a network.
@@ -50,13 +55,18 @@ impl Names {
         let Some(zone) = self.zones.get_mut(&network) else {
             return;
         };
-        if zone.members.remove(&instance).is_none() {
+        let Some(member) = zone.members.remove(&instance) else {
             return;
+        };
+        for name in member.names {
+            let name = name.to_ascii_lowercase();
+            if let Some(holders) = zone.names.get_mut(&name) {
+                holders.retain(|holder| *holder != instance);
+                if holders.is_empty() {
+                    zone.names.remove(&name);
+                }
+            }
         }
-        zone.names.retain(|_, holders| {
-            holders.retain(|holder| *holder != instance);
-            !holders.is_empty()
-        });
         if zone.members.is_empty() {
             self.zones.remove(&network);
         }
@@ -70,7 +80,7 @@ impl Names {
             holders
                 .iter()
                 .filter_map(|holder| zone.members.get(holder))
-                .flat_map(|(addresses, _)| addresses.clone())
+                .flat_map(|member| member.addresses.clone())
                 .collect(),
         )
     }
@@ -80,8 +90,8 @@ impl Names {
         let zone = self.zones.get(&network)?;
         zone.members
             .values()
-            .find(|(addresses, _)| addresses.contains(&address))
-            .map(|(_, name)| name.as_str())
+            .find(|member| member.addresses.contains(&address))
+            .and_then(|member| Some(member.names.first()?.as_str()))
     }
 }
 

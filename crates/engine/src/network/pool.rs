@@ -70,6 +70,9 @@ impl Maker {
         let mut batch = Batch::default();
         batch.set_alias(index, &name, &self.alias);
         host.run(batch)?;
+        // A bridge's port speaks to nobody itself. Its own addresses and routes would be looked
+        // through whenever an interface comes or goes.
+        set_parameter(&format!("ipv6/conf/{name}/disable_ipv6"), "1")?;
         let inner_index = socket.found(inner)?.index;
         Ok((Outer { name, index }, inner_index))
     }

@@ -5,14 +5,15 @@
 //! (a client on `[::1]`, or on IPv6 to an instance without), the bound socket accepts and a task
 //! copies the bytes. [`super::sandbox`] says which ports; this file knows no interfaces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::instance::{BoundPort, Protocol, PublishedPort};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::error::NetworkError;
@@ -45,8 +46,7 @@ impl Published {
 
     fn conflicts(&self, other: &BoundPort) -> bool {
         let ours = &self.bound;
-        ours.protocol == other.protocol
-            && ours.host_port == other.host_port
+        place(ours) == place(other)
             && ours.host_ip.is_ipv4() == other.host_ip.is_ipv4()
             && (ours.host_ip == other.host_ip
                 || ours.host_ip.is_unspecified()
@@ -63,25 +63,26 @@ pub(super) struct Held {
 }
 
 #[derive(Debug)]
-struct Socket {
-    fd: OwnedFd,
-    copying: Option<Copying>,
+enum Socket {
+    /// It only keeps the port.
+    Silent { _fd: OwnedFd },
+    /// It has what the firewall cannot send on.
+    Copying(Copying),
 }
 
 /// The task that copies bytes from where the firewall cannot send packets on.
 #[derive(Debug)]
 struct Copying {
+    listener: Arc<TcpListener>,
     task: tokio::task::JoinHandle<()>,
     to: watch::Sender<SocketAddr>,
 }
 
-impl Drop for Socket {
+impl Drop for Copying {
     fn drop(&mut self) {
-        if let Some(copying) = &self.copying {
-            // The task lets go of the socket a moment later; the port is free at once.
-            let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
-            copying.task.abort();
-        }
+        // The task lets go of the socket a moment later; the port is free at once.
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
+        self.task.abort();
     }
 }
 
@@ -100,9 +101,38 @@ pub(super) struct Target<'a> {
 
 #[derive(Debug, Default)]
 struct Taken {
-    ports: Vec<Published>,
+    /// By protocol and port of the node: on several addresses.
+    ports: HashMap<(Protocol, u16), Vec<Published>>,
     /// Where the search for a free port goes on.
     next: u16,
+}
+
+impl Taken {
+    fn insert(&mut self, published: Published) {
+        let place = place(&published.bound);
+        self.ports.entry(place).or_default().push(published);
+    }
+
+    fn remove<'a>(&mut self, held: impl IntoIterator<Item = &'a Held>) {
+        for Held { published, .. } in held {
+            let place = place(&published.bound);
+            if let Some(there) = self.ports.get_mut(&place) {
+                there.retain(|other| other != published);
+                if there.is_empty() {
+                    self.ports.remove(&place);
+                }
+            }
+        }
+    }
+
+    fn has(&self, bound: &BoundPort) -> bool {
+        let mut there = self.ports.get(&place(bound)).into_iter().flatten();
+        there.any(|other| other.conflicts(bound))
+    }
+}
+
+const fn place(bound: &BoundPort) -> (Protocol, u16) {
+    (bound.protocol, bound.host_port)
 }
 
 /// Every port published by this daemon.
@@ -179,7 +209,7 @@ impl Ports {
                         host_port,
                     };
                     self.bind(
-                        &taken.ports,
+                        taken,
                         Published {
                             bound,
                             target: *inside,
@@ -190,9 +220,9 @@ impl Ports {
                 .collect();
             match result {
                 Ok(held) => {
-                    taken
-                        .ports
-                        .extend(held.iter().map(|held| held.published.clone()));
+                    for held in &held {
+                        taken.insert(held.published.clone());
+                    }
                     if wanted.host_port == 0 {
                         taken.next = host_port.checked_add(1).unwrap_or(first);
                     }
@@ -212,12 +242,12 @@ impl Ports {
 
     fn bind(
         &self,
-        taken: &[Published],
+        taken: &Taken,
         published: Published,
         target: &Target<'_>,
     ) -> Result<Held, NetworkError> {
         let bound = &published.bound;
-        if taken.iter().any(|other| other.conflicts(bound)) {
+        if taken.has(bound) {
             return Err(NetworkError::PortAllocated {
                 endpoint: target.name.to_owned(),
                 id: target.endpoint.clone(),
@@ -272,24 +302,25 @@ impl Ports {
         }
         rustix::net::bind(fd.as_fd(), &SocketAddr::new(host_ip, host_port))?;
         if protocol != Protocol::Tcp {
-            return Ok(Socket { fd, copying: None });
+            return Ok(Socket::Silent { _fd: fd });
         }
         if host_ip.is_ipv4() {
             rustix::net::listen(&fd, 0)?;
-            return Ok(Socket { fd, copying: None });
+            return Ok(Socket::Silent { _fd: fd });
         }
         rustix::net::listen(&fd, 1024)?;
         let (to, target) = watch::channel(SocketAddr::new(published.target, container_port));
         let _guard = self.runtime.enter();
-        let listener = rustix::io::fcntl_dupfd_cloexec(&fd, 0)?;
-        let listener = tokio::net::TcpListener::from_std(listener.into()).map_err(|error| {
+        let listener = TcpListener::from_std(fd.into()).map_err(|error| {
             rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO)
         })?;
-        let task = self.runtime.spawn(copy_connections(listener, target));
-        Ok(Socket {
-            fd,
-            copying: Some(Copying { task, to }),
-        })
+        let listener = Arc::new(listener);
+        let task = copy_connections(Arc::clone(&listener), target);
+        Ok(Socket::Copying(Copying {
+            listener,
+            task: self.runtime.spawn(task),
+            to,
+        }))
     }
 
     /// Takes over ports after a restart. One that another program took meanwhile still leads
@@ -302,7 +333,7 @@ impl Ports {
                 let socket = self.socket(&published).map_err(|errno| {
                     tracing::warn!(port = published.bound.host_port, %errno, "published port is taken by another program");
                 });
-                taken.ports.push(published.clone());
+                taken.insert(published.clone());
                 Held { published, socket: socket.ok() }
             })
             .collect()
@@ -311,9 +342,7 @@ impl Ports {
     /// Leads ports to another address of their instance. Those that cannot lead there are freed.
     pub(super) fn retarget(&self, held: Vec<Held>, target: &Target<'_>) -> Vec<Held> {
         let mut taken = self.taken();
-        taken
-            .ports
-            .retain(|port| !held.iter().any(|held| held.published == *port));
+        taken.remove(&held);
         let mut kept = Vec::new();
         for Held {
             mut published,
@@ -325,12 +354,12 @@ impl Ports {
                 continue;
             };
             published.target = inside;
-            if let Some(copying) = socket.as_ref().and_then(|socket| socket.copying.as_ref()) {
+            if let Some(Socket::Copying(copying)) = &socket {
                 copying
                     .to
                     .send_replace(SocketAddr::new(inside, bound.container_port));
             }
-            taken.ports.push(published.clone());
+            taken.insert(published.clone());
             kept.push(Held { published, socket });
         }
         kept
@@ -338,9 +367,7 @@ impl Ports {
 
     /// Frees ports; their sockets close with `held`.
     pub(super) fn give_back(&self, held: &[Held]) {
-        self.taken()
-            .ports
-            .retain(|port| !held.iter().any(|held| held.published == *port));
+        self.taken().remove(held);
     }
 }
 
@@ -400,7 +427,7 @@ fn reason(errno: rustix::io::Errno) -> String {
     }
 }
 
-async fn copy_connections(listener: tokio::net::TcpListener, target: watch::Receiver<SocketAddr>) {
+async fn copy_connections(listener: Arc<TcpListener>, target: watch::Receiver<SocketAddr>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {

@@ -8,15 +8,13 @@ use std::os::fd::RawFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid};
+use rustix::process::setsid;
 
 use super::server::Server;
 use super::upgrade::{self, ResumeError};
 use super::{LOCK, SOCKET, socket};
+use crate::rlimits;
 use crate::sealed::{self, SealError};
-
-/// Descriptors that a keeper can have: more would only make programs slow that close them all.
-const MAX_DESCRIPTORS: u64 = 1 << 20;
 
 /// Killed after everything else, but not never: a leak of its own must not take the host down.
 const OOM_SCORE_ADJ: &str = "-999";
@@ -76,7 +74,8 @@ pub fn serve(dir: &Path) -> Result<(), ServeError> {
     // A terminal's signals are for the daemon. Refused when it leads a session already.
     _ = setsid();
     drop(std::env::set_current_dir("/"));
-    raise_descriptor_limit();
+    // Three or four a container.
+    rlimits::raise_descriptors();
     outlive_containers();
     let path = dir.join(SOCKET);
     let listener = socket::listen(&path).map_err(prepare(&path))?;
@@ -118,20 +117,5 @@ fn run(mut server: Server) -> Result<(), ServeError> {
 fn outlive_containers() {
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ) {
         tracing::debug!(%error, "the keeper is killed for want of memory like everyone else");
-    }
-}
-
-/// Three or four descriptors a container. Children inherit the limit unless theirs is set.
-fn raise_descriptor_limit() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let wanted = maximum.unwrap_or(MAX_DESCRIPTORS).min(MAX_DESCRIPTORS);
-    if let Err(error) = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(wanted),
-            maximum,
-        },
-    ) {
-        tracing::warn!(%error, "cannot raise the limit of descriptors");
     }
 }
