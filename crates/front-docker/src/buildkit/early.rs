@@ -3,6 +3,7 @@
 //!
 //! Source: moby v20.10, `api/server/router/build`; docker CLI v20.10, `cli/command/image/build_buildkit.go`.
 
+use actions::build::Context;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -10,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use bollard_buildkit_proto::moby::buildkit::v1::StatusResponse;
 use bytes::Bytes;
 use http::StatusCode;
+use model::Id;
 use prost::Message;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -36,8 +38,7 @@ const WAITING_LINES: usize = 256;
 /// Builds an image; the answer is lines of JSON. Or takes an archive for another request that does.
 pub(crate) async fn build(at: At, request: Request) -> Result<Response, ApiError> {
     if let Some(name) = at.form.get("buildid").strip_prefix(UPLOAD_OF) {
-        let archive = Box::new(edge::body::reader(request.into_body()));
-        at.connections.uploads.offer(name, archive).await?;
+        at.connections.uploads.offer(name, archive(request)).await?;
         return Ok(StatusCode::OK.into_response());
     }
     let mut wanted = Wanted::of_form(&at)?;
@@ -48,20 +49,19 @@ pub(crate) async fn build(at: At, request: Request) -> Result<Response, ApiError
             let archive = archive.map_err(|status| status_error(&status))?;
             wanted.archive = Some(Packed::Here(archive));
         }
-        "" => {
-            return Err(ApiError::unsupported(
-                "version=2 without remote: not supported, open a session, or set DOCKER_BUILDKIT=0",
-            ));
-        }
+        // With the request, as in the classic protocol.
+        "" => wanted.archive = Some(Packed::Here(archive(request))),
         address => {
             let remote = remote(address, &wanted.new.request)?;
             wanted.archive = Some(Packed::Remote(remote));
         }
     }
     let session = at.form.get("session");
-    let name = at.form.non_empty("buildid").unwrap_or(session);
+    let name = at.form.non_empty("buildid");
+    let name = name.or_else(|| at.form.non_empty("session"));
+    let name = name.map_or_else(|| Id::random().simple(), str::to_owned);
     let export = Export::under(&wanted.new.names).map_err(|status| status_error(&status))?;
-    let open = at.connections.jobs.open(name, session, export, Vec::new());
+    let open = at.connections.jobs.open(&name, session, export, Vec::new());
     let open = open.map_err(|status| status_error(&status))?;
     let statuses = open.job.listen().map_err(|status| status_error(&status))?;
     let quiet = at.form.is_true("q");
@@ -75,6 +75,10 @@ pub(crate) async fn build(at: At, request: Request) -> Result<Response, ApiError
         }
     });
     Ok(json_lines(body))
+}
+
+fn archive(request: Request) -> Context {
+    Box::new(edge::body::reader(request.into_body()))
 }
 
 async fn answer(

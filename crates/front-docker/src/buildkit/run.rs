@@ -55,7 +55,10 @@ async fn build(at: &At, job: &Arc<Job>, mut wanted: Wanted) -> Result<String, St
     let mut progress = Progress::new(job);
     let path = wanted.new.request.dockerfile.clone();
     let sessions = &at.connections.sessions;
-    let session = sessions.find(&job.session).await?;
+    let session = match job.session.as_str() {
+        "" => None,
+        id => Some(sessions.find(id).await?),
+    };
     let Sources {
         mut files,
         text,
@@ -63,7 +66,7 @@ async fn build(at: &At, job: &Arc<Job>, mut wanted: Wanted) -> Result<String, St
         around,
     } = match wanted.archive.take() {
         Some(archive) => {
-            let mut sources = archived(at, &mut progress, &session, archive).await?;
+            let mut sources = archived(at, &mut progress, session.as_ref(), archive).await?;
             if wanted.has_own_dockerfile {
                 let beside = find(sessions, job, &wanted.places[0]).await?;
                 let ((text, _), around) = dockerfile(&mut progress, &beside, &path).await?;
@@ -82,7 +85,7 @@ async fn build(at: &At, job: &Arc<Job>, mut wanted: Wanted) -> Result<String, St
     for (name, remote) in &wanted.remote {
         let heading = format!("[context {name}] {}", remote.shown());
         let step = progress.begin(heading).await;
-        let fetched = fetch(at, &session, remote).await;
+        let fetched = fetch(at, session.as_ref(), remote).await;
         let fetched = ended(&progress, step, fetched).await?;
         files.named.insert(name.clone(), fetched.into_directory());
     }
@@ -94,7 +97,7 @@ async fn build(at: &At, job: &Arc<Job>, mut wanted: Wanted) -> Result<String, St
     wanted.new.request.dockerfile_text.clone_from(&text);
     wanted.new.names.clone_from(&job.export.names);
     wanted.new.unlisted = job.export.is_unlisted;
-    wanted.new.asker = Some(session as Arc<dyn build::Asker>);
+    wanted.new.asker = session.map(|session| session as Arc<dyn Asker>);
     let (events, heard) = mpsc::channel(WAITING_EVENTS);
     let building = build::build(&at.cloud, &at.caller, files, wanted.new, events);
     let telling = tell(&mut progress, heard, &around, coming);
@@ -121,7 +124,7 @@ async fn build(at: &At, job: &Arc<Job>, mut wanted: Wanted) -> Result<String, St
 async fn archived(
     at: &At,
     progress: &mut Progress<'_>,
-    session: &Arc<Session>,
+    session: Option<&Arc<Session>>,
     archive: Packed,
 ) -> Result<Sources, Status> {
     let heading = match &archive {
@@ -138,7 +141,12 @@ async fn archived(
     };
     let parts = match archive {
         Packed::Here(context) => Ok(whole(context)),
-        Packed::InSession(path) => session.archive(&path).await.map(whole),
+        Packed::InSession(path) => match session {
+            Some(session) => session.archive(&path).await.map(whole),
+            None => Err(Status::invalid_argument(
+                "the archive is in a session, and the build has none",
+            )),
+        },
         Packed::Remote(remote) => fetch(at, session, &remote)
             .await
             .and_then(|fetched| build::context(fetched).map_err(action_status)),
@@ -156,9 +164,13 @@ async fn archived(
 }
 
 /// What is elsewhere; the client has what may be needed to be let in there.
-async fn fetch(at: &At, session: &Arc<Session>, remote: &Remote) -> Result<Fetched, Status> {
-    let asker: Arc<dyn Asker> = Arc::clone(session) as _;
-    let fetched = build::fetch(&at.cloud, &at.caller, remote, Some(asker)).await;
+async fn fetch(
+    at: &At,
+    session: Option<&Arc<Session>>,
+    remote: &Remote,
+) -> Result<Fetched, Status> {
+    let asker = session.map(|session| Arc::clone(session) as Arc<dyn Asker>);
+    let fetched = build::fetch(&at.cloud, &at.caller, remote, asker).await;
     fetched.map_err(action_status)
 }
 

@@ -101,6 +101,8 @@ pub(crate) async fn changes(at: At, Path(name): Path<String>) -> Result<Response
             json!({ "Path": change.path, "Kind": kind })
         })
         .collect();
+    // As Go writes a list that was never made.
+    let changes = Some(changes).filter(|changes| !changes.is_empty());
     Ok(axum::Json(changes).into_response())
 }
 

@@ -16,9 +16,26 @@ use crate::network::wire::EndpointSettings;
 type Strings = Option<Vec<String>>;
 type StringMap = Option<BTreeMap<String, String>>;
 /// Keys with nothing behind them: a set, as Go writes one.
-pub(crate) type Set = BTreeMap<String, Option<Map<String, Value>>>;
+pub(crate) type Set = BTreeMap<String, Nothing>;
 /// Bindings by container port, such as `80/tcp`.
 pub(crate) type PortMap = BTreeMap<String, Option<Vec<PortBinding>>>;
+
+/// What is behind a member of a [`Set`]: `{}`. Clients may write `null`, and some cannot read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Option<Map<String, Value>>", into = "Map<String, Value>")]
+pub(crate) struct Nothing;
+
+impl From<Option<Map<String, Value>>> for Nothing {
+    fn from(_: Option<Map<String, Value>>) -> Self {
+        Self
+    }
+}
+
+impl From<Nothing> for Map<String, Value> {
+    fn from(_: Nothing) -> Self {
+        Self::new()
+    }
+}
 
 /// What is portable about a container.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

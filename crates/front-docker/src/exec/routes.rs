@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
 use http::header::UPGRADE;
+use model::instance::Phase;
 use tokio::io::AsyncWriteExt;
 
 use super::translate::{from_model, terminal_size, to_model};
@@ -33,6 +34,12 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let spec = to_model(create.unwrap_or_default(), at.version)?;
     let view = find(&at, &name)?;
+    if view.status.phase == Phase::Paused {
+        // By the name that was asked for, as dockerd.
+        return Err(ApiError::conflict(format!(
+            "Container {name} is paused, unpause the container before exec"
+        )));
+    }
     let id = view.instance.meta.id;
     let exec = exec::create(&at.cloud, &at.caller, id, spec)
         .await

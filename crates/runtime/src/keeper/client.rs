@@ -74,6 +74,12 @@ impl CallError {
         matches!(self, Self::Refused(Refusal::NoSuchProcess(_)))
     }
 
+    /// The process has no stream of this kind, or no terminal.
+    #[must_use]
+    pub fn is_no_stream(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::NoStream { .. }))
+    }
+
     /// The process has ended already.
     #[must_use]
     pub fn is_not_running(&self) -> bool {

@@ -100,7 +100,7 @@ fn parameters_that_are_no_such_thing_are_named() {
         ),
         ("networkmode=nowhere", 400, "nowhere"),
         ("platform=plan9", 400, "platform plan9 is not supported"),
-        ("version=2", 501, "DOCKER_BUILDKIT=0"),
+        ("version=2&remote=ftp://example.test/x", 400, "remoteURL"),
         ("squash=1", 501, "squash"),
         ("outputs=x", 501, "outputs"),
         ("remote=ftp://example.test/x", 400, "remoteURL"),

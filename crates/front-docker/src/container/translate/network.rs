@@ -427,7 +427,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::container::wire::PortBinding;
+    use crate::container::wire::{Nothing, PortBinding};
 
     fn bound(port: &str, ip: &str, host: &str) -> HostConfig {
         let binding = PortBinding {
@@ -444,7 +444,7 @@ mod tests {
         let config = Config {
             exposed_ports: exposed
                 .iter()
-                .map(|port| ((*port).to_owned(), None))
+                .map(|port| ((*port).to_owned(), Nothing))
                 .collect(),
             ..Config::default()
         };

@@ -96,7 +96,7 @@ fn what_was_sent_is_kept_with_the_defaults_filled_in() {
     for (pointer, value) in [
         ("/Config/Cmd", json!(["true"])),
         ("/Config/Env", json!(null)),
-        ("/Config/ExposedPorts", json!({ "80/tcp": null })),
+        ("/Config/ExposedPorts", json!({ "80/tcp": {} })),
         ("/HostConfig/Binds", json!(null)),
         ("/HostConfig/NetworkMode", json!("bridge")),
         ("/HostConfig/IpcMode", json!("private")),
