@@ -156,6 +156,12 @@ pub struct Attachment {
     /// A fixed hardware address, `02:42:ac:11:00:02`.
     #[serde(default)]
     pub mac: Option<String>,
+    /// Link-local addresses beside its own: nobody gives them out, and no name leads to them.
+    #[serde(default)]
+    pub link_local: Vec<IpAddr>,
+    /// Its interface's name inside; `None` is the first free of `eth0`, `eth1`...
+    #[serde(default)]
+    pub interface: Option<String>,
     /// Which attachment has the default route: the highest, then the first by name.
     #[serde(default)]
     pub gateway_priority: i64,
@@ -176,6 +182,8 @@ impl Attachment {
             ipv4: None,
             ipv6: None,
             mac: None,
+            link_local: Vec::new(),
+            interface: None,
             gateway_priority: 0,
             driver_options: BTreeMap::new(),
         }

@@ -278,3 +278,56 @@ fn networks_are_listed_and_shown() {
             .contains("network nosuch not found")
     );
 }
+
+#[test]
+fn an_interface_has_link_local_addresses_and_a_name_of_its_own() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    docker.run(&["network", "create", "near"]).ok();
+    for (name, address) in [("near-a", "169.254.7.1"), ("near-b", "169.254.7.2")] {
+        docker
+            .run(&["run", "-d", "--name", name, "busybox", "sleep", "1000"])
+            .ok();
+        let mut connect = vec!["network", "connect", "--link-local-ip", address];
+        if daemon.kind() == Kind::Longshore {
+            // Not with dockerd before 28.
+            connect.extend(["--driver-opt", "com.docker.network.endpoint.ifname=near0"]);
+        }
+        docker.run(&[&connect[..], &["near", name]].concat()).ok();
+    }
+    docker.wait_until("they reach each other", |docker| {
+        let ping = [
+            "exec",
+            "near-a",
+            "ping",
+            "-c",
+            "1",
+            "-W",
+            "1",
+            "169.254.7.2",
+        ];
+        docker.run(&ping).code == 0
+    });
+    if daemon.kind() == Kind::Longshore {
+        let shown = docker
+            .run(&["exec", "near-a", "ip", "addr", "show", "near0"])
+            .ok();
+        assert!(shown.contains("inet 169.254.7.1/16"), "{shown}");
+        docker.run(&["network", "create", "far"]).ok();
+        let connect = ["network", "connect", "--driver-opt"];
+        let taken = ["com.docker.network.endpoint.ifname=near0", "far", "near-a"];
+        let refused = docker.run(&[connect, taken].concat());
+        assert!(refused.fails(1).contains("file exists"), "{refused:?}");
+        docker.run(&["network", "rm", "far"]).ok();
+        // They stay its own from one start to the next, beside one that has the usual name.
+        docker.run(&["restart", "-t", "0", "near-a"]).ok();
+        let shown = docker.run(&["exec", "near-a", "ip", "addr"]).ok();
+        for part in ["eth0@", "near0@", "inet 169.254.7.1/16"] {
+            assert!(shown.contains(part), "{shown}");
+        }
+    }
+    let config = "{{json .NetworkSettings.Networks.near.IPAMConfig.LinkLocalIPs}}";
+    assert_eq!(docker.inspect("near-b", config), r#"["169.254.7.2"]"#);
+    docker.run(&["rm", "-f", "near-a", "near-b"]).ok();
+    docker.run(&["network", "rm", "near"]).ok();
+}

@@ -219,6 +219,12 @@ impl Batch {
         self.set_link(index, attributes, "name interface", name);
     }
 
+    /// Gives an interface that is down another name.
+    pub(super) fn rename(&mut self, index: u32, name: &str) {
+        let attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        self.set_link(index, attributes, "name interface", name);
+    }
+
     /// Puts an interface in a group, by which many are removed at once.
     pub(super) fn set_group(&mut self, index: u32, group: u32) {
         let mut message = LinkMessage::default();

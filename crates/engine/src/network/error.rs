@@ -110,6 +110,12 @@ pub enum NetworkError {
         /// The name asked for.
         name: String,
     },
+    /// Another interface of the sandbox has the name that was asked for.
+    #[error("error renaming interface to {name:?}: file exists")]
+    InterfaceTaken {
+        /// The name.
+        name: String,
+    },
     /// A hardware address cannot be read.
     #[error("{mac:?} is not a hardware address such as 02:42:ac:11:00:02")]
     Mac {
@@ -178,9 +184,10 @@ impl NetworkError {
             Self::UnknownNetwork { .. } | Self::UnknownPort { .. } | Self::NoSandbox { .. } => {
                 FailureKind::NotFound
             }
-            Self::NotABridge { .. } | Self::InterfaceName { .. } | Self::Mac { .. } => {
-                FailureKind::Invalid
-            }
+            Self::NotABridge { .. }
+            | Self::InterfaceName { .. }
+            | Self::InterfaceTaken { .. }
+            | Self::Mac { .. } => FailureKind::Invalid,
             Self::BridgeFull { .. } => FailureKind::NoCapacity,
             Self::File { .. }
             | Self::Link { .. }

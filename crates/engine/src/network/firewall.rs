@@ -64,7 +64,7 @@ const SETS: [(Set, &str); 13] = [
 ///
 /// - `guard` drops what an instance may not send: to or from the node's loopback addresses
 ///   (`route_localnet` is on for our bridges, CVE-2020-8558), or with a source that is not its
-///   network's.
+///   network's; link-local addresses speak to each other only.
 /// - `between` keeps networks apart, and lets in from outside only what was published or asked for.
 /// - `deliver` lets nothing reach the node from a bridge on which it has no part.
 /// - `arrive` and `local` send published ports on, for others and for programs of the node.
@@ -79,6 +79,7 @@ const CHAINS: &str = r"
         iifname != @bridges accept
         ip daddr 127.0.0.0/8 drop
         iifname @closed accept
+        ip saddr 169.254.0.0/16 ip daddr 169.254.0.0/16 accept
         meta nfproto ipv4 ip saddr . iifname != @own4 drop
         ip6 saddr fe80::/10 accept
         ip6 saddr :: accept

@@ -14,6 +14,9 @@ use super::error::NetworkError;
 use super::namespace::Namespace;
 use super::netlink::Socket;
 
+/// What the interface inside is called, until something else is asked for.
+pub(super) const INTERFACE: &str = "eth0";
+
 /// How long the pool is left alone after something was taken, unless it runs low.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -25,7 +28,7 @@ pub(super) struct Ready {
     pub(super) socket: Socket,
     /// The end of the pair on the node.
     pub(super) outer: Outer,
-    /// Index of the end inside, which is named `eth0` and down.
+    /// Index of the end inside, which is named [`INTERFACE`] and down.
     pub(super) inner_index: u32,
 }
 
@@ -100,7 +103,7 @@ impl Maker {
                 attempt: "talk to the node's",
                 source,
             })
-            .and_then(|mut host| self.pair(&mut host, &namespace, &mut socket, "eth0"));
+            .and_then(|mut host| self.pair(&mut host, &namespace, &mut socket, INTERFACE));
         match made {
             Ok((outer, inner_index)) => Ok(Ready {
                 namespace,

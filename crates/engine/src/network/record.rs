@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use model::Id;
@@ -67,6 +68,9 @@ impl Naming {
 pub(super) struct Interface {
     /// Its network and addresses.
     pub(super) endpoint: Endpoint,
+    /// Link-local addresses that it has, too.
+    #[serde(default)]
+    pub(super) link_local: Vec<IpAddr>,
     /// Its name inside.
     pub(super) name: String,
     /// Name of its other end, on the node.

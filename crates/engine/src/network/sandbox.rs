@@ -4,12 +4,11 @@
 //! the sandbox's lock meanwhile, so of two calls for one instance the second finds what the first
 //! left.
 
-use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use model::Id;
-use model::instance::{Attachment, Endpoint, Instance};
+use model::instance::{Endpoint, Instance};
 use model::network::Network;
 
 use super::Inner;
@@ -19,15 +18,18 @@ use super::error::NetworkError;
 use super::metadata::Metadata;
 use super::namespace::{self, Namespace};
 use super::netlink::Socket;
-use super::pool::Outer;
+use super::pool::{self, Outer};
 use super::ports::{self, Held};
 use super::reaper::Remains;
 use super::record::{Interface, Naming, Record};
 use super::resolver::Resolver;
 
+mod interface;
 mod plug;
 mod way_out;
 
+pub(super) use interface::addresses;
+use interface::attachment;
 use plug::{allow_ipv6, forget_neighbours, full, has_ipv6, plug_in};
 use way_out::{published_by, target, way_out, way_out6};
 
@@ -60,11 +62,7 @@ impl Inner {
             bridges.push(self.bridge_of(endpoint, networks)?);
             parse_mac(&endpoint.mac)?;
         }
-        let interfaces: Vec<Interface> = endpoints
-            .iter()
-            .enumerate()
-            .map(|(at, endpoint)| interface(instance, endpoint, at))
-            .collect();
+        let interfaces = interface::all(instance, endpoints)?;
         let held = match published_by(&interfaces, &bridges) {
             Some(at) => {
                 let target = target(&instance.meta.name, &endpoints[at], &bridges[at]);
@@ -140,6 +138,13 @@ impl Inner {
             batch.delete_link(&first.outer.name);
             return self.host().run(batch);
         }
+        // Before another is made, which may be called as this one was.
+        let name = &live.record.interfaces[0].name;
+        if name != pool::INTERFACE {
+            let mut batch = Batch::default();
+            batch.rename(first.inner_index, name);
+            socket.run(batch)?;
+        }
         let mut pairs = vec![first];
         for at in 0..live.record.interfaces.len() {
             if at > 0 {
@@ -169,12 +174,7 @@ impl Inner {
             .collect();
         let way_out = way_out(&live.record.interfaces, bridges);
         let way_out6 = way_out6(&live.record.interfaces, bridges);
-        if live
-            .record
-            .interfaces
-            .iter()
-            .any(|interface| has_ipv6(&interface.endpoint))
-        {
+        if live.record.interfaces.iter().any(has_ipv6) {
             allow_ipv6(live.namespace.fd.as_fd(), &live.record.interfaces)?;
         }
         let publishes = !live.record.wanted.is_empty();
@@ -318,15 +318,7 @@ impl Inner {
         }
         let bridge = self.bridge_of(endpoint, std::slice::from_ref(network))?;
         parse_mac(&endpoint.mac)?;
-        let free = (0..)
-            .find(|at| {
-                live.record
-                    .interfaces
-                    .iter()
-                    .all(|interface| interface.name != format!("eth{at}"))
-            })
-            .unwrap_or_default();
-        let mut interface = interface(instance, endpoint, free);
+        let mut interface = interface::further(instance, endpoint, &live.record.interfaces)?;
         let netns = live.namespace.fd.as_fd();
         let mut socket = namespace::within(netns, || {
             Socket::open().map_err(|source| NetworkError::Namespace {
@@ -347,7 +339,7 @@ impl Inner {
         let connected = (|| {
             self.seat(&mut interface, &bridge)?;
             self.plug_in(&interface, &bridge)?;
-            if has_ipv6(endpoint) {
+            if has_ipv6(&interface) {
                 allow_ipv6(netns, std::slice::from_ref(&interface))?;
             }
             let (mut outside, mut inside) = (Batch::default(), Batch::default());
@@ -450,39 +442,6 @@ impl Inner {
     fn leave_names(&self, instance: Id, network: Id) {
         self.names_mut().leave(network, instance);
     }
-}
-
-/// What an endpoint was made for.
-fn attachment<'a>(instance: &'a Instance, endpoint: &Endpoint) -> Option<&'a Attachment> {
-    instance.spec.attachments.iter().find(|attachment| {
-        if endpoint.port {
-            attachment.port == Some(endpoint.id)
-        } else {
-            attachment.network == endpoint.network && attachment.port.is_none()
-        }
-    })
-}
-
-fn interface(instance: &Instance, endpoint: &Endpoint, at: usize) -> Interface {
-    let attachment = attachment(instance, endpoint);
-    Interface {
-        endpoint: endpoint.clone(),
-        name: format!("eth{at}"),
-        outer: String::new(),
-        outer_index: 0,
-        seat: None,
-        aliases: attachment
-            .map(|attachment| attachment.aliases.clone())
-            .unwrap_or_default(),
-        links: attachment
-            .map(|attachment| attachment.links.clone())
-            .unwrap_or_default(),
-        gateway_priority: attachment.map_or(0, |attachment| attachment.gateway_priority),
-    }
-}
-
-pub(super) fn addresses(endpoint: &Endpoint) -> Vec<IpAddr> {
-    endpoint.addresses().map(|(address, _)| address).collect()
 }
 
 /// Where a recorded namespace is mounted.

@@ -1,6 +1,7 @@
 //! What list and inspect both show of an instance: state, ports, networks, mounts. Pure.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -178,7 +179,11 @@ fn endpoint(view: &View, attachment: &Attachment, network: &Network) -> Endpoint
             .ipv6
             .map(|address| address.to_string())
             .unwrap_or_default(),
-        link_local_ips: Vec::new(),
+        link_local_ips: attachment
+            .link_local
+            .iter()
+            .map(IpAddr::to_string)
+            .collect(),
     };
     // Those of the default network are its host configuration's.
     let links = attachment.links.iter().filter(|_| network.spec.dns);

@@ -191,7 +191,8 @@ fn subnet(config: &IpamConfig) -> Result<NewSubnet, ApiError> {
             config.subnet
         ))
     })?;
-    if !config.subnet.starts_with(&cidr.address().to_string()) {
+    let (written, _) = config.subnet.split_once('/').unwrap_or_default();
+    if written.parse() != Ok(cidr.address()) {
         return Err(wrong(format!(
             "invalid subnet {}: it should be {cidr}",
             config.subnet
@@ -403,5 +404,10 @@ mod tests {
             refusal(create(ipam)).message,
             "invalid network config:\ninvalid subnet 10.9.1.1/16: it should be 10.9.0.0/16"
         );
+        let spelled = IpamConfig {
+            subnet: "FD00:0:0::/64".to_owned(),
+            ..IpamConfig::default()
+        };
+        assert_eq!(subnet(&spelled).unwrap().cidr, "fd00::/64".parse().unwrap());
     }
 }

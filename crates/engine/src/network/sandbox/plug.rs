@@ -1,6 +1,7 @@
 //! Plugs one interface of a sandbox into its bridge: guarded before anything passes it, known to
 //! the bridge, dressed inside.
 
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 use model::instance::Endpoint;
@@ -109,7 +110,10 @@ pub(super) fn plug_in(
         }
     }
     inside.dress(inner_index, &interface.name, mac, mtu);
-    let all = || interface.endpoint.addresses();
+    // As large as the ranges that are set apart for them (RFC 3927, RFC 4291).
+    let link_local = interface.link_local.iter();
+    let link_local = link_local.map(|at| (*at, if at.is_ipv4() { 16 } else { 64 }));
+    let all = || interface.endpoint.addresses().chain(link_local.clone());
     for (address, prefix) in all().filter(|(address, _)| address.is_ipv4()) {
         inside.add_address(inner_index, address, prefix);
     }
@@ -152,8 +156,9 @@ pub(super) fn forget_neighbours(batch: &mut Batch, bridge: &Bridge, endpoint: &E
     }
 }
 
-pub(super) fn has_ipv6(endpoint: &Endpoint) -> bool {
-    endpoint.addresses().any(|(address, _)| address.is_ipv6())
+pub(super) fn has_ipv6(interface: &Interface) -> bool {
+    let mut own = interface.endpoint.addresses();
+    own.any(|(address, _)| address.is_ipv6()) || interface.link_local.iter().any(IpAddr::is_ipv6)
 }
 
 pub(super) fn allow_ipv6(
@@ -163,7 +168,7 @@ pub(super) fn allow_ipv6(
     namespace::within(netns, || {
         interfaces
             .iter()
-            .filter(|interface| has_ipv6(&interface.endpoint))
+            .filter(|interface| has_ipv6(interface))
             .try_for_each(|interface| {
                 set_parameter(&format!("ipv6/conf/{}/disable_ipv6", interface.name), "0")
             })

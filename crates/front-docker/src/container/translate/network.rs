@@ -12,6 +12,9 @@ use crate::error::ApiError;
 use crate::network::wire::EndpointSettings;
 use crate::version::Version;
 
+/// The option of an endpoint that names the interface inside.
+const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";
+
 /// The network that `default` means.
 pub(crate) const DEFAULT: &str = "bridge";
 
@@ -229,16 +232,24 @@ pub(crate) fn attachment(
                 .map_err(|_| wrong(format!("invalid IPv6 address: {text}")))?,
         ),
     };
-    if !ipam.link_local_ips.is_empty() {
-        return Err(wrong(
-            "LinkLocalIPs: link-local addresses are not supported by this daemon".to_owned(),
-        ));
-    }
+    let link_local = ipam.link_local_ips.iter().map(|text| {
+        let address = text.parse().ok();
+        let address = address.filter(|address: &IpAddr| !address.is_unspecified());
+        address.ok_or_else(|| wrong(format!("invalid link-local IP address: {text}")))
+    });
+    let link_local = link_local.collect::<Result<_, _>>()?;
     let options = settings.driver_opts.clone().unwrap_or_default();
+    let interface = options
+        .get(INTERFACE_NAME)
+        .filter(|name| !name.is_empty())
+        .cloned();
+    if let Some(name) = interface.as_ref().filter(|name| !is_interface_name(name)) {
+        return Err(wrong(format!("invalid interface name: {name:?}")));
+    }
     // Further names are for drivers that are not here: kept and shown, as dockerd does.
     if let Some(name) = options
         .keys()
-        .find(|name| name.starts_with("com.docker.network."))
+        .find(|name| name.starts_with("com.docker.network.") && *name != INTERFACE_NAME)
     {
         return Err(wrong(format!(
             "DriverOpts: {name:?} is not supported by this daemon"
@@ -273,6 +284,8 @@ pub(crate) fn attachment(
         ipv4,
         ipv6,
         mac,
+        link_local,
+        interface,
         gateway_priority: settings.gw_priority,
         driver_options: options,
         ..Attachment::new(network.meta.id)
@@ -288,6 +301,13 @@ fn link_parts(link: &str) -> (&str, &str) {
 fn link_alias(link: &str) -> &str {
     let (_, alias) = link_parts(link);
     alias.rsplit('/').next().unwrap_or(alias)
+}
+
+/// What the kernel takes (`dev_valid_name`), and has no settings of its own by (`all`, `default`).
+fn is_interface_name(name: &str) -> bool {
+    name.len() <= 15
+        && !matches!(name, "." | ".." | "all" | "default" | "lo")
+        && !name.contains(|letter: char| letter.is_whitespace() || matches!(letter, '/' | ':'))
 }
 
 fn is_mac(text: &str) -> bool {
