@@ -13,6 +13,7 @@ mod image_load;
 mod image_pull;
 mod keystone;
 mod log;
+mod networks;
 mod pair;
 mod phases;
 mod rebuild;
@@ -71,7 +72,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let pair = Pair::start(&binary)?;
     type Subject = (&'static str, fn(&Pair) -> Result<Vec<Row>>);
-    let measures: [Subject; 8] = [
+    let measures: [Subject; 9] = [
         ("run_client", run_client::measure),
         ("api_rate", api_rate::measure),
         ("exec", exec::measure),
@@ -80,6 +81,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ("rebuild", rebuild::measure),
         ("image_pull", image_pull::measure),
         ("phases", phases::measure),
+        ("networks", networks::measure),
     ];
     for (name, measure) in measures {
         if is_wanted(name) {

@@ -93,7 +93,7 @@ fn time_listing(daemon: &Daemon, count: usize) -> Result<f64> {
     Ok(median(values))
 }
 
-fn remove_all(daemon: &Daemon) -> Result<()> {
+pub(super) fn remove_all(daemon: &Daemon) -> Result<()> {
     let mut api = api(daemon);
     let listed = api
         .expect("GET", "/v1.41/containers/json?all=1", None)?
@@ -124,11 +124,22 @@ fn supervisors(daemon: &Daemon) -> Result<Vec<u32>> {
         };
         // A process may end while it is looked at.
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        if String::from_utf8_lossy(&line).contains(&dir) {
+        // The peer has children that are called by ports only.
+        let is_child = daemon
+            .pid()
+            .is_some_and(|daemon| parent(pid) == Some(daemon));
+        if is_child || String::from_utf8_lossy(&line).contains(&dir) {
             found.push(pid);
         }
     }
     Ok(found)
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Behind the name, which may hold anything: the state, and the parent.
+    let (_, after) = stat.rsplit_once(") ")?;
+    after.split(' ').nth(1)?.parse().ok()
 }
 
 /// Memory of the supervisors, each page shared out among those that share it, in KiB.
