@@ -76,7 +76,7 @@ impl Cloud {
     #[must_use]
     pub fn new(store: store::Store, images: ::image::Store, nodes: Arc<dyn nodes::Nodes>) -> Self {
         let observer = observer::Observer::spawn(store.clone());
-        observer.follow_execs(store.clone(), nodes.exec_happenings());
+        observer.follow_news(store.clone(), nodes.news());
         let (_, events) = observer.subscribe();
         drop(tokio::spawn(image::collect_unused(
             store.clone(),

@@ -16,7 +16,7 @@ use model::stream::{
 };
 use model::volume::Volume;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
 /// Bytes out of a process, as they come.
 pub type Output = mpsc::Receiver<(Stream, Bytes)>;
@@ -26,6 +26,15 @@ pub type Input = Box<dyn AsyncWrite + Send + Unpin>;
 pub type Archive = Box<dyn AsyncRead + Send + Unpin>;
 /// Batches of log lines.
 pub type LogLines = mpsc::Receiver<Result<Vec<LogLine>, Failure>>;
+
+/// What happens to an instance, and is told as an event without being on record.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// The process that it is was sent this signal.
+    Signal(Id, i32),
+    /// An exec ended with this status.
+    ExecDied(Id, String, i32),
+}
 
 /// The nodes' streams. Each method has the meaning of the engine's method of the same name.
 #[async_trait]
@@ -69,6 +78,5 @@ pub trait Nodes: Send + Sync + 'static {
     async fn writable_size(&self, id: Id) -> Result<u64, Failure>;
     async fn volume_path(&self, volume: &Volume) -> Result<PathBuf, Failure>;
     fn paths(&self, id: Id) -> HostPaths;
-    /// What execs begin and end, for events: instance, exec and its exit status at the end.
-    fn exec_happenings(&self) -> tokio::sync::broadcast::Receiver<(Id, String, Option<i32>)>;
+    fn news(&self) -> broadcast::Receiver<News>;
 }

@@ -17,6 +17,8 @@ use model::{Id, Kind};
 use store::record::Part;
 use tokio::sync::{Notify, broadcast};
 
+use crate::nodes::News;
+
 /// Events kept for those who ask for what has been.
 const REMEMBERED_EVENTS: usize = 1024;
 
@@ -101,32 +103,40 @@ impl Observer {
         observer
     }
 
-    /// Tells of the execs that nodes see end.
-    pub(crate) fn follow_execs(
+    /// Tells of what nodes see, and of what is on no record.
+    pub(crate) fn follow_news(
         self: &Arc<Self>,
         store: store::Store,
-        mut happenings: broadcast::Receiver<(Id, String, Option<i32>)>,
+        mut news: broadcast::Receiver<News>,
     ) {
         let weak = Arc::downgrade(self);
         drop(tokio::spawn(async move {
             loop {
-                let (id, exec, exit_code) = match happenings.recv().await {
-                    Ok(happening) => happening,
+                let news = match news.recv().await {
+                    Ok(news) => news,
                     Err(broadcast::error::RecvError::Lagged(_)) => continue,
                     Err(broadcast::error::RecvError::Closed) => return,
                 };
                 let Some(observer) = weak.upgrade() else {
                     return;
                 };
-                let (Some(instance), Some(exit_code)) = (store.get::<Instance>(id), exit_code)
-                else {
+                let (id, action, attributes) = match news {
+                    News::Signal(id, number) => {
+                        let signal = ("signal", number.to_string());
+                        (id, Action::Killed, vec![signal])
+                    }
+                    News::ExecDied(id, exec, code) => {
+                        let exit_code = ("exitCode", code.to_string());
+                        (id, Action::ExecDied, vec![("execID", exec), exit_code])
+                    }
+                };
+                let Some(instance) = store.get::<Instance>(id) else {
                     continue;
                 };
-                let mut event = instance_event(&instance.value, Action::ExecDied);
-                event.attributes.insert("execID".to_owned(), exec);
-                event
-                    .attributes
-                    .insert("exitCode".to_owned(), exit_code.to_string());
+                let mut event = instance_event(&instance.value, action);
+                let attributes = attributes.into_iter();
+                let attributes = attributes.map(|(name, value)| (name.to_owned(), value));
+                event.attributes.extend(attributes);
                 observer.tell(event);
             }
         }));

@@ -87,7 +87,7 @@ pub(crate) async fn listen(
                 wishes.look_at(id);
             }
             // Told as events by those who show them; the records know them by the exit.
-            Ok(Happening::OutOfMemory(_) | Happening::Exec(..)) => {}
+            Ok(Happening::OutOfMemory(_) | Happening::Signal(..) | Happening::Exec(..)) => {}
             Err(RecvError::Lagged(count)) => {
                 tracing::warn!(
                     count,

@@ -125,6 +125,8 @@ pub enum Happening {
     OutOfMemory(Id),
     /// A health check's verdict or log changed.
     Health(Id, Health),
+    /// The process that an instance is was sent this signal.
+    Signal(Id, i32),
     /// An exec began or ended (with its exit status).
     Exec(Id, String, Option<i32>),
 }

@@ -19,7 +19,7 @@ use crate::log::Lines;
 use crate::network::Sandbox;
 use crate::run::{Live, State};
 use crate::spec::limits;
-use crate::{Input, Output, attachment, signal};
+use crate::{Happening, Input, Output, attachment, signal};
 
 /// Seconds between the stop signal and the kill, unless someone says otherwise.
 const STOP_TIMEOUT_SECS: i64 = 10;
@@ -102,10 +102,12 @@ impl Inner {
     /// A process that has ended meanwhile needs no signal.
     async fn send(&self, live: &Live, number: i32) -> Result<(), Failure> {
         match self.keeper().signal(&live.key(), number).await {
-            Err(error) if !error.is_not_running() && !error.is_no_such_process() => {
-                Err(internal(&error))
+            Ok(_) => {
+                self.happened(Happening::Signal(live.id, number));
+                Ok(())
             }
-            _ => Ok(()),
+            Err(error) if error.is_not_running() || error.is_no_such_process() => Ok(()),
+            Err(error) => Err(internal(&error)),
         }
     }
 

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use actions::nodes::{Archive, Input, LogLines, Nodes, Output};
+use actions::nodes::{Archive, Input, LogLines, News, Nodes, Output};
 use async_trait::async_trait;
 use engine::{Engine, Happening};
 use model::Id;
@@ -17,8 +17,8 @@ use model::stream::{
 use model::volume::Volume;
 use tokio::sync::broadcast;
 
-/// Exec happenings kept for a slow listener.
-const EXECS_KEPT: usize = 1024;
+/// News kept for a slow listener.
+const NEWS_KEPT: usize = 1024;
 
 /// The node that this process is.
 pub struct ThisNode {
@@ -138,19 +138,19 @@ impl Nodes for ThisNode {
         self.engine.paths(id)
     }
 
-    fn exec_happenings(&self) -> broadcast::Receiver<(Id, String, Option<i32>)> {
-        let (sender, receiver) = broadcast::channel(EXECS_KEPT);
+    fn news(&self) -> broadcast::Receiver<News> {
+        let (sender, receiver) = broadcast::channel(NEWS_KEPT);
         let mut happenings = self.engine.happenings();
         drop(tokio::spawn(async move {
             loop {
-                match happenings.recv().await {
-                    Ok(Happening::Exec(id, exec, exit_code)) => {
-                        if sender.send((id, exec, exit_code)).is_err() {
-                            return;
-                        }
-                    }
-                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                let news = match happenings.recv().await {
+                    Ok(Happening::Signal(id, number)) => News::Signal(id, number),
+                    Ok(Happening::Exec(id, exec, Some(code))) => News::ExecDied(id, exec, code),
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => continue,
                     Err(broadcast::error::RecvError::Closed) => return,
+                };
+                if sender.send(news).is_err() {
+                    return;
                 }
             }
         }));

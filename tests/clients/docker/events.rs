@@ -37,6 +37,53 @@ fn a_life_is_told_in_order() {
 }
 
 #[test]
+fn who_is_stopped_started_again_and_removed_by_force_was_sent_signals() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    let polite = "trap 'exit 0' TERM USR1; touch /tmp/begun; while :; do sleep 0.1; done";
+    docker
+        .run(&[
+            "run", "-d", "--name", "hailed", "busybox", "sh", "-c", polite,
+        ])
+        .ok();
+    let wait = || {
+        docker.wait_until("the trap", |docker| {
+            docker.run(&["exec", "hailed", "rm", "/tmp/begun"]).code == 0
+        });
+    };
+    wait();
+    docker.run(&["restart", "hailed"]).ok();
+    wait();
+    docker.run(&["kill", "-s", "USR1", "hailed"]).ok();
+    docker.run(&["wait", "hailed"]).ok();
+    docker.run(&["start", "hailed"]).ok();
+    wait();
+    docker.run(&["stop", "hailed"]).ok();
+    docker.run(&["start", "hailed"]).ok();
+    docker.run(&["rm", "-f", "hailed"]).ok();
+    let until = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+        + 1;
+    let (since, until) = ((until - 120).to_string(), until.to_string());
+    let window = ["events", "--since", &since, "--until", &until];
+    let filters = ["--filter", "container=hailed", "--filter", "type=container"];
+    let format = "{{.Action}}{{with index .Actor.Attributes \"signal\"}} {{.}}{{end}}";
+    let shown = ["--format", format];
+    let told = docker.run(&[&window[..], &filters, &shown].concat()).ok();
+    let told: Vec<&str> = told
+        .lines()
+        .filter(|action| !action.starts_with("exec_"))
+        .collect();
+    let restarted = ["kill 15", "die", "stop", "start", "restart"];
+    let ended = ["kill 10", "die", "start", "kill 15", "die", "stop", "start"];
+    let removed = ["kill 9", "die", "destroy"];
+    let expected = [&["create", "start"][..], &restarted, &ended, &removed].concat();
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn other_objects_tell_too() {
     let daemon = daemon();
     let docker = daemon.docker();

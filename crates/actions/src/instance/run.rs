@@ -229,6 +229,8 @@ pub async fn restart(
                 give_up_restart(&cloud, id).await;
             }
             ended?;
+            let stopped = instance_event(&view.instance, Action::Stopped);
+            cloud.observer.tell(stopped);
         }
         begin_run(&cloud, id).await?;
         cloud
@@ -285,11 +287,6 @@ pub async fn kill(
         .await?;
     }
     cloud.nodes.signal(id, signal).await?;
-    let mut event = instance_event(&view.instance, Action::Killed);
-    event
-        .attributes
-        .insert("signal".to_owned(), signal.to_owned());
-    cloud.observer.tell(event);
     if is_same_signal(signal, "KILL", "9") {
         // As dockerd: a kill answers once the process is gone.
         let run = view.status.run;

@@ -144,12 +144,14 @@ impl Engine for Simulated {
         };
         control.paused.send_replace(false);
         control.send(signal);
+        self.world.tell(Happening::Signal(id, signal));
         let patience = u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs);
         if tokio::time::timeout(patience, self.world.until_stopped(id, &mut ended))
             .await
             .is_err()
         {
             control.send(SIGKILL);
+            self.world.tell(Happening::Signal(id, SIGKILL));
             self.world.until_stopped(id, &mut ended).await;
         }
         Ok(())
@@ -351,6 +353,7 @@ impl Engine for Simulated {
         self.world.scripted(Operation::Signal)?;
         let signal = signal_number(signal)?;
         self.world.state().running(id)?.0.control.send(signal);
+        self.world.tell(Happening::Signal(id, signal));
         Ok(())
     }
 
