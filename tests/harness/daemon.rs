@@ -154,7 +154,8 @@ impl Daemon {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // Two of one process that live at once never meet: a suite's own lives as long as it does.
-        let unique = (std::process::id() % 93) * 256 + number % 256;
+        // Ports stay below those that the kernel gives to connections, from 32,768 on.
+        let unique = (std::process::id() % 49) * 256 + number % 256;
         if kind == Kind::Longshore {
             static SWEPT: Once = Once::new();
             let mut swept = Ok(());

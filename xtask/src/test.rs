@@ -122,19 +122,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Some(archive) => PathBuf::from(archive),
         None => debian::archive()?,
     };
+    let with_clients = || {
+        let mut tests = clients();
+        tests.env("LONGSHORE_BIN", &binary);
+        tests.env("LONGSHORE_OPENSTACK", install::openstack_program());
+        tests
+    };
     step::run(
-        clients()
-            .env("LONGSHORE_BIN", &binary)
-            .env("LONGSHORE_OPENSTACK", install::openstack_program())
+        with_clients()
             .env("LONGSHORE_DEBIAN", debian)
             .args(["--test", "clients"]),
     )?;
-    step::run(clients().env("LONGSHORE_BIN", &binary).args([
-        "--test",
-        "faults",
-        "--",
-        "--test-threads=1",
-    ]))?;
+    step::run(with_clients().args(["--test", "faults", "--", "--test-threads=1"]))?;
     if options.clients {
         return Ok(());
     }
