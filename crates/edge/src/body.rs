@@ -3,7 +3,9 @@
 //! Front ends turn the errors into their own envelopes.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::document::Document;
@@ -90,35 +93,48 @@ pub fn from_reader(reader: impl AsyncRead + Send + 'static) -> Body {
     Body::from_stream(ReaderStream::with_capacity(reader, CHUNK))
 }
 
-/// A body of `length` bytes of a file, from `offset` on. Each piece is read when the client has room for
-/// it, so that a slow one costs no memory; the answer's head should say the length.
+/// A body of `length` bytes of a file, from `offset` on. One piece is read while the one before it is
+/// sent, and no more, so that a slow client costs no memory; the answer's head should say the length.
 pub fn from_file(file: File, offset: u64, length: u64) -> Body {
-    let pieces = stream::try_unfold(
-        (file, offset, length),
-        |(mut file, offset, left)| async move {
-            if left == 0 {
-                return Ok(None);
-            }
-            let wanted = left.min(FILE_CHUNK);
-            let read = tokio::task::spawn_blocking(move || {
-                let mut piece = Vec::new();
-                piece.try_reserve_exact(usize::try_from(wanted).map_err(io::Error::other)?)?;
-                file.seek(io::SeekFrom::Start(offset))?;
-                (&file).take(wanted).read_to_end(&mut piece)?;
-                Ok::<_, io::Error>((file, piece))
-            });
-            let (file, piece) = read.await.map_err(io::Error::other)??;
-            let read = piece.len() as u64;
-            if read == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-            }
-            Ok(Some((
-                Bytes::from(piece),
-                (file, offset + read, left - read),
-            )))
-        },
-    );
+    let rest = Rest {
+        file: Arc::new(file),
+        offset,
+        length,
+    };
+    let pieces = stream::try_unfold((rest, None), |(mut rest, ahead)| async move {
+        let Some(reading) = ahead.or_else(|| rest.read()) else {
+            return Ok(None);
+        };
+        let piece: Bytes = reading.await.map_err(io::Error::other)??;
+        let ahead = rest.read();
+        Ok::<_, io::Error>(Some((piece, (rest, ahead))))
+    });
     Body::from_stream(pieces)
+}
+
+/// What of a file is not read yet.
+struct Rest {
+    file: Arc<File>,
+    offset: u64,
+    length: u64,
+}
+
+impl Rest {
+    /// Begins to read the next piece, where there is one.
+    fn read(&mut self) -> Option<JoinHandle<io::Result<Bytes>>> {
+        let wanted = self.length.min(FILE_CHUNK);
+        if wanted == 0 {
+            return None;
+        }
+        let (file, offset) = (Arc::clone(&self.file), self.offset);
+        self.offset += wanted;
+        self.length -= wanted;
+        Some(tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; usize::try_from(wanted).map_err(io::Error::other)?];
+            file.read_exact_at(&mut piece, offset)?;
+            Ok(Bytes::from(piece))
+        }))
+    }
 }
 
 /// A body of what is sent through the channel. The head goes out at once; dropping the sender ends
