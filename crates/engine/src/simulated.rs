@@ -16,6 +16,7 @@ mod exec;
 mod files;
 mod log;
 mod ports;
+mod process;
 mod program;
 mod usage;
 

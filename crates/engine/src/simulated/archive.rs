@@ -6,8 +6,8 @@ use model::stream::{ExtractOptions, PathStat};
 use tokio::io::AsyncReadExt as _;
 
 use super::World;
-use super::engine::container;
 use super::files::FileKind;
+use super::process::container;
 use crate::Archive;
 use crate::failure::refused;
 

@@ -1,13 +1,12 @@
 //! What [`Simulated`] answers to every method of [`Engine`].
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use model::Id;
-use model::container::{ContainerSpec, LogConfig, TerminalSize};
+use model::container::{LogConfig, TerminalSize};
 use model::firewall::Firewall;
 use model::instance::{Endpoint, Failure, FailureKind, Health, Instance, Run, StopRequest};
 use model::network::Network;
@@ -20,10 +19,10 @@ use model::volume::Volume;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::Tree;
-use super::console::Console;
 use super::log;
-use super::program::{self, Process, SIGKILL};
-use super::{Body, Control, CurrentRun, Operation, Simulated, State, World, not_running};
+use super::process::{container, env};
+use super::program::{self, SIGKILL};
+use super::{Body, CurrentRun, Operation, Simulated, State, World, not_running};
 use crate::failure::{failure, refused};
 use crate::{
     Archive, Engine, Found, FoundState, Guard, Happening, Input, NetworkPart, Output, RouterPlan,
@@ -515,40 +514,6 @@ impl Engine for Simulated {
 }
 
 impl World {
-    /// A process with nothing of its own yet, and the hold on it.
-    pub(super) fn process(
-        self: &Arc<Self>,
-        id: Id,
-        console: &Arc<Console>,
-        args: &[String],
-    ) -> (Control, Process) {
-        let (signals, received) = mpsc::unbounded_channel();
-        let (freeze, paused) = watch::channel(false);
-        let process = Process {
-            world: Arc::clone(self),
-            id,
-            console: Arc::clone(console),
-            args: args.to_vec(),
-            env: BTreeMap::new(),
-            hostname: String::new(),
-            working_dir: String::new(),
-            is_first: false,
-            is_logged: false,
-            signals: received,
-            paused,
-            stdin: console.take_stdin(),
-            traps: BTreeMap::new(),
-            last_status: 0,
-        };
-        (
-            Control {
-                signals,
-                paused: freeze,
-            },
-            process,
-        )
-    }
-
     async fn until_stopped(&self, id: Id, changed: &mut watch::Receiver<u64>) {
         while self.is_running(id) {
             if changed.changed().await.is_err() {
@@ -578,25 +543,6 @@ impl State {
     }
 }
 
-pub(super) fn container(instance: &Instance) -> Result<&ContainerSpec, Failure> {
-    let first = instance.spec.containers.first();
-    first.ok_or_else(|| {
-        refused(
-            FailureKind::Invalid,
-            "an instance needs a container: spec.containers is empty",
-        )
-    })
-}
-
 fn signal_number(text: &str) -> Result<i32, Failure> {
     signal::parse(text).map_err(|error| failure(FailureKind::Invalid, &error))
-}
-
-pub(super) fn env<'a>(variables: impl IntoIterator<Item = &'a String>) -> BTreeMap<String, String> {
-    let pairs = variables
-        .into_iter()
-        .filter_map(|variable| variable.split_once('='));
-    pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
 }

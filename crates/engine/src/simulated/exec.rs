@@ -6,7 +6,7 @@ use model::Id;
 use model::instance::{Failure, FailureKind};
 use model::stream::{ExecSpec, ExecStatus};
 
-use super::engine::{container, env};
+use super::process::{container, env};
 use super::{ExecBody, World, program};
 use crate::failure::refused;
 use crate::{Happening, Input, Output};

@@ -5,7 +5,7 @@ use model::instance::Failure;
 use model::stream::{InterfaceStats, Processes, Stats};
 
 use super::World;
-use super::engine::container;
+use super::process::container;
 
 /// Memory of the simulated node.
 const NODE_MEMORY_BYTES: u64 = 8 << 30;
