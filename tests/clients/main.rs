@@ -15,15 +15,21 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tests::daemon::Daemon;
 use tests::image::import_busybox;
 
-/// The daemon that these tests share, with a `busybox` image; the last user takes it down.
+/// A daemon with a `busybox` image that one test has for itself.
+fn own_daemon() -> Daemon {
+    let daemon = Daemon::start().unwrap();
+    import_busybox(&daemon.docker()).unwrap();
+    daemon
+}
+
+/// One that tests share which make nothing of a name that another makes; the last user takes it down.
 fn daemon() -> Arc<Daemon> {
     static SHARED: Mutex<Weak<Daemon>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(daemon) = shared.upgrade() {
         return daemon;
     }
-    let daemon = Arc::new(Daemon::start().unwrap());
-    import_busybox(&daemon.docker()).unwrap();
+    let daemon = Arc::new(own_daemon());
     *shared = Arc::downgrade(&daemon);
     daemon
 }

@@ -285,15 +285,15 @@ fn a_running_container_is_removed_by_force_only() {
     let daemon = daemon();
     let docker = daemon.docker();
     docker
-        .run(&["run", "-d", "--name", "busy", "busybox", "sleep", "1000"])
+        .run(&["run", "-d", "--name", "at-work", "busybox", "sleep", "1000"])
         .ok();
-    let refused = docker.run(&["rm", "busy"]);
+    let refused = docker.run(&["rm", "at-work"]);
     let message = refused.fails(1);
     assert!(
         message.contains("container is running") || message.contains("running container"),
         "{message}"
     );
-    docker.run(&["rm", "-f", "busy"]).ok();
+    docker.run(&["rm", "-f", "at-work"]).ok();
     assert_eq!(
         docker.run(&["ps", "-aq", "--filter", "name=^/?busy$"]).ok(),
         ""

@@ -478,11 +478,11 @@ fn a_container_removes_itself() {
     let docker = daemon.docker();
     docker
         .run(&[
-            "run", "--rm", "--name", "fleeting", "-v", "/data", "busybox", "true",
+            "run", "--rm", "--name", "passing", "-v", "/data", "busybox", "true",
         ])
         .ok();
     assert_eq!(
-        docker.run(&["ps", "-aq", "--filter", "name=fleeting"]).ok(),
+        docker.run(&["ps", "-aq", "--filter", "name=passing"]).ok(),
         ""
     );
 }

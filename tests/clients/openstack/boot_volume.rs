@@ -45,7 +45,7 @@ fn a_server_starts_from_a_volume_and_leaves_there_what_it_wrote() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let (openstack, docker) = (daemon.openstack(), daemon.docker());
     run(&openstack, "volume create --image busybox --size 1 keel").ok();
     wait_for(&openstack, "volume", "keel", "available");
@@ -118,7 +118,7 @@ fn a_volume_is_made_with_the_server_that_starts_from_it() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let (openstack, docker) = (daemon.openstack(), daemon.docker());
     let archive = daemon.scratch().join("timber.tar");
     std::fs::write(&archive, busybox_rootfs().unwrap()).unwrap();

@@ -7,7 +7,7 @@ fn a_private_flavor_is_seen_by_who_was_let_in() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let names = |openstack: &tests::openstack::OpenStack| {
         let listed = openstack.json(&["flavor", "list"]);

@@ -10,7 +10,7 @@ fn the_operator_gets_a_token_from_the_file_that_the_daemon_wrote() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let openstack = daemon.openstack();
     let token = openstack.json(&["token", "issue"]);
     assert!(
@@ -45,7 +45,7 @@ fn a_member_acts_in_their_project_until_the_role_is_taken_away() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let project = admin.json(&["project", "create", "harbour"]);
     admin
@@ -74,7 +74,7 @@ fn an_application_credential_acts_for_its_user() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let made = admin.json(&[
         "application",
@@ -119,7 +119,7 @@ fn names_are_told_apart_by_domain_and_taken_once_in_each() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     admin.run(&["domain", "create", "north"]).ok();
     admin
@@ -149,7 +149,7 @@ fn a_key_pair_for_ec2_is_its_users_until_it_is_deleted() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let made = admin.json(&["ec2", "credentials", "create"]);
     let access = made["access"].as_str().unwrap();
@@ -173,7 +173,7 @@ fn a_trust_lends_a_role_until_it_is_taken_back() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let id_of = |shown: serde_json::Value| shown["id"].as_str().unwrap().to_owned();
     let project = id_of(admin.json(&["project", "create", "convoy"]));

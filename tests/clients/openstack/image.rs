@@ -38,7 +38,7 @@ fn an_uploaded_root_file_system_runs_and_comes_back_as_it_was() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let docker = daemon.docker();
     let root = tests::image::busybox_rootfs().unwrap();
@@ -103,7 +103,7 @@ fn what_docker_saved_is_an_image_and_what_docker_has_is_listed() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let docker = daemon.docker();
     tests::image::import(&docker, "pier:1", r#"["/bin/echo","moored"]"#).unwrap();
@@ -129,7 +129,7 @@ fn what_is_no_archive_is_refused_and_shared_images_are_accepted() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let path = file(&daemon, "flotsam", b"neither a tar nor anything else");
     let path = path.to_str().unwrap();
@@ -182,7 +182,7 @@ fn what_words_about_images_mean_is_defined_and_looked_up() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let openstack = daemon.openstack();
     let metadef = |args: &[&str]| openstack.run(&[&["image", "metadef"], args].concat());
     metadef(&["namespace", "create", "--public", "Harbour::Crane"]).ok();

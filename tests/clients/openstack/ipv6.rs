@@ -10,7 +10,7 @@ fn servers_answer_over_ipv6_on_their_network_and_behind_a_router() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let (openstack, docker) = (daemon.openstack(), daemon.docker());
     for line in [
         "network create fairway",

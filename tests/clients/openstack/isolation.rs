@@ -88,7 +88,7 @@ fn a_project_reaches_nothing_of_another() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let directory = tempfile::tempdir().unwrap();
     let archive = directory.path().join("root.tar");

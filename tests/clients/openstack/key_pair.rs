@@ -17,7 +17,7 @@ fn both_halves_of_a_key_pair_are_what_openssh_reads() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let path = daemon.scratch().join("hawser");
     let path = path.to_str().unwrap();

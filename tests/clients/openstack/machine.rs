@@ -42,7 +42,7 @@ fn debian_boots_with_systemd_and_cloud_init_and_is_shut_down_in_order() {
     }
     let root = setting("LONGSHORE_DEBIAN")
         .expect("set LONGSHORE_DEBIAN to a root file system as tar; `cargo xtask test` does");
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let formats = "--public --container-format bare --disk-format raw";
     run(

@@ -14,7 +14,7 @@ fn two_projects_have_the_same_addresses_behind_routers_of_their_own() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let mut floating = Vec::new();
     for project in ["net-one", "net-two"] {
@@ -111,7 +111,7 @@ fn ports_are_not_published_where_only_routers_lead() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let (admin, docker) = (daemon.openstack(), daemon.docker());
     let network = made(&admin, &["network", "create", "moorings"]);
     let range = ["--subnet-range", "10.78.0.0/24", "moorings"];
@@ -147,7 +147,8 @@ fn what_is_not_served_is_refused_by_name() {
     if !is_ours() {
         return;
     }
-    let admin = crate::daemon().openstack();
+    let daemon = crate::own_daemon();
+    let admin = daemon.openstack();
     let refused = admin.run(&["address", "scope", "create", "quayside"]);
     let said = refused.fails(1);
     assert!(said.contains("Address scopes are not served"), "{said}");

@@ -1,18 +1,9 @@
 //! What an operator says of nodes: services kept away from new servers, aggregates and zones; and what
 //! projects are charged for. On a daemon of its own, whose only node is taken out of use.
 
-use tests::daemon::Daemon;
-use tests::image::import_busybox;
 use tests::openstack::OpenStack;
 
 use super::is_ours;
-
-/// A daemon with a `busybox` image, which nobody else uses.
-fn own_daemon() -> Daemon {
-    let daemon = Daemon::start().unwrap();
-    import_busybox(&daemon.docker()).unwrap();
-    daemon
-}
 
 /// The arguments that make a server without a network, and wait for it.
 const CREATE: [&str; 8] = [
@@ -36,7 +27,7 @@ fn a_disabled_service_gets_no_new_servers() {
     if !is_ours() {
         return;
     }
-    let daemon = own_daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let host = host(&admin);
     admin.run(&[CREATE.as_slice(), &["before"]].concat()).ok();
@@ -89,7 +80,7 @@ fn an_aggregate_makes_a_zone_that_servers_are_placed_in() {
     if !is_ours() {
         return;
     }
-    let daemon = own_daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let host = host(&admin);
     let zones = |admin: &OpenStack| {
@@ -170,7 +161,7 @@ fn usage_counts_servers_that_are_gone() {
     if !is_ours() {
         return;
     }
-    let daemon = own_daemon();
+    let daemon = crate::own_daemon();
     let (admin, docker) = (daemon.openstack(), daemon.docker());
     // The names and states of servers that count.
     let used = |admin: &OpenStack| {

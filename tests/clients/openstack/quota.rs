@@ -7,7 +7,7 @@ fn a_project_gets_no_more_than_its_quota() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     admin.run(&["project", "create", "quota-project"]).ok();
     let role = [

@@ -46,7 +46,7 @@ fn a_server_is_a_container_from_its_making_to_its_end() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let (openstack, docker) = (daemon.openstack(), daemon.docker());
     let made = boot(
         &openstack,
@@ -135,7 +135,7 @@ fn a_server_answers_on_its_floating_address() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let (openstack, docker) = (daemon.openstack(), daemon.docker());
     for line in [
         "network create quay",
@@ -210,7 +210,7 @@ fn a_server_starts_with_volumes_keys_a_script_and_a_drive() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let (openstack, docker) = (daemon.openstack(), daemon.docker());
     let scratch = tempfile::tempdir().unwrap();
     let script = scratch.path().join("script");
@@ -290,7 +290,7 @@ fn servers_of_a_group_keep_apart_and_zones_must_be_there() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let openstack = daemon.openstack();
     let group = json(
         &openstack,

@@ -44,7 +44,7 @@ fn a_volume_has_its_size_and_keeps_what_is_in_it() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let (openstack, docker) = (daemon.openstack(), daemon.docker());
     openstack
         .run(&["volume", "create", "--size", "1", "hold"])
@@ -106,7 +106,7 @@ fn a_volume_is_handed_over_to_another_project_with_what_is_in_it() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let (admin, docker) = (daemon.openstack(), daemon.docker());
     admin.run(&["project", "create", "consignee"]).ok();
     admin
@@ -159,7 +159,7 @@ fn types_quotas_and_bad_words_are_answered_as_cinder_does() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let admin = daemon.openstack();
     let types = admin.json(&["volume", "type", "list"]);
     let is_default = |one: &Value| one["Name"] == "__DEFAULT__";
@@ -208,7 +208,7 @@ fn an_image_of_a_volume_holds_what_is_in_it() {
     if !is_ours() {
         return;
     }
-    let daemon = crate::daemon();
+    let daemon = crate::own_daemon();
     let (openstack, docker) = (daemon.openstack(), daemon.docker());
     openstack
         .run(&["volume", "create", "--size", "1", "crate"])

@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use serde_json::json;
 use tests::api::{Api, Reply};
 use tests::daemon::{Daemon, Kind};
-use tests::image::import_busybox;
 
 /// A daemon with the containers `here`, which never ran, and `up`, which runs; one test at a time.
 struct Alone {
@@ -31,8 +30,7 @@ impl Alone {
         let daemon = {
             let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
             shared.upgrade().unwrap_or_else(|| {
-                let daemon = Arc::new(Daemon::start().unwrap());
-                import_busybox(&daemon.docker()).unwrap();
+                let daemon = Arc::new(crate::own_daemon());
                 *shared = Arc::downgrade(&daemon);
                 daemon
             })

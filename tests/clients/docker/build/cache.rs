@@ -1,7 +1,6 @@
 //! Steps that earlier builds did are not done again, and those that changed are.
 
-use tests::daemon::{Daemon, Kind};
-use tests::image::import_busybox;
+use tests::daemon::Kind;
 
 use super::Project;
 use crate::daemon;
@@ -66,8 +65,7 @@ fn what_is_kept_is_shown_and_pruned() {
         return;
     }
     // Of its own, lest it prunes what other tests rely on.
-    let daemon = Daemon::start().unwrap();
-    import_busybox(&daemon.docker()).unwrap();
+    let daemon = crate::own_daemon();
     let project = Project::new(
         &daemon,
         "pruned",
