@@ -63,7 +63,7 @@ const MACHINE: &[Need] = &[
 /// When Debian's package manager fails.
 pub(crate) fn clients() -> Result<()> {
     install(DAEMON.iter().chain(TESTS))?;
-    node()
+    openstack()
 }
 
 /// Installs Go, in which others' tests are written, unless there is one: from PyPI, for Debian's is
@@ -101,7 +101,7 @@ fn install<'need>(needs: impl Iterator<Item = &'need Need>) -> Result<()> {
         .map(|(_, package)| *package)
         .collect();
     if missing.is_empty() {
-        return openstack();
+        return Ok(());
     }
     step::run(Command::new("apt-get").args(["update", "--quiet", "--quiet"]))?;
     step::run(
@@ -117,8 +117,7 @@ fn install<'need>(needs: impl Iterator<Item = &'need Need>) -> Result<()> {
             .env("DEBIAN_FRONTEND", "noninteractive")
             // The peer's daemon is started by the tests that need it, not by its package.
             .env("RUNLEVEL", "1"),
-    )?;
-    openstack()
+    )
 }
 
 /// Where the `openstack` command is installed: a Python environment of its own beside what is built.
@@ -150,7 +149,10 @@ pub(crate) fn node_clients() -> PathBuf {
 }
 
 /// Installs Docker's clients of JavaScript, unless they are there.
-fn node() -> Result<()> {
+///
+/// # Errors
+/// When their registry does not answer, or has them no more.
+pub(crate) fn node() -> Result<()> {
     let directory = node_clients();
     let packages = directory.join("node_modules/testcontainers/package.json");
     if packages.exists() {
@@ -177,6 +179,8 @@ fn node() -> Result<()> {
                 "--no-fund",
                 "--silent",
             ])
+            // A registry that is not reachable is an error in a minute or two, not in a quarter of an hour.
+            .args(["--fetch-timeout", "30000", "--fetch-retries", "2"])
             .arg("--ignore-scripts")
             .arg("--prefix")
             .arg(&directory)

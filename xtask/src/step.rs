@@ -82,12 +82,13 @@ pub(crate) fn workspace() -> &'static Path {
 /// # Errors
 /// When it does not build.
 pub(crate) fn build_binary(release: bool) -> Result<PathBuf> {
-    // Tests share what the workspace's other tests were built of; what is shown or measured is
+    // Tests share what the workspace's other tests are built of: without `--tests`, features that only
+    // tests ask for would be left out, and half of it built once more. What is shown or measured is
     // built as users build it.
     let selection: &[&str] = if release {
         &["--package", "longshore", "--release"]
     } else {
-        &["--workspace", "--bin", "longshore"]
+        &["--workspace", "--bin", "longshore", "--tests"]
     };
     run(cargo(&["build", "--locked"]).args(selection))?;
     let folder = if release { "release" } else { "debug" };

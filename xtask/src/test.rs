@@ -87,6 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         );
     }
     if options.against == Against::Dockerd {
+        install::node()?;
         return step::run(
             clients()
                 .env("LONGSHORE_AGAINST", "dockerd")
@@ -128,6 +129,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tests.env("LONGSHORE_OPENSTACK", install::openstack_program());
         tests
     };
+    install::node()?;
     step::run(
         with_clients()
             .env("LONGSHORE_DEBIAN", debian)
