@@ -274,7 +274,7 @@ pub(crate) fn in_use(store: &store::Store) -> InUse {
         let containers = instance.value.spec.containers.iter();
         needed
             .images
-            .extend(containers.map(|container| container.image_id.clone()));
+            .extend(containers.flat_map(|container| container.images().map(str::to_owned)));
     }
     for (_, image) in store.list::<RegisteredImage>() {
         let spec = &image.value.spec;
@@ -303,7 +303,7 @@ fn user_of(store: &store::Store, image: &str) -> Option<Use> {
             .spec
             .containers
             .iter()
-            .any(|container| container.image_id == image)
+            .any(|container| container.images().any(|used| used == image))
         {
             continue;
         }

@@ -91,7 +91,9 @@ fn check_container(container: &ContainerSpec) -> Result<(), ActionError> {
         .iter()
         .find_map(|mount| match &mount.source {
             MountSource::Bind { path, .. } => Some(path),
-            MountSource::Volume { .. } | MountSource::Tmpfs { .. } => None,
+            MountSource::Volume { .. } | MountSource::Image { .. } | MountSource::Tmpfs { .. } => {
+                None
+            }
         });
     if let Some(path) = binds {
         return Err(refused(&format!("mounts {path}")));

@@ -57,7 +57,9 @@ pub(crate) fn volume_names(instance: &Instance) -> impl Iterator<Item = &String>
         .flat_map(|container| &container.mounts)
         .filter_map(|mount| match &mount.source {
             MountSource::Volume { name, .. } => Some(name),
-            MountSource::Bind { .. } | MountSource::Tmpfs { .. } => None,
+            MountSource::Bind { .. } | MountSource::Image { .. } | MountSource::Tmpfs { .. } => {
+                None
+            }
         })
 }
 

@@ -349,6 +349,8 @@ fn volume_names(instance: &Instance) -> impl Iterator<Item = &String> {
         .flat_map(|container| &container.mounts)
         .filter_map(|mount| match &mount.source {
             MountSource::Volume { name, .. } => Some(name),
-            MountSource::Bind { .. } | MountSource::Tmpfs { .. } => None,
+            MountSource::Bind { .. } | MountSource::Image { .. } | MountSource::Tmpfs { .. } => {
+                None
+            }
         })
 }

@@ -23,6 +23,7 @@ use crate::directory::InstanceDirectory;
 use crate::failure::{failure, internal, refused};
 use crate::host::Inner;
 use crate::root::Layers;
+use crate::spec::mount::Wanted;
 use crate::volume;
 
 /// What an instance was made from, for looking into it when it does not run.
@@ -154,9 +155,9 @@ impl Inner {
         if container.mounts.is_empty() {
             return Ok(());
         }
-        let directories = self.directories.clone();
+        let (directories, images) = (self.directories.clone(), self.images.clone());
         on_thread(move || {
-            volume::resolve(&directories, origin.project, &origin.mounts)
+            volume::resolve(&directories, &images, origin.project, &origin.mounts)
                 .map_err(|error| error.into_failure())?;
             let image = || match origin.mounts.iter().find(|mount| mount.is_root()) {
                 Some(root) => Ok(volume::mounted(&directories, origin.project, root)?),
@@ -210,18 +211,24 @@ impl Inner {
         Ok(())
     }
 
+    /// What an instance's mounts are on this node; as [`volume::resolve`].
+    pub(crate) fn mounts(
+        &self,
+        project: ProjectId,
+        mounts: &[Mount],
+    ) -> Result<Vec<Wanted>, Failure> {
+        volume::resolve(&self.directories, &self.images, project, mounts)
+            .map_err(|error| error.into_failure())
+    }
+
     /// Read-only layers of an instance's root, the topmost first; of one whose root is a volume only
     /// that which is below every image.
     pub(crate) fn lower(&self, image_id: &str) -> Result<Vec<PathBuf>, Failure> {
-        let mut lower = match image_id {
-            "" => Vec::new(),
-            image_id => self
-                .images
-                .layers(image_id)
-                .map_err(|error| failure(FailureKind::NotFound, &error))?,
-        };
-        lower.push(self.directories.base());
-        Ok(lower)
+        match image_id {
+            "" => Ok(vec![self.directories.base()]),
+            image_id => volume::layers(&self.directories, &self.images, image_id)
+                .map_err(|error| failure(FailureKind::NotFound, &error)),
+        }
     }
 
     /// Notes down what may have changed of what an instance was made from: its name.
@@ -262,8 +269,7 @@ impl Inner {
         let origin = self.origin(id)?;
         let (root, first_id) = self.bare_root(id, &origin)?;
         if self.runs.running(id).is_none() {
-            let mut mounts = volume::resolve(&self.directories, origin.project, &origin.mounts)
-                .map_err(|error| error.into_failure())?;
+            let mut mounts = self.mounts(origin.project, &origin.mounts)?;
             mounts.retain(|mount| !mount.is_root());
             crate::root::attach(&root, &mounts).map_err(|error| internal(&error))?;
         }

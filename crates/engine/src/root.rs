@@ -28,6 +28,11 @@ pub(crate) enum RootError {
         target: String,
         source: runtime::disk::DiskError,
     },
+    #[error("mount at {target}")]
+    Image {
+        target: String,
+        source: OverlayError,
+    },
     #[error("look into an instance that does not run")]
     Layers(#[source] OverlayError),
 }
@@ -55,7 +60,7 @@ pub(crate) fn of_layers(layers: &Layers) -> Result<Root, RootError> {
     Ok(Root::from_fd(mount))
 }
 
-/// Makes volumes and bind mounts visible in a root that no process has.
+/// Makes volumes, bind mounts and images visible in a root that no process has.
 ///
 /// Left out are file systems of memory, which are empty without a process, and everything where
 /// the kernel cannot mount in a tree that is attached nowhere (before 6.15).
@@ -72,6 +77,12 @@ pub(crate) fn attach(root: &Root, mounts: &[Wanted]) -> Result<(), RootError> {
             Some(Err(DetachError::Refused(errno))) => return Err(failed(errno)),
             Some(Err(DetachError::Disk(source))) => {
                 return Err(RootError::Disk {
+                    target: mount.target.clone(),
+                    source,
+                });
+            }
+            Some(Err(DetachError::Image(source))) => {
+                return Err(RootError::Image {
                     target: mount.target.clone(),
                     source,
                 });
@@ -105,6 +116,8 @@ pub(crate) enum DetachError {
     Refused(#[source] Errno),
     #[error(transparent)]
     Disk(#[from] runtime::disk::DiskError),
+    #[error(transparent)]
+    Image(OverlayError),
 }
 
 /// What a mount shows, as a mount that is attached nowhere; `None` for what begins with the
@@ -135,6 +148,10 @@ pub(crate) fn detached(what: &What, read_only: bool) -> Option<Result<OwnedFd, D
         What::Disk { image } => {
             let mount = Disk::open(image).and_then(|disk| disk.mount(read_only));
             Some(mount.map_err(DetachError::Disk))
+        }
+        What::Image { layers, subpath } => {
+            let mount = overlay::detached_part(layers, subpath);
+            Some(mount.map_err(DetachError::Image))
         }
         What::FileSystem { .. } | What::Tmpfs { .. } => None,
     }

@@ -207,9 +207,7 @@ impl Inner {
         run: Run,
         directory: &InstanceDirectory,
     ) -> Result<Prepared, Failure> {
-        let mut mounts =
-            crate::volume::resolve(&self.directories, instance.meta.project, &container.mounts)
-                .map_err(|error| error.into_failure())?;
+        let mut mounts = self.mounts(instance.meta.project, &container.mounts)?;
         if has_drive(instance) {
             mounts.push(drive(directory));
         }
@@ -418,12 +416,13 @@ fn device(root: mount::Wanted) -> Result<Rootfs, Failure> {
             device: device.into(),
             options,
         }),
-        mount::What::Path { .. } | mount::What::Disk { .. } | mount::What::Tmpfs { .. } => {
-            Err(refused(
-                FailureKind::Invalid,
-                "the root file system is an image, or a volume with a size",
-            ))
-        }
+        mount::What::Path { .. }
+        | mount::What::Disk { .. }
+        | mount::What::Image { .. }
+        | mount::What::Tmpfs { .. } => Err(refused(
+            FailureKind::Invalid,
+            "the root file system is an image, or a volume with a size",
+        )),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::disk::DiskError;
 use crate::failure::failure;
 
 pub(crate) use fill::copy_up;
-pub(crate) use resolve::{mounted, resolve};
+pub(crate) use resolve::{layers, mounted, resolve};
 
 /// The directory that containers see.
 const CONTENTS: &str = "_data";
@@ -67,8 +67,14 @@ pub(crate) enum VolumeError {
     },
     #[error("cannot access path {path:?} of volume {name:?}: no such file or directory")]
     SubpathMissing { name: String, path: String },
+    #[error(
+        "path concatenation escapes the base directory, base: volume {name:?}, subpath: {path:?}"
+    )]
+    SubpathOutside { name: String, path: String },
     #[error("volume {name:?} has a size and is mounted as a whole, not at its path {path:?}")]
     SubpathOfDisk { name: String, path: String },
+    #[error(transparent)]
+    Image(image::LookupError),
     #[error("volume {name:?}")]
     Disk { name: String, source: DiskError },
     #[error("the volume at {target} has no size")]
@@ -89,6 +95,7 @@ impl VolumeError {
         let kind = match &self {
             Self::Name { .. }
             | Self::SubpathMissing { .. }
+            | Self::SubpathOutside { .. }
             | Self::SubpathOfDisk { .. }
             | Self::NoDisk { .. }
             | Self::BindSourceMissing { .. }
@@ -101,6 +108,7 @@ impl VolumeError {
             | Self::Look { .. }
             | Self::BindSource { .. } => FailureKind::Internal,
             Self::Disk { source, .. } => source.kind(),
+            Self::Image(_) => FailureKind::NotFound,
         };
         failure(kind, &self)
     }

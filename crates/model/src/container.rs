@@ -71,6 +71,19 @@ pub struct ContainerSpec {
     pub log: LogConfig,
 }
 
+impl ContainerSpec {
+    /// The identities of the images that it is made of: its own, and those that it mounts.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        let mounted = self.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Image { id, .. } => Some(id.as_str()),
+            MountSource::Bind { .. } | MountSource::Volume { .. } | MountSource::Tmpfs { .. } => {
+                None
+            }
+        });
+        std::iter::once(self.image_id.as_str()).chain(mounted)
+    }
+}
+
 /// Size of a terminal, in character cells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TerminalSize {
@@ -128,8 +141,17 @@ pub enum MountSource {
         anonymous: bool,
         /// Do not copy what the image has at the target into an empty volume.
         no_copy: bool,
-        /// Mount this directory of the volume instead of its root.
+        /// Mount what is at this path of the volume instead of its root.
         #[serde(default)]
+        subpath: String,
+    },
+    /// What is in an image, read-only.
+    Image {
+        /// The image as the user wrote it, for showing.
+        name: String,
+        /// As [`ContainerSpec::image_id`].
+        id: String,
+        /// Mount what is at this path of the image instead of its root.
         subpath: String,
     },
     /// Memory, empty at every start.

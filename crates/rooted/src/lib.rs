@@ -85,6 +85,16 @@ impl Root {
     /// # Errors
     /// Those of `openat2(2)`.
     pub fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, RootedError> {
+        self.look_up(path, flags, mode, ResolveFlags::IN_ROOT)
+    }
+
+    fn look_up(
+        &self,
+        path: &Path,
+        flags: OFlags,
+        mode: Mode,
+        bounds: ResolveFlags,
+    ) -> Result<OwnedFd, RootedError> {
         let name = if path.as_os_str().is_empty() {
             Path::new(".")
         } else {
@@ -92,13 +102,8 @@ impl Root {
         };
         let flags = flags | OFlags::CLOEXEC;
         for _ in 0..RACE_RETRIES {
-            match fs::openat2(
-                &self.fd,
-                name,
-                flags,
-                mode,
-                ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-            ) {
+            let bounds = bounds | ResolveFlags::NO_MAGICLINKS;
+            match fs::openat2(&self.fd, name, flags, mode, bounds) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 answer => return answer.map_err(failed("open", path)),
             }
@@ -112,6 +117,15 @@ impl Root {
     /// Those of `openat2(2)`.
     pub fn resolve(&self, path: &Path) -> Result<OwnedFd, RootedError> {
         self.open_at(path, OFlags::PATH, Mode::empty())
+    }
+
+    /// A handle on `path`, as [`Root::resolve`] gives it; but what would lead outside, as an absolute
+    /// link always does, is refused, instead of being taken to lead to the root.
+    ///
+    /// # Errors
+    /// Those of `openat2(2)`, among them `EXDEV` for what leads outside.
+    pub fn beneath(&self, path: &Path) -> Result<OwnedFd, RootedError> {
+        self.look_up(path, OFlags::PATH, Mode::empty(), ResolveFlags::BENEATH)
     }
 
     /// A handle on the directory that holds `path`, and the last part of `path`.
@@ -373,7 +387,12 @@ mod tests {
         for path in ["../secret", "/../../secret", "up", "absolute"] {
             let error = root.resolve(Path::new(path)).unwrap_err();
             assert_eq!(error.source, Errno::NOENT, "{path}");
+            let error = root.beneath(Path::new(path)).unwrap_err();
+            assert_eq!(error.source, Errno::XDEV, "{path}");
         }
+        symlink("inner", dir.path().join("root/to")).unwrap();
+        host::create_dir(dir.path().join("root/inner")).unwrap();
+        root.beneath(Path::new("to/../to")).unwrap();
     }
 
     #[test]

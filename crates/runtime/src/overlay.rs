@@ -10,19 +10,20 @@ mod one_page;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rooted::Root;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::kernel::{self, Version};
 use crate::mounts::filesystem::FileSystem;
 use crate::mounts::options::Recursion;
-use crate::mounts::{MountError, clone_tree};
+use crate::mounts::{MountError, clone_mount, clone_tree};
 use crate::sys::identity::as_file_owner;
 use crate::sys::mount::{Attributes, set_attributes};
 
 /// The first kernel with `lowerdir+`; older ones accept the key and then fail.
 const ONE_BY_ONE: Version = Version(6, 7);
-/// The first kernel that takes layers from mounts which are attached nowhere.
+/// The first kernel that takes layers from mounts which are attached nowhere, and copies parts of them.
 const FROM_DETACHED: Version = Version(6, 15);
 
 /// Why an overlay could not be mounted.
@@ -81,18 +82,41 @@ pub fn detached(
         } else {
             one_by_one(lower, writable)
         }?;
-        let harmless = Attributes {
-            set: libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSUID,
-            ..Attributes::default()
-        };
-        set_attributes(mount.as_fd(), false, &harmless)
-            .map_err(|errno| MountError::new("restrict", Path::new("overlay"), errno))?;
-        Ok(mount)
+        restrict(mount)
     };
     mount().map_err(|source| OverlayError {
         layers: lower.len(),
         source,
     })
+}
+
+/// A detached mount of what is at `part` in an image's layers, as [`detached`] mounts all of them;
+/// an empty `part` is all of it.
+///
+/// # Errors
+/// When `part` is missing or leads outside, or the kernel refuses.
+pub fn detached_part(lower: &[PathBuf], part: &Path) -> Result<OwnedFd, OverlayError> {
+    let mount = || restrict(open_part(lower, part, None)?);
+    // As for [`detached`].
+    let mounted = std::thread::scope(|scope| match scope.spawn(mount).join() {
+        Ok(mounted) => mounted,
+        Err(panic) => std::panic::resume_unwind(panic),
+    });
+    mounted.map_err(|source| OverlayError {
+        layers: lower.len(),
+        source,
+    })
+}
+
+/// Takes devices and set-user-id bits their effect.
+fn restrict(mount: OwnedFd) -> Result<OwnedFd, MountError> {
+    let harmless = Attributes {
+        set: libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSUID,
+        ..Attributes::default()
+    };
+    set_attributes(mount.as_fd(), false, &harmless)
+        .map_err(|errno| MountError::new("restrict", Path::new("overlay"), errno))?;
+    Ok(mount)
 }
 
 /// A user namespace by whose mapping the ids on disk appear.
@@ -103,19 +127,50 @@ pub(crate) struct IdMapping<'fd> {
     pub(crate) root: (u32, u32),
 }
 
-/// The root of a container, for a process with one thread; with `id_mapping`, ids on disk appear
-/// mapped.
+/// The root of a container, or without `writable` an image, for a process with one thread; with
+/// `id_mapping`, ids on disk appear mapped.
 pub(crate) fn open(
     lower: &[PathBuf],
-    writable: Writable<'_>,
+    writable: Option<Writable<'_>>,
     id_mapping: Option<IdMapping<'_>>,
 ) -> Result<OwnedFd, MountError> {
     let version = kernel::version();
     match id_mapping {
-        None if version >= ONE_BY_ONE => one_by_one(lower, Some(writable)),
+        None if version >= ONE_BY_ONE => one_by_one(lower, writable),
         Some(mapping) if version >= FROM_DETACHED => mapped_one_by_one(lower, writable, mapping),
-        _ => one_page::open(lower, Some(writable), id_mapping),
+        _ => one_page::open(lower, writable, id_mapping),
     }
+}
+
+/// What is at `part` in an image, as [`open`] opens all of it; an empty `part` is all of it.
+pub(crate) fn open_part(
+    lower: &[PathBuf],
+    part: &Path,
+    id_mapping: Option<IdMapping<'_>>,
+) -> Result<OwnedFd, MountError> {
+    let image = open(lower, None, id_mapping)?;
+    if part.as_os_str().is_empty() {
+        return Ok(image);
+    }
+    if kernel::version() >= FROM_DETACHED {
+        return cut(image, part);
+    }
+    one_page::in_own_namespace(|| {
+        one_page::cover(Path::new("/"), &image)?;
+        cut(image, part)
+    })
+}
+
+/// A mount of what is at a path of an image.
+fn cut(image: OwnedFd, part: &Path) -> Result<OwnedFd, MountError> {
+    // The mount ends with its descriptor, and what is found in it is copied before.
+    let image = Root::from_fd(image);
+    let found = image.beneath(part).map_err(|error| match error.source {
+        Errno::XDEV => MountError::OutsideImage(part.to_owned()),
+        Errno::NOENT | Errno::NOTDIR => MountError::NotInImage(part.to_owned()),
+        errno => MountError::new("look in the image for", part, errno),
+    })?;
+    clone_mount(found.as_fd(), part)
 }
 
 fn one_by_one(lower: &[PathBuf], writable: Option<Writable<'_>>) -> Result<OwnedFd, MountError> {
@@ -132,7 +187,7 @@ fn one_by_one(lower: &[PathBuf], writable: Option<Writable<'_>>) -> Result<Owned
 
 fn mapped_one_by_one(
     lower: &[PathBuf],
-    writable: Writable<'_>,
+    writable: Option<Writable<'_>>,
     mapping: IdMapping<'_>,
 ) -> Result<OwnedFd, MountError> {
     let IdMapping {
@@ -147,6 +202,9 @@ fn mapped_one_by_one(
         system.set_fd("lowerdir+", mount.as_fd(), layer)?;
         mapped.push(mount);
     }
+    let Some(writable) = writable else {
+        return system.mount(0);
+    };
     let Writable { upper, work } = writable;
     let parent = clone_mapped(writable.parent()?, users)?;
     for (key, path) in [("upperdir", upper), ("workdir", work)] {

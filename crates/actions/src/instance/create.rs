@@ -127,6 +127,11 @@ pub async fn create(
             &image.defaults
         }
     };
+    for mount in &mut container.mounts {
+        if let MountSource::Image { name, id, .. } = &mut mount.source {
+            id.clone_from(&image::get(cloud, caller, name)?.id);
+        }
+    }
     defaults::arguments(container, entrypoint, command, defaults)?;
     defaults::fill_in(container, &mut labels, defaults);
     attach_default_network(cloud, caller, &mut spec)?;

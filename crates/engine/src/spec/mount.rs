@@ -88,6 +88,11 @@ pub(crate) enum What {
         device: String,
         options: Vec<String>,
     },
+    /// What is at a path of an image's layers, the topmost first; an empty path is all of it.
+    Image {
+        layers: Vec<PathBuf>,
+        subpath: PathBuf,
+    },
     /// Memory.
     Tmpfs {
         size_bytes: Option<u64>,
@@ -309,6 +314,20 @@ fn wanted_mount(
                 options.push("ro".to_owned());
             }
             (kind.as_str(), PathBuf::from(device), options)
+        }
+        What::Image { layers, subpath } => {
+            let layers = layers
+                .iter()
+                .map(|layer| format!("lowerdir+={}", layer.display()));
+            let mut options: Vec<String> = layers.collect();
+            if !subpath.as_os_str().is_empty() {
+                options.push(format!("X-mount.subdir={}", subpath.display()));
+            }
+            options.push("ro".to_owned());
+            if in_user_namespace {
+                options.push("idmap".to_owned());
+            }
+            ("overlay", PathBuf::from("overlay"), options)
         }
         What::Tmpfs {
             size_bytes,

@@ -12,7 +12,7 @@ use rooted::Root;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::resolve::file_system;
+use super::resolve::of_volume;
 use super::{VolumeError, copy_up as tree, ensure_plain};
 use crate::directory::Directories;
 use crate::failure::internal;
@@ -38,30 +38,31 @@ pub(crate) fn copy_up(
         else {
             continue;
         };
-        let contents = ensure_plain(directories, project, name)?;
-        if *no_copy || !subpath.is_empty() {
+        if *no_copy {
+            ensure_plain(directories, project, name)?;
             continue;
         }
-        let what = file_system(directories, project, name)?;
-        let contents = match &what {
-            None | Some(What::Disk { .. }) => contents,
-            Some(What::Path { path, .. }) => path.clone(),
-            Some(What::FileSystem { .. } | What::Tmpfs { .. }) => continue,
-        };
         let look = |source| VolumeError::Look {
             name: name.clone(),
-            path: contents.clone(),
+            path: PathBuf::from(subpath),
             source,
         };
-        let root = match &what {
-            Some(What::Disk { image }) => {
-                let mounted = crate::disk::mounted(image);
+        let root = match of_volume(directories, project, name, subpath) {
+            Ok(What::Disk { image }) => {
+                let mounted = crate::disk::mounted(&image);
                 Root::from_fd(mounted.map_err(|source| VolumeError::Disk {
                     name: name.clone(),
                     source,
                 })?)
             }
-            _ => Root::open(&contents).map_err(look)?,
+            Ok(What::Path { path, .. }) => match Root::open(&path) {
+                // A file in the volume takes nothing.
+                Err(error) if error.source == Errno::NOTDIR => continue,
+                root => root.map_err(look)?,
+            },
+            Ok(What::FileSystem { .. } | What::Image { .. } | What::Tmpfs { .. })
+            | Err(VolumeError::SubpathMissing { .. }) => continue,
+            Err(error) => return Err(error.into()),
         };
         let listing = root
             .open_at(
@@ -72,7 +73,7 @@ pub(crate) fn copy_up(
             .map_err(look)?;
         let is_empty = tree::is_empty(listing.as_fd()).map_err(|errno| VolumeError::Files {
             attempt: "list",
-            path: contents.clone(),
+            path: PathBuf::from(subpath),
             source: errno.into(),
         })?;
         if is_empty {

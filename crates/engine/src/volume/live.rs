@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::VolumeError;
+use super::resolve::of_volume;
 use crate::directory::Directories;
 use crate::failure::failure;
 use crate::host::Inner;
@@ -139,8 +140,12 @@ fn what(
     project: ProjectId,
     mount: &Mount,
 ) -> Result<What, RemountError> {
-    let found = super::resolve::resolve_one(directories, project, mount)?;
-    Ok(found.what)
+    let MountSource::Volume { name, subpath, .. } = &mount.source else {
+        return Err(RemountError::NotLive {
+            target: mount.target.clone(),
+        });
+    };
+    Ok(of_volume(directories, project, name, subpath)?)
 }
 
 fn insert(

@@ -20,21 +20,39 @@ use crate::spec::mount::{Wanted, What};
 /// missing are made.
 pub(crate) fn resolve(
     directories: &Directories,
+    images: &image::Store,
     project: ProjectId,
     mounts: &[Mount],
 ) -> Result<Vec<Wanted>, VolumeError> {
-    mounts
-        .iter()
-        .map(|mount| resolve_one(directories, project, mount))
-        .collect()
+    let resolve = |mount: &Mount| {
+        Ok(Wanted {
+            target: mount.target.clone(),
+            what: resolve_one(directories, images, project, mount)?,
+            read_only: mount.read_only,
+        })
+    };
+    mounts.iter().map(resolve).collect()
 }
 
-pub(super) fn resolve_one(
+/// The layers of an image as an overlay takes them: the topmost first, below all of them that which
+/// is below every image.
+pub(crate) fn layers(
     directories: &Directories,
+    images: &image::Store,
+    id: &str,
+) -> Result<Vec<PathBuf>, image::LookupError> {
+    let mut layers = images.layers(id)?;
+    layers.push(directories.base());
+    Ok(layers)
+}
+
+fn resolve_one(
+    directories: &Directories,
+    images: &image::Store,
     project: ProjectId,
     mount: &Mount,
-) -> Result<Wanted, VolumeError> {
-    let what = match &mount.source {
+) -> Result<What, VolumeError> {
+    Ok(match &mount.source {
         MountSource::Bind {
             path,
             propagation,
@@ -51,18 +69,12 @@ pub(super) fn resolve_one(
             }
         }
         MountSource::Volume { name, subpath, .. } => {
-            let contents = ensure_plain(directories, project, name)?;
-            match file_system(directories, project, name)? {
-                Some(What::Disk { .. }) if !subpath.is_empty() => {
-                    return Err(VolumeError::SubpathOfDisk {
-                        name: name.clone(),
-                        path: subpath.clone(),
-                    });
-                }
-                Some(what) => what,
-                None => path(inside(&contents, name, subpath)?),
-            }
+            of_volume(directories, project, name, subpath)?
         }
+        MountSource::Image { id, subpath, .. } => What::Image {
+            layers: layers(directories, images, id).map_err(VolumeError::Image)?,
+            subpath: PathBuf::from(subpath),
+        },
         MountSource::Tmpfs {
             size_bytes,
             mode,
@@ -72,12 +84,25 @@ pub(super) fn resolve_one(
             mode: *mode,
             options: options.clone(),
         },
-    };
-    Ok(Wanted {
-        target: mount.target.clone(),
-        what,
-        read_only: mount.read_only,
     })
+}
+
+/// What is at a path of a volume, which is made where it is missing; an empty path is all of it.
+pub(super) fn of_volume(
+    directories: &Directories,
+    project: ProjectId,
+    name: &str,
+    subpath: &str,
+) -> Result<What, VolumeError> {
+    let contents = ensure_plain(directories, project, name)?;
+    match file_system(directories, project, name)? {
+        Some(What::Disk { .. }) if !subpath.is_empty() => Err(VolumeError::SubpathOfDisk {
+            name: name.to_owned(),
+            path: subpath.to_owned(),
+        }),
+        Some(what) => Ok(what),
+        None => Ok(path(inside(&contents, name, subpath)?)),
+    }
 }
 
 /// What is in a volume with a size, by a mount that ends with it.
@@ -86,7 +111,12 @@ pub(crate) fn mounted(
     project: ProjectId,
     mount: &Mount,
 ) -> Result<Root, VolumeError> {
-    match resolve_one(directories, project, mount)?.what {
+    let MountSource::Volume { name, subpath, .. } = &mount.source else {
+        return Err(VolumeError::NoDisk {
+            target: mount.target.clone(),
+        });
+    };
+    match of_volume(directories, project, name, subpath)? {
         What::Disk { image } => {
             // The mount itself, in which others can be mounted.
             let mounted = Disk::open(&image).and_then(|disk| disk.mount(false));
@@ -97,7 +127,7 @@ pub(crate) fn mounted(
                     source: source.into(),
                 })
         }
-        What::Path { .. } | What::FileSystem { .. } | What::Tmpfs { .. } => {
+        What::Path { .. } | What::FileSystem { .. } | What::Image { .. } | What::Tmpfs { .. } => {
             Err(VolumeError::NoDisk {
                 target: mount.target.clone(),
             })
@@ -143,7 +173,11 @@ fn inside(contents: &Path, name: &str, subpath: &str) -> Result<PathBuf, VolumeE
         return Ok(contents.to_owned());
     }
     let look = |source: RootedError| match source.source {
-        Errno::NOENT => VolumeError::SubpathMissing {
+        Errno::NOENT | Errno::NOTDIR => VolumeError::SubpathMissing {
+            name: name.to_owned(),
+            path: subpath.to_owned(),
+        },
+        Errno::XDEV => VolumeError::SubpathOutside {
             name: name.to_owned(),
             path: subpath.to_owned(),
         },
@@ -154,7 +188,7 @@ fn inside(contents: &Path, name: &str, subpath: &str) -> Result<PathBuf, VolumeE
         },
     };
     let found = Root::open(contents)
-        .and_then(|root| root.resolve(Path::new(subpath)))
+        .and_then(|root| root.beneath(Path::new(subpath)))
         .map_err(look)?;
     let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&found));
     let path = std::fs::read_link(&link);
@@ -230,9 +264,9 @@ mod tests {
     }
 
     fn resolved(directories: &Directories, mount: Mount) -> Result<What, VolumeError> {
-        Ok(resolve(directories, ProjectId::ADMIN, &[mount])?
-            .remove(0)
-            .what)
+        let none = tempfile::tempdir().unwrap();
+        let images = image::Store::open(none.path()).unwrap();
+        resolve_one(directories, &images, ProjectId::ADMIN, &mount)
     }
 
     #[test]
@@ -248,6 +282,10 @@ mod tests {
         assert_eq!(path, contents.join("sub").canonicalize().unwrap());
         assert!(matches!(
             resolved(&directories, mounted("v", "out")),
+            Err(VolumeError::SubpathOutside { .. })
+        ));
+        assert!(matches!(
+            resolved(&directories, mounted("v", "none")),
             Err(VolumeError::SubpathMissing { .. })
         ));
     }

@@ -327,6 +327,10 @@ fn mount_point(view: &View, mount: &Mount, data_dir: &Path) -> Option<MountPoint
                 "",
             )
         }
+        MountSource::Image { name, .. } => {
+            let (mode, propagation) = (String::new(), propagation_word(Propagation::default()));
+            point("image", name, String::new(), "", mode, propagation)
+        }
         MountSource::Tmpfs { .. } => {
             if !is_long(spec, &mount.target) {
                 return None;

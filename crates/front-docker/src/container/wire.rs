@@ -306,7 +306,7 @@ pub(crate) struct Mount {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) volume_options: Option<VolumeOptions>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) image_options: Option<Value>,
+    pub(crate) image_options: Option<ImageOptions>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tmpfs_options: Option<TmpfsOptions>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -326,6 +326,13 @@ pub(crate) struct BindOptions {
     pub(crate) read_only_non_recursive: bool,
     #[serde(skip_serializing_if = "is_false")]
     pub(crate) read_only_force_recursive: bool,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(crate) struct ImageOptions {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) subpath: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

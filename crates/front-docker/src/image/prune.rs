@@ -21,7 +21,7 @@ pub(crate) async fn prune(at: At) -> Result<Response, ApiError> {
     let used: Vec<String> = instance::list(&at.cloud, &at.caller)
         .iter()
         .flat_map(|view| &view.instance.spec.containers)
-        .map(|container| container.image_id.clone())
+        .flat_map(|container| container.images().map(str::to_owned))
         .collect();
     let (mut deleted, mut space) = (Vec::new(), 0);
     for image in image::list(&at.cloud, &at.caller) {

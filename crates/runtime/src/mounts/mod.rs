@@ -22,6 +22,7 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 use self::filesystem::FileSystem;
 use self::options::{Change, Options, Recursion};
 use crate::launch::StartErrorKind;
+use crate::overlay::{self, IdMapping};
 use crate::sys::mount::{Attributes, set_attributes};
 
 /// Why a mount could not be made.
@@ -43,6 +44,12 @@ pub(crate) enum MountError {
     /// A link there would lead masks and read-only paths astray.
     #[error("mount on {}: it is a symbolic link in this image", .0.display())]
     OnLink(PathBuf),
+    /// The part of an image that is to be mounted is not there.
+    #[error("cannot access path {} of the image: no such file or directory", .0.display())]
+    NotInImage(PathBuf),
+    /// A link in the image leads out of it.
+    #[error("path concatenation escapes the base directory, subpath: {}", .0.display())]
+    OutsideImage(PathBuf),
     /// The specification's mount has no type and is no bind mount.
     #[error("mount on {}: no type and no source", .0.display())]
     NoType(PathBuf),
@@ -67,6 +74,8 @@ impl MountError {
             | Self::Place(_)
             | Self::InProc(_)
             | Self::OnLink(_)
+            | Self::NotInImage(_)
+            | Self::OutsideImage(_)
             | Self::NoType(_) => StartErrorKind::Invalid,
             Self::Refused { .. } => StartErrorKind::Internal,
         }
@@ -107,25 +116,50 @@ impl<'spec> Planned<'spec> {
         !self.is_bind() && source.is_some_and(|source| source.starts_with("/dev"))
     }
 
-    /// Opens a bind mount, or a file system on a device: needs the host's paths, and the host's
-    /// privileges for the device or an id mapping.
+    /// Opens a bind mount, a file system on a device, or an image: needs the host's paths, and the
+    /// host's privileges for the device or an id mapping.
     pub(crate) fn open_on_host(
         &mut self,
-        id_mapping: Option<BorrowedFd<'_>>,
+        id_mapping: Option<IdMapping<'_>>,
     ) -> Result<(), MountError> {
         let source = self.mount.source().clone().unwrap_or_default();
         let source = source.as_path();
         let fd = match self.options.bind {
             Some(recursion) => clone_tree(source, recursion)?,
             None if self.is_on_device() => self.make_file_system()?,
-            None => return Ok(()),
+            None => {
+                if let Some((layers, part)) = self.image() {
+                    // Layers cannot be mapped once they are one file system.
+                    let image = overlay::open_part(&layers, &part, id_mapping)?;
+                    let path = self.mount.destination();
+                    change(image.as_fd(), Recursion::No, self.options.attributes, path)?;
+                    self.opened = Some(image);
+                }
+                return Ok(());
+            }
         };
-        if let Some(userns) = id_mapping {
+        if let Some(IdMapping { users, .. }) = id_mapping {
             let below = self.options.id_mapping == Some(Recursion::Yes);
-            map_ids(fd.as_fd(), below, userns, source)?;
+            map_ids(fd.as_fd(), below, users, source)?;
         }
         self.opened = Some(fd);
         Ok(())
+    }
+
+    /// The layers of an image, the topmost first, and the path in it that is mounted: an overlay
+    /// whose layers the kernel's `lowerdir+` names one by one, with mount(8)'s `X-mount.subdir`.
+    fn image(&self) -> Option<(Vec<PathBuf>, PathBuf)> {
+        let (mut layers, mut part) = (Vec::new(), PathBuf::new());
+        for (key, value) in &self.options.data {
+            let value = PathBuf::from(value.as_deref()?);
+            match key.as_str() {
+                "lowerdir+" => layers.push(value),
+                "X-mount.subdir" => part = value,
+                _ => return None,
+            }
+        }
+        let is_overlay = self.mount.typ().as_deref() == Some("overlay");
+        (is_overlay && !layers.is_empty()).then_some((layers, part))
     }
 
     /// Makes the file system, in the namespaces that this process is in.

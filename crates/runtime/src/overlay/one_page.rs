@@ -32,14 +32,37 @@ pub(super) fn open(
     writable: Option<Writable<'_>>,
     id_mapping: Option<IdMapping<'_>>,
 ) -> Result<OwnedFd, MountError> {
+    in_own_namespace(|| open_here(lower, writable, id_mapping))
+}
+
+/// Does something in a mount namespace that nobody else sees, whose mounts go nowhere. As for
+/// [`open`], its thread must share its working directory with no other one.
+pub(super) fn in_own_namespace(
+    act: impl FnOnce() -> Result<OwnedFd, MountError>,
+) -> Result<OwnedFd, MountError> {
     let failed = |attempt| move |errno| MountError::new(attempt, Path::new(NAMESPACE), errno);
     let home = fs::open(NAMESPACE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(failed("open"))?;
     unshare(UnshareFlags::NEWNS).map_err(failed("copy"))?;
-    let mounted = open_here(lower, writable, id_mapping);
+    let mounted = apart().and_then(|()| act());
     move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Mount))
         .map_err(failed("return to"))?;
     mounted
+}
+
+fn apart() -> Result<(), MountError> {
+    let slash = Path::new("/");
+    set_propagation(
+        open_path(slash)?.as_fd(),
+        libc::MS_PRIVATE,
+        Recursion::Yes,
+        slash,
+    )
+}
+
+/// Attaches a detached mount over a directory.
+pub(super) fn cover(path: &Path, mount: &OwnedFd) -> Result<(), MountError> {
+    attach(mount.as_fd(), open_path(path)?.as_fd(), path)
 }
 
 /// In a mount namespace that nobody else sees.
@@ -48,18 +71,11 @@ fn open_here(
     writable: Option<Writable<'_>>,
     id_mapping: Option<IdMapping<'_>>,
 ) -> Result<OwnedFd, MountError> {
-    let slash = Path::new("/");
-    set_propagation(
-        open_path(slash)?.as_fd(),
-        libc::MS_PRIVATE,
-        Recursion::Yes,
-        slash,
-    )?;
     if let Some(IdMapping { users, .. }) = id_mapping {
         let parent = writable.map(Writable::parent).transpose()?;
         for path in lower.iter().map(PathBuf::as_path).chain(parent) {
             let mapped = clone_mapped(path, users)?;
-            attach(mapped.as_fd(), open_path(path)?.as_fd(), path)?;
+            cover(path, &mapped)?;
         }
     }
     let mut opened = Vec::with_capacity(lower.len() + 2);
@@ -78,7 +94,7 @@ fn open_here(
         options += &format!(",upperdir={},workdir={}", name(upper)?, name(work)?);
     }
     // Any directory would do: nobody else sees that it is covered.
-    let place = lower.first().map_or(slash, PathBuf::as_path);
+    let place = lower.first().map_or(Path::new("/"), PathBuf::as_path);
     if options.len() >= PAGE_BYTES {
         return Err(MountError::new("name all layers for", place, Errno::TOOBIG));
     }

@@ -63,11 +63,7 @@ impl<'spec> Sources<'spec> {
             for planned in &mut mounts {
                 let own_mapping =
                     planned.options.id_mapping.is_some() || planned.mount.uid_mappings().is_some();
-                planned.open_on_host(
-                    id_mapping
-                        .filter(|_| own_mapping)
-                        .map(|mapping| mapping.users),
-                )?;
+                planned.open_on_host(id_mapping.filter(|_| own_mapping))?;
             }
             Ok(Self {
                 root,
@@ -112,7 +108,7 @@ fn open_root(rootfs: &Rootfs, id_mapping: Option<IdMapping<'_>>) -> Result<Owned
             Ok(tree)
         }
         Rootfs::Overlay { lower, upper, work } => {
-            overlay::open(lower, Writable { upper, work }, id_mapping)
+            overlay::open(lower, Some(Writable { upper, work }), id_mapping)
         }
         Rootfs::Device {
             kind,

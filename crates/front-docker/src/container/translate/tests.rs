@@ -241,8 +241,15 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         ),
         (
             "Mounts",
-            json!([{ "Type": "image", "Source": "x", "Target": "/y" }]),
-            "image mounts are not supported",
+            json!([{ "Type": "image", "Target": "/y" }]),
+            "invalid mount config for type \"image\": field Source must not be empty",
+        ),
+        (
+            "Mounts",
+            json!([{
+                "Type": "image", "Source": "x", "Target": "/y", "ImageOptions": { "Subpath": "../z" }
+            }]),
+            "subpath must be a relative path within the volume",
         ),
         (
             "Mounts",

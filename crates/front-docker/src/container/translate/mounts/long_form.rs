@@ -59,11 +59,6 @@ pub(super) fn mount(
                 if mount.source.is_empty() {
                     return Err(wrong("must not set Subpath when using anonymous volumes"));
                 }
-                if options.subpath.starts_with('/')
-                    || options.subpath.split('/').any(|part| part == "..")
-                {
-                    return Err(wrong("subpath must be a relative path within the volume"));
-                }
             }
             if mount.read_only && mount.source.is_empty() {
                 return Err(wrong(
@@ -90,7 +85,7 @@ pub(super) fn mount(
                 name: mount.source.clone(),
                 anonymous: mount.source.is_empty(),
                 no_copy: options.no_copy,
-                subpath: options.subpath,
+                subpath: subpath(&options.subpath).map_err(wrong)?,
             }
         }
         "tmpfs" => {
@@ -106,7 +101,22 @@ pub(super) fn mount(
                 options: tmpfs::options(&options.options).map_err(|words| wrong(&words))?,
             }
         }
-        "image" => return Err(wrong("image mounts are not supported by this daemon")),
+        "image" => {
+            if !version.has(48) {
+                return Err(ApiError::invalid(
+                    "Mount type \"Image\" needs API v1.48 or newer",
+                ));
+            }
+            if mount.source.is_empty() {
+                return Err(wrong("field Source must not be empty"));
+            }
+            let options = mount.image_options.clone().unwrap_or_default();
+            MountSource::Image {
+                name: mount.source.clone(),
+                id: String::new(),
+                subpath: subpath(&options.subpath).map_err(wrong)?,
+            }
+        }
         "cluster" => return Err(wrong("cluster volumes are not supported by this daemon")),
         _ => return Err(wrong("mount type unknown")),
     };
@@ -114,10 +124,19 @@ pub(super) fn mount(
         Mount {
             target: clean(&mount.target),
             source,
-            read_only: mount.read_only,
+            // An image can be read only, whatever is asked for.
+            read_only: mount.read_only || kind == "image",
         },
         volume,
     ))
+}
+
+/// A path inside a volume or an image.
+fn subpath(path: &str) -> Result<String, &'static str> {
+    if path.starts_with('/') || path.split('/').any(|part| part == "..") {
+        return Err("subpath must be a relative path within the volume");
+    }
+    Ok(path.to_owned())
 }
 
 fn bind_source(
