@@ -67,6 +67,7 @@ pub struct Cloud {
     registry: Arc<registry::Registry>,
     registries: ::image::registry::Registries,
     contexts: Arc<::build::Contexts>,
+    address_pools: network::AddressPools,
 }
 
 impl Cloud {
@@ -93,6 +94,7 @@ impl Cloud {
             registry: Arc::default(),
             registries: ::image::registry::Registries::new(Default::default()),
             contexts: Arc::default(),
+            address_pools: network::AddressPools::default(),
         }
     }
 
@@ -107,6 +109,13 @@ impl Cloud {
     #[must_use]
     pub fn with_registries(mut self, registries: ::image::registry::Registries) -> Self {
         self.registries = registries;
+        self
+    }
+
+    /// Gives networks without a range one of these pools; without, of dockerd's.
+    #[must_use]
+    pub fn with_address_pools(mut self, pools: network::AddressPools) -> Self {
+        self.address_pools = pools;
         self
     }
 

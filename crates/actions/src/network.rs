@@ -23,11 +23,13 @@ use crate::{
 };
 
 mod attachment;
+mod pools;
 mod predefined;
 mod range;
 
 pub use attachment::{connect, disconnect, plug, unplug_port};
 pub(crate) use attachment::{unplug, validate_attachment};
+pub use pools::{AddressPool, AddressPoolError, AddressPools};
 pub(crate) use predefined::default;
 pub use predefined::{DEFAULT_NAME, EXTERNAL_NAME, PredefinedRanges, ensure_predefined};
 pub use range::NewSubnet;

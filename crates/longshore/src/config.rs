@@ -1,5 +1,6 @@
 //! What the daemon is told: flags first, then the environment, then the configuration file.
 
+mod pools;
 mod registries;
 mod registry;
 mod url;
@@ -10,12 +11,14 @@ use std::path::{Path, PathBuf};
 
 use actions::downloads::Places;
 use actions::identity;
+use actions::network::AddressPools;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use image::registry::{Mirror, Proxy};
 use model::network::Cidr;
 use serde::Deserialize;
 
+use self::pools::Pool;
 use self::registries::Registries;
 use self::registry::Registry;
 pub(crate) use self::url::Url;
@@ -93,6 +96,10 @@ pub(crate) struct Options {
     /// Address range of the external network [default: the first free one of 172.24.4.0/24 and up]
     #[arg(long, value_name = "CIDR", env = "LONGSHORE_EXTERNAL_NETWORK")]
     external_network: Option<Cidr>,
+    /// Addresses of networks that are made without a range: one that is cut into ranges with a prefix
+    /// of SIZE bits; may be given several times [default: dockerd's, which are enough for 31 networks]
+    #[arg(long = "default-address-pool", value_name = "base=CIDR,size=SIZE")]
+    default_address_pools: Vec<Pool>,
     /// A registry that may be without TLS or have any certificate, as those on loopback: a host with
     /// or without a port, or a range of addresses; may be given several times
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]|CIDR")]
@@ -154,6 +161,7 @@ struct File {
     bridge_prefix: Option<String>,
     default_network: Option<Cidr>,
     external_network: Option<Cidr>,
+    default_address_pools: Vec<Pool>,
     network_pool: Option<usize>,
     identity: Identity,
     images: Images,
@@ -232,6 +240,8 @@ pub(crate) struct Config {
     pub(crate) default_network: Option<Cidr>,
     /// Address range of the external network; `None` takes a free one.
     pub(crate) external_network: Option<Cidr>,
+    /// What networks get that are made without a range.
+    pub(crate) address_pools: AddressPools,
     /// Network namespaces held ready.
     pub(crate) network_pool: usize,
     /// The password that the user `admin` gets at first start; `None` is a random one.
@@ -311,6 +321,7 @@ impl Options {
                 .unwrap_or_else(|| DEFAULT_BRIDGE_PREFIX.to_owned()),
             default_network: self.default_network.or(file.default_network),
             external_network: self.external_network.or(file.external_network),
+            address_pools: pools::of(&self.default_address_pools, &file.default_address_pools),
             network_pool: file.network_pool.unwrap_or(DEFAULT_NETWORK_POOL),
             admin_password: self.admin_password.clone(),
             identity: file.identity.settings(),
@@ -435,6 +446,21 @@ mod tests {
         std::fs::write(&path, "listne = '127.0.0.1:1'").unwrap();
         let error = resolve(&["--config", file]).unwrap_err();
         assert!(format!("{error:#}").contains("listne"), "{error:#}");
+    }
+
+    #[test]
+    fn pools_of_addresses_are_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("longshore.toml");
+        let file = "[[default-address-pools]]\nbase = '10.9.0.0/16'\nsize = 24\n";
+        std::fs::write(&path, file).unwrap();
+        let file = path.to_str().unwrap();
+        let pools = |args: &[&str]| format!("{:?}", resolve(args).unwrap().address_pools);
+        let from_file = pools(&["--config", file]);
+        let flag = ["--default-address-pool", "base=10.9.0.0/16,size=24"];
+        assert_eq!(from_file, pools(&flag));
+        assert_ne!(from_file, pools(&[]));
+        assert_eq!(from_file, pools(&["--config", file, flag[0], flag[1]]));
     }
 
     #[test]

@@ -71,7 +71,8 @@ async fn serve_until_told(config: &Config) -> Result<()> {
         .with_identity(config.identity.clone())
         .with_registry(config.registry.clone())
         .with_downloads(Web::new(config.image_places.clone()))
-        .with_registries(image::registry::Registries::new(config.registries.clone()));
+        .with_registries(image::registry::Registries::new(config.registries.clone()))
+        .with_address_pools(config.address_pools.clone());
     let controllers = controllers::spawn_all(&store, Strategy::default());
     let agent = Agent::start(store, host.clone(), announcement(config)?)
         .await

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use tests::daemon::Kind;
+use tests::daemon::{Daemon, Kind};
 
 use crate::daemon;
 
@@ -330,4 +330,36 @@ fn an_interface_has_link_local_addresses_and_a_name_of_its_own() {
     assert_eq!(docker.inspect("near-b", config), r#"["169.254.7.2"]"#);
     docker.run(&["rm", "-f", "near-a", "near-b"]).ok();
     docker.run(&["network", "rm", "near"]).ok();
+}
+
+#[test]
+fn networks_without_a_range_get_one_of_a_pool() {
+    let pool = "[[default-address-pools]]\nbase = '10.253.99.0/27'\nsize = 29";
+    let daemon = Daemon::start_configured(pool).unwrap();
+    let docker = daemon.docker();
+    let range = |name: &str| {
+        let format = "{{(index .IPAM.Config 0).Subnet}}";
+        docker
+            .run(&["network", "inspect", "--format", format, name])
+            .ok()
+    };
+    for name in ["one", "two", "three"] {
+        docker.run(&["network", "create", name]).ok();
+    }
+    let names = ["bridge", "one", "two", "three"];
+    assert_eq!(
+        names.map(range),
+        [
+            "10.253.99.0/29",
+            "10.253.99.8/29",
+            "10.253.99.16/29",
+            "10.253.99.24/29"
+        ]
+    );
+    let refused = docker.run(&["network", "create", "four"]);
+    assert!(
+        refused
+            .fails(1)
+            .contains("all predefined address pools have been fully subnetted")
+    );
 }

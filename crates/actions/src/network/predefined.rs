@@ -7,7 +7,7 @@ use std::sync::Arc;
 use model::ProjectId;
 use model::network::{Cidr, Driver, Network, NetworkSpec};
 
-use super::range::{is_free, of_range};
+use super::range::{of_range, taken};
 use super::{NewNetwork, by_name, planned};
 use crate::{ActionError, Caller, Cloud, ErrorKind};
 
@@ -97,8 +97,9 @@ pub async fn ensure_predefined(cloud: &Cloud, ranges: PredefinedRanges) -> Resul
 fn free_external_range(cloud: &Cloud) -> Result<Cidr, ActionError> {
     let mut candidates =
         (4..=255).filter_map(|third| Cidr::new(IpAddr::from([172, 24, third, 0]), 24));
+    let taken = taken(cloud, &[]);
     candidates
-        .find(|cidr| is_free(cloud, cidr, &[]))
+        .find(|cidr| !taken.iter().any(|taken| taken.overlaps(cidr)))
         .ok_or_else(|| {
             ActionError::new(
                 ErrorKind::Conflict,

@@ -100,48 +100,49 @@ pub(super) fn checked(new: NewSubnet, now: Timestamp) -> Result<Subnet, ActionEr
     })
 }
 
-/// The range, of another network or of a node's other interfaces, that this one overlaps.
+/// The range of another network that this one overlaps.
 pub(super) fn overlapping(cloud: &Cloud, wanted: &Cidr, own: &[Subnet]) -> Option<Cidr> {
+    let mut ranges = of_networks(cloud, own).into_iter();
+    ranges.find(|cidr| cidr.overlaps(wanted))
+}
+
+fn of_networks(cloud: &Cloud, own: &[Subnet]) -> Vec<Cidr> {
     let networks = cloud.store.list::<Network>();
-    let taken = networks
+    let subnets = networks
         .iter()
         .filter(|(_, found)| found.value.spec.routing == Routing::Node)
         .flat_map(|(_, found)| &found.value.spec.subnets)
         .chain(own);
-    taken
-        .map(|subnet| subnet.cidr)
-        .find(|cidr| cidr.overlaps(wanted))
+    subnets.map(|subnet| subnet.cidr).collect()
 }
 
-/// Whether neither a network nor a node's other interfaces use a range.
-pub(super) fn is_free(cloud: &Cloud, cidr: &Cidr, own: &[Subnet]) -> bool {
+/// The ranges that a network or a node's other interfaces use.
+pub(super) fn taken(cloud: &Cloud, own: &[Subnet]) -> Vec<Cidr> {
     let nodes = cloud.store.list::<Node>();
-    overlapping(cloud, cidr, own).is_none()
-        && !nodes
-            .iter()
-            .flat_map(|(_, node)| &node.value.spec.occupied)
-            .any(|taken| taken.overlaps(cidr))
+    let mut taken = of_networks(cloud, own);
+    taken.extend(nodes.iter().flat_map(|(_, node)| &node.value.spec.occupied));
+    taken
+}
+
+/// A range of the kind that RFC 4193 has everybody make up.
+fn made_up_range() -> Option<Cidr> {
+    let random = Id::random();
+    let bytes = random.as_bytes();
+    let global = [0xfd, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], 0, 0];
+    let mut address = [0; 16];
+    address[..8].copy_from_slice(&global);
+    Cidr::new(IpAddr::from(address), 64)
 }
 
 /// A range that neither a network nor a node's other interfaces use.
 pub(super) fn free_range(cloud: &Cloud, is_v4: bool, own: &[Subnet]) -> Result<Cidr, ActionError> {
-    let candidates: Box<dyn Iterator<Item = Option<Cidr>>> = if is_v4 {
-        // Docker's default pools: 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/16 in twentieths.
-        let large = (17..=31).map(|second| Cidr::new(IpAddr::from([172, second, 0, 0]), 16));
-        let small = (0..16).map(|block| Cidr::new(IpAddr::from([192, 168, block * 16, 0]), 20));
-        Box::new(large.chain(small))
-    } else {
-        Box::new((0..64).map(|_| {
-            let random = Id::random();
-            let bytes = random.as_bytes();
-            let global = [0xfd, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], 0, 0];
-            let mut address = [0; 16];
-            address[..8].copy_from_slice(&global);
-            Cidr::new(IpAddr::from(address), 64)
-        }))
+    let mut candidates: Box<dyn Iterator<Item = Cidr>> = match cloud.address_pools.ranges(is_v4) {
+        Some(ranges) => Box::new(ranges),
+        None => Box::new((0..64).filter_map(|_| made_up_range())),
     };
-    let mut candidates = candidates.flatten();
-    let free = candidates.find(|cidr| is_free(cloud, cidr, own));
+    // A pool may have many more ranges than there are networks.
+    let taken = taken(cloud, own);
+    let free = candidates.find(|cidr| !taken.iter().any(|taken| taken.overlaps(cidr)));
     free.ok_or_else(|| {
         ActionError::new(
             ErrorKind::Conflict,
