@@ -10,7 +10,8 @@ use crate::observer::instance_event;
 use crate::policy;
 use crate::{ActionError, Caller, Cloud, instance};
 
-/// Its standard streams, also of one about to start.
+/// Its standard streams, also of one about to start, whose node may not have made it yet. Of one
+/// without an open standard input there is none.
 ///
 /// # Errors
 /// [`crate::ErrorKind::NotFound`], and what the node says.
@@ -22,6 +23,8 @@ pub async fn attach(
     output: bool,
 ) -> Result<(Output, Option<Input>), ActionError> {
     let view = instance::allowed(cloud, caller, policy::Action::AttachStreams, id)?;
+    let mut containers = view.instance.spec.containers.iter();
+    let stdin = stdin && containers.any(|container| container.open_stdin);
     let streams = cloud.nodes.attach(id, stdin, output).await?;
     cloud
         .observer

@@ -230,7 +230,12 @@ impl Inner {
                 State::Exited(_) => self.forget(&live).await?,
             }
         }
-        let stdin = stdin && self.origin(id)?.open_stdin;
+        let has_input = match self.origin(id) {
+            // It is still to be made; whoever asks has looked at its specification.
+            Err(failure) if failure.kind == FailureKind::NotFound => true,
+            origin => origin?.open_stdin,
+        };
+        let stdin = stdin && has_input;
         let key = ProcessKey::container(id.simple());
         let keeper = self.keeper();
         let attached = match keeper.attach(&key, stdin, output).await {

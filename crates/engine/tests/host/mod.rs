@@ -99,6 +99,20 @@ async fn a_container_sees_itself_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn input_is_attached_before_the_instance_is_made() {
+    let rig = Rig::new().await;
+    let mut instance = rig.shell("echo made");
+    instance.spec.containers[0].open_stdin = true;
+    let id = instance.meta.id;
+    let (output, input) = rig.host.attach(id, true, true).await.unwrap();
+    assert!(input.is_some());
+    drop((output, input));
+    let (text, code) = rig.output_of(&instance).await;
+    assert_eq!((text.as_str(), code), ("made\n", 0));
+    rig.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn users_and_groups_are_the_containers_own() {
     let rig = Rig::new().await;
     let mut instance = rig.shell("id");

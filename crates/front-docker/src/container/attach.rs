@@ -111,7 +111,6 @@ impl Attachment {
             None
         };
         let (output, input) = if at.form.is_true("stream") {
-            let stdin = stdin && has(|container| container.open_stdin);
             // The output is followed even where it is not wanted: its end is the attachment's.
             stream::attach(&at.cloud, &at.caller, id, stdin, true)
                 .await
