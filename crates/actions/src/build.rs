@@ -136,6 +136,7 @@ pub async fn build(
             .images
             .list_step(&id, &names, &reused)
             .map_err(|error| ActionError::new(ErrorKind::Internal, with_causes(&error)))?;
+        tell(cloud, caller, &id, None, Action::Created);
         for name in &names {
             tell(cloud, caller, &id, Some(name), Action::Tagged);
         }

@@ -20,11 +20,58 @@ pub struct Platform {
     pub variant: String,
 }
 
-/// A text that is no platform.
+/// Operating systems that a word alone is taken for. Source: Go, `GOOS`.
+const SYSTEMS: [&str; 15] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+];
+/// Architectures that a word alone is taken for. Source: Go, `GOARCH`.
+const ARCHITECTURES: [&str; 17] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mipsle", "mips64", "mips64le", "ppc64",
+    "ppc64le", "riscv", "riscv64", "s390", "s390x", "sparc64", "wasm",
+];
+
+/// A text that is no platform, in words that clients look for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is an invalid platform: it is not os/architecture/variant")]
-pub struct PlatformError {
-    text: String,
+pub enum PlatformError {
+    /// It has more than three parts.
+    #[error("{text:?} is an invalid platform: it is not os/architecture/variant")]
+    Parts {
+        /// All of it.
+        text: String,
+    },
+    /// A part is empty or has other characters.
+    #[error(
+        "{part:?} is an invalid {} of {text:?}: it takes letters, digits, '.', '_' and '-'",
+        if *.is_system { "OS component" } else { "component" }
+    )]
+    Part {
+        /// The part.
+        part: String,
+        /// It is the operating system.
+        is_system: bool,
+        /// All of it.
+        text: String,
+    },
+    /// A word alone that is neither.
+    #[error("{text:?}: unknown operating system or architecture")]
+    Unknown {
+        /// The word.
+        text: String,
+    },
 }
 
 impl Platform {
@@ -49,8 +96,12 @@ impl Platform {
             ("arm", "5" | "6" | "7" | "8") => format!("v{variant}"),
             _ => variant,
         };
+        let os = match os.to_lowercase().as_str() {
+            "macos" => "darwin".to_owned(),
+            other => other.to_owned(),
+        };
         Self {
-            os: os.to_lowercase(),
+            os,
             architecture,
             variant,
         }
@@ -70,21 +121,37 @@ impl std::str::FromStr for Platform {
 
     /// Alone, a word is an operating system or an architecture of Linux.
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        let wrong = || PlatformError {
-            text: text.to_owned(),
-        };
         let parts: Vec<&str> = text.split('/').collect();
-        if parts.iter().any(|part| part.is_empty()) {
-            return Err(wrong());
+        let is_word = |part: &str| {
+            let mut letters = part.bytes();
+            !part.is_empty()
+                && letters.all(|letter| letter.is_ascii_alphanumeric() || b"._-".contains(&letter))
+        };
+        if let Some(at) = parts.iter().position(|part| !is_word(part)) {
+            return Err(PlatformError::Part {
+                part: parts[at].to_owned(),
+                is_system: at == 0,
+                text: text.to_owned(),
+            });
         }
         match parts.as_slice() {
-            [os @ ("linux" | "windows" | "darwin" | "freebsd")] => {
-                Ok(Self::new(os, &Arch::default().to_string(), ""))
+            [word] => {
+                let system = Self::new(word, &Arch::default().to_string(), "");
+                let alone = Self::new("linux", word, "");
+                if SYSTEMS.contains(&system.os.as_str()) {
+                    Ok(system)
+                } else if ARCHITECTURES.contains(&alone.architecture.as_str()) {
+                    Ok(alone)
+                } else {
+                    let text = text.to_owned();
+                    Err(PlatformError::Unknown { text })
+                }
             }
-            [architecture] => Ok(Self::new("linux", architecture, "")),
             [os, architecture] => Ok(Self::new(os, architecture, "")),
             [os, architecture, variant] => Ok(Self::new(os, architecture, variant)),
-            _ => Err(wrong()),
+            _ => Err(PlatformError::Parts {
+                text: text.to_owned(),
+            }),
         }
     }
 }
@@ -154,11 +221,19 @@ mod tests {
             ("Linux/AArch64/V8", "linux/arm64"),
             ("linux/arm/7", "linux/arm/v7"),
             ("arm64", "linux/arm64"),
+            ("macOS/arm64", "darwin/arm64"),
         ] {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), normal);
         }
-        for wrong in ["", "linux/", "a/b/c/d", "/amd64"] {
-            assert!(wrong.parse::<Platform>().is_err(), "{wrong}");
+        for (wrong, words) in [
+            ("", "is an invalid OS component"),
+            ("linux/ ", "\" \" is an invalid component"),
+            ("a/b/c/d", "os/architecture/variant"),
+            ("/amd64", "is an invalid OS component"),
+            ("nintendo64", "unknown operating system or architecture"),
+        ] {
+            let error = wrong.parse::<Platform>().unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
         }
     }
 

@@ -89,6 +89,10 @@ fn other_objects_tell_too() {
     let docker = daemon.docker();
     docker.run(&["network", "create", "telling"]).ok();
     docker.run(&["volume", "create", "telling"]).ok();
+    let dockerfile = b"FROM busybox\nLABEL a=telling";
+    let built = docker
+        .run_with_input(&["build", "-q", "-"], dockerfile)
+        .ok();
     docker.run(&["network", "rm", "telling"]).ok();
     docker.run(&["volume", "rm", "telling"]).ok();
     let until = std::time::SystemTime::now()
@@ -115,4 +119,19 @@ fn other_objects_tell_too() {
     };
     assert_eq!(told("network"), "create\ndestroy");
     assert_eq!(told("volume"), "create\ndestroy");
+    let filters = ["--filter", "type=image", "--filter", "event=create"];
+    let since = (until - 60).to_string();
+    let until = until.to_string();
+    let events = [
+        "events",
+        "--since",
+        &since,
+        "--until",
+        &until,
+        "--format",
+        "{{.Actor.ID}}",
+    ];
+    let made = docker.run(&[&events[..], &filters].concat()).ok();
+    assert!(made.contains(&built), "{made}");
+    docker.run(&["rmi", &built]).ok();
 }

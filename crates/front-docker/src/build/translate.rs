@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::container::translate::{self, Create, Surroundings};
 use crate::error::ApiError;
+use crate::image::platform_of;
 use crate::query::Form;
 use crate::version::Version;
 
@@ -32,6 +33,7 @@ pub(crate) fn to_model(
     around: &dyn Surroundings,
 ) -> Result<NewBuild, ApiError> {
     refuse(form)?;
+    form.non_empty("platform").map(platform_of).transpose()?;
     let arguments: BTreeMap<String, Option<String>> = document(form, "buildargs")?;
     let (surroundings, template) = surroundings(host_config(form)?, version, around)?;
     Ok(NewBuild {

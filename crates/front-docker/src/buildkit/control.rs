@@ -22,7 +22,7 @@ use tokio_util::io::ReaderStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::error::{action_status, api_status};
-use super::request::{DOCKERFILE, Export, Wanted, check};
+use super::request::{DOCKERFILE, Export, Wanted, check, graphs_are_refused};
 use super::run;
 use super::session::Take;
 use crate::build::{Prune, prune_chosen};
@@ -145,8 +145,10 @@ impl control_server::Control for Control {
             let wanted = Wanted::of(request.frontend_attrs, &request.frontend_inputs, &self.at);
             let wanted = wanted.map_err(api_status)?;
             run::run(&self.at, job, wanted).await.map(drop)
-        } else {
+        } else if request.definition.is_none() {
             job.returned().await
+        } else {
+            Err(graphs_are_refused())
         };
         job.fall_silent().await;
         done?;

@@ -100,11 +100,16 @@ impl Export {
 
 pub(super) fn refuse_definition(definition: Option<&Definition>) -> Result<(), Status> {
     match definition {
-        Some(definition) if !definition.def.is_empty() => Err(Status::unimplemented(
-            "Definition: graphs of operations (LLB) are not supported, build a Dockerfile",
-        )),
+        Some(definition) if !definition.def.is_empty() => Err(graphs_are_refused()),
         _ => Ok(()),
     }
+}
+
+/// Also of the empty one: that has a result, which nobody will tell us of.
+pub(super) fn graphs_are_refused() -> Status {
+    Status::unimplemented(
+        "Definition: graphs of operations (LLB) are not supported, build a Dockerfile",
+    )
 }
 
 /// The images that results of other builds stand for, by the client's names for them.

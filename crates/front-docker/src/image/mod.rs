@@ -14,6 +14,8 @@ mod transfer;
 pub(crate) mod translate;
 mod wire;
 
+pub(crate) use pull::platform_of;
+
 /// Twelve digits of a digest.
 fn short_digest(digest: &str) -> String {
     digest

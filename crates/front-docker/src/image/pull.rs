@@ -11,16 +11,17 @@ use super::{credentials, short_digest};
 use crate::error::ApiError;
 use crate::front::At;
 
+/// A platform: `os[/architecture[/variant]]`, or an architecture.
+pub(crate) fn platform_of(text: &str) -> Result<Platform, ApiError> {
+    let parsed: Result<Platform, _> = text.parse();
+    parsed.map_err(|error| ApiError::invalid(error.to_string()))
+}
+
 /// Pulls an image, or all of a repository where no tag is given.
 pub(crate) async fn pull(at: At, headers: &HeaderMap) -> Result<Response, ApiError> {
     let reference = asked_for(at.form.get("fromImage"), at.form.get("tag"))?;
-    let platform = match at.form.non_empty("platform").filter(|_| at.version.has(32)) {
-        Some(text) => Some(
-            text.parse::<Platform>()
-                .map_err(|error| ApiError::invalid(error.to_string()))?,
-        ),
-        None => None,
-    };
+    let platform = at.form.non_empty("platform").filter(|_| at.version.has(32));
+    let platform = platform.map(platform_of).transpose()?;
     let new = NewPull {
         reference: reference.clone(),
         platform,

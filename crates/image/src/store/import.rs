@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use model::image::{Defaults, Image};
-use oci_spec::image::Arch;
 use tokio::io::AsyncRead;
 
 use super::content::{Staging, failed};
@@ -19,6 +18,7 @@ use crate::config::{ConfigDocument, HistoryDocument, RootDocument, RunDocument};
 use crate::digest::Digest;
 use crate::layer::{SpoolError, spool};
 use crate::pipe;
+use crate::platform::{Platform, PlatformError};
 
 /// What an imported image is to be.
 #[derive(Clone, Debug, Default)]
@@ -41,9 +41,12 @@ pub enum ImportError {
     /// The new name is not one.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// Not a platform of Linux.
-    #[error("platform {0:?} is not supported: need linux[/architecture[/variant]]")]
-    Platform(String),
+    /// The platform is none.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// The platform is not one of Linux.
+    #[error("{0}: operating system is not supported")]
+    System(Platform),
     /// The stream failed.
     #[error("read the root file system")]
     Read(#[source] std::io::Error),
@@ -65,7 +68,9 @@ impl ImportError {
         match self {
             Self::Content(_) => true,
             Self::Layer(error) => error.is_hosts(),
-            Self::Target(_) | Self::Platform(_) | Self::Read(_) | Self::Empty => false,
+            Self::Target(_) | Self::Platform(_) | Self::System(_) | Self::Read(_) | Self::Empty => {
+                false
+            }
         }
     }
 }
@@ -134,7 +139,11 @@ impl Store {
         options: &ImportOptions,
     ) -> Result<(Digest, ConfigDocument, Held), ImportError> {
         let name = options.reference.as_deref().map(parse_target).transpose()?;
-        let (architecture, variant) = platform(options.platform.as_deref())?;
+        let Platform {
+            os,
+            architecture,
+            variant,
+        } = platform(options.platform.as_deref())?;
         let (diff_id, _pins) = self.add_layer(root, &staging)?;
         let now = Timestamp::now();
         let document = ConfigDocument {
@@ -142,7 +151,7 @@ impl Store {
             comment: options.message.clone(),
             architecture,
             variant,
-            os: "linux".to_owned(),
+            os,
             config: RunDocument::from_model(&options.defaults),
             rootfs: RootDocument {
                 kind: "layers".to_owned(),
@@ -178,16 +187,12 @@ impl Store {
     }
 }
 
-/// Architecture and variant.
-fn platform(text: Option<&str>) -> Result<(String, String), ImportError> {
-    let mut parts = text.unwrap_or("linux").split('/');
-    let is_linux = parts.next() == Some("linux");
-    let architecture = parts
-        .next()
-        .map_or_else(|| Arch::default().to_string(), str::to_owned);
-    let variant = parts.next().unwrap_or_default().to_owned();
-    if !is_linux || architecture.is_empty() || parts.next().is_some() {
-        return Err(ImportError::Platform(text.unwrap_or_default().to_owned()));
+/// What the image is for: this machine, unless something else is said.
+fn platform(text: Option<&str>) -> Result<Platform, ImportError> {
+    let platform = text.map_or_else(|| Ok(Platform::host()), str::parse)?;
+    if platform.os == "linux" {
+        Ok(platform)
+    } else {
+        Err(ImportError::System(platform))
     }
-    Ok((architecture, variant))
 }
