@@ -153,8 +153,14 @@ pub(crate) fn open_part(
         return Ok(image);
     }
     if kernel::version() >= FROM_DETACHED {
-        return cut(image, part);
+        cut(image, part)
+    } else {
+        cut_attached(image, part)
     }
+}
+
+/// As [`cut`], for kernels that copy only what is attached.
+fn cut_attached(image: OwnedFd, part: &Path) -> Result<OwnedFd, MountError> {
     one_page::in_own_namespace(|| {
         one_page::cover(Path::new("/"), &image)?;
         cut(image, part)
@@ -238,4 +244,40 @@ fn clone_mapped(path: &Path, userns: BorrowedFd<'_>) -> Result<OwnedFd, MountErr
     set_attributes(mount.as_fd(), false, &change)
         .map_err(|errno| MountError::new("map the ids of", path, errno))?;
     Ok(mount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_an_image_are_found_in_it_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let layer = |name: &str| {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.join("deep")).unwrap();
+            std::fs::write(path.join("deep").join(name), name).unwrap();
+            path
+        };
+        let lower = [layer("top"), layer("bottom")];
+        std::os::unix::fs::symlink("deep", lower[0].join("in")).unwrap();
+        std::os::unix::fs::symlink("/etc", lower[0].join("out")).unwrap();
+        let ways = [cut as fn(_, &_) -> _, cut_attached];
+        for cut in ways {
+            let look = |part: &str| {
+                let image = open(&lower, None, None).unwrap();
+                let cut = || cut(image, Path::new(part));
+                // A namespace is left and entered, which no other thread is to share.
+                std::thread::scope(|scope| scope.spawn(cut).join().unwrap())
+            };
+            let part = look("in").unwrap();
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            let listing = fs::openat(&part, ".", flags, Mode::empty()).unwrap();
+            assert_eq!(rooted::names(&listing).unwrap(), ["bottom", "top"]);
+            let refused = look("out").unwrap_err();
+            assert!(matches!(refused, MountError::OutsideImage(_)), "{refused}");
+            let refused = look("nothing").unwrap_err();
+            assert!(matches!(refused, MountError::NotInImage(_)), "{refused}");
+        }
+    }
 }
