@@ -407,6 +407,7 @@ impl World {
                         stream,
                         at,
                         bytes: line.to_vec(),
+                        details: Default::default(),
                     });
                 }
                 body.log_grew.send_modify(|version| *version += 1);

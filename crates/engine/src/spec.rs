@@ -1,12 +1,14 @@
 //! From an instance and where it stands to the OCI runtime specification that the keeper carries
 //! out. Deciding only: what has to be looked up on the node is in [`Surroundings`].
 //!
-//! One part a file: [`capability`], [`device`], [`environment`], [`limits`], [`mount`], [`sysctl`].
+//! One part a file: [`capability`], [`device`], [`environment`], [`limits`], [`log`], [`mount`],
+//! [`sysctl`].
 
 pub(crate) mod capability;
 pub(crate) mod device;
 pub(crate) mod environment;
 pub(crate) mod limits;
+mod log;
 pub(crate) mod mount;
 pub(crate) mod sysctl;
 
@@ -20,7 +22,7 @@ use oci_spec::runtime::{
     Capabilities, Linux, LinuxCapabilities, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace,
     LinuxNamespaceBuilder, LinuxNamespaceType, Process, Root, Spec, User,
 };
-use runtime::launch::{Launch, LogTarget, Rootfs, Stdio};
+use runtime::launch::{Launch, LogFile, LogTarget, Rootfs, Stdio};
 
 use crate::directory::InstanceDirectory;
 
@@ -73,6 +75,8 @@ pub(crate) enum SpecError {
     Mount(#[from] mount::MountError),
     #[error(transparent)]
     Sysctl(#[from] sysctl::SysctlError),
+    #[error("choose what each line of the log tells")]
+    Log(#[from] regex_lite::Error),
     #[error("No command specified")]
     NoCommand,
     #[error("the working directory {path:?} is invalid, it needs to be an absolute path")]
@@ -144,11 +148,13 @@ pub(crate) fn launch(
             LogConfig::JsonFile {
                 max_size_bytes,
                 max_files,
-            } => LogTarget::JsonFile {
+                details,
+            } => LogTarget::JsonFile(LogFile {
                 path: around.directory.log(),
                 max_size_bytes: *max_size_bytes,
                 max_files: (*max_files).max(1),
-            },
+                attributes: log::attributes(instance, container, details)?,
+            }),
             LogConfig::None => LogTarget::None,
         },
         note,

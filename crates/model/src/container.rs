@@ -211,6 +211,40 @@ pub struct HealthCheck {
     pub retries: u32,
 }
 
+/// What is written beside each line of a log, by name.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogDetails {
+    /// The labels of these names.
+    pub labels: Vec<String>,
+    /// The labels whose name has a match of this regular expression; empty is none.
+    pub labels_matching: String,
+    /// The variables of these names.
+    pub env: Vec<String>,
+    /// The variables whose name has a match of this regular expression; empty is none.
+    pub env_matching: String,
+    /// What is called `tag`, in parts; nothing is none.
+    pub tag: Vec<TagPart>,
+}
+
+/// A part of the tag of a log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TagPart {
+    /// This text.
+    Text(String),
+    /// The first digits of the instance's identity.
+    Id,
+    /// The instance's name.
+    Name,
+    /// The image as the user wrote it.
+    Image,
+    /// The image's identity.
+    ImageId,
+    /// The first characters of the image's identity.
+    ShortImageId,
+}
+
 /// Where output is kept.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -221,6 +255,9 @@ pub enum LogConfig {
         max_size_bytes: Option<u64>,
         /// Most files, the current one included.
         max_files: u32,
+        /// What each line tells of its container.
+        #[serde(default)]
+        details: LogDetails,
     },
     /// Nothing is kept.
     None,
@@ -231,6 +268,7 @@ impl Default for LogConfig {
         Self::JsonFile {
             max_size_bytes: None,
             max_files: 1,
+            details: LogDetails::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,8 @@ pub struct LogLine {
     pub at: Timestamp,
     /// What was written, the line end included where there was one.
     pub bytes: Vec<u8>,
+    /// What was written beside it: [`crate::container::LogDetails`], by name.
+    pub details: Arc<BTreeMap<String, String>>,
 }
 
 /// What an instance uses, at one moment. Counters run from the start.

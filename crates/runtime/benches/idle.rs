@@ -16,7 +16,7 @@ mod scene;
 
 use std::time::{Duration, Instant};
 
-use runtime::launch::LogTarget;
+use runtime::launch::{LogFile, LogTarget};
 
 use scene::{Scene, key};
 
@@ -58,11 +58,12 @@ async fn main() {
     let alone = median_start(&scene, "alone").await;
     let mut chatty = scene.launch("chatty", "exec yes");
     let path = scene.path("chatty.log");
-    chatty.log = LogTarget::JsonFile {
+    chatty.log = LogTarget::JsonFile(LogFile {
         path,
         max_size_bytes: Some(64 << 20),
         max_files: 2,
-    };
+        ..LogFile::default()
+    });
     scene.client.start(&chatty, None).await.unwrap();
     let beside = median_start(&scene, "beside").await;
     println!("median start: {alone:?} alone, {beside:?} beside a chatty container");

@@ -18,7 +18,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use runtime::keeper::KeeperEvent;
-use runtime::launch::LogTarget;
+use runtime::launch::{LogFile, LogTarget};
 
 use scene::{Scene, key};
 
@@ -70,11 +70,12 @@ async fn run(scene: &Scene, is_kept: bool) -> Duration {
     let mut launch = scene.launch("chatty", &format!("cat {}", "/lines ".repeat(COPIES)));
     let path = scene.path("chatty.log");
     launch.log = if is_kept {
-        LogTarget::JsonFile {
+        LogTarget::JsonFile(LogFile {
             path,
             max_size_bytes: Some(256 << 20),
             max_files: 2,
-        }
+            ..LogFile::default()
+        })
     } else {
         LogTarget::None
     };

@@ -119,15 +119,22 @@ pub enum LogTarget {
     /// Nowhere.
     #[default]
     None,
-    /// One JSON object a line, as Docker's `json-file` driver: `log`, `stream`, `time`.
-    JsonFile {
-        /// The current file; older ones get `.1`, `.2` and so on.
-        path: PathBuf,
-        /// Bytes in one file before it is rotated; `None` never rotates.
-        max_size_bytes: Option<u64>,
-        /// Most files, the current one included.
-        max_files: u32,
-    },
+    /// One JSON object a line, as Docker's `json-file` driver: `log`, `stream`, `attrs`, `time`.
+    JsonFile(LogFile),
+}
+
+/// A log in files, rotated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFile {
+    /// The current file; older ones get `.1`, `.2` and so on.
+    pub path: PathBuf,
+    /// Bytes in one file before it is rotated; `None` never rotates.
+    pub max_size_bytes: Option<u64>,
+    /// Most files, the current one included.
+    pub max_files: u32,
+    /// A JSON object that stands in each line as `attrs`; empty is none.
+    #[serde(default)]
+    pub attributes: String,
 }
 
 /// Why a process could not be started.

@@ -10,7 +10,7 @@ use oci_spec::runtime::{
 };
 use runtime::cgroup::Cgroup;
 use runtime::keeper::{Client, ProcessKey, SOCKET, ensure};
-use runtime::launch::{Exec, Launch, LogTarget, Rootfs, Stdio};
+use runtime::launch::{Exec, Launch, LogFile, LogTarget, Rootfs, Stdio};
 
 /// A keeper of its own, and all it needs. Everything goes when it is dropped.
 pub(crate) struct Scene {
@@ -81,11 +81,12 @@ impl Scene {
             init: false,
             clamp_capabilities: true,
             stdio: Stdio::default(),
-            log: LogTarget::JsonFile {
+            log: LogTarget::JsonFile(LogFile {
                 path: self.path(&format!("{id}.log")),
                 max_size_bytes: None,
                 max_files: 1,
-            },
+                ..LogFile::default()
+            }),
             note: serde_json::json!({ "of": id }),
         }
     }

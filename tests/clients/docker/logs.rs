@@ -194,3 +194,38 @@ fn starting_attached_shows_the_output() {
     assert_eq!((answer.code, answer.stdout.as_str()), (2, "here\n"));
     docker.run(&["rm", "starter"]).ok();
 }
+
+#[test]
+fn lines_tell_of_their_container_where_that_is_asked_for() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    let run = [
+        "run", "--name", "telling", "--label", "team=a b", "--env", "MODE=x", "--env", "MOOD=y",
+    ];
+    let options = [
+        "--log-opt",
+        "labels=team,none",
+        "--log-opt",
+        "env-regex=^MO.E$",
+        "--log-opt",
+        "tag={{.ImageName}}/{{.Name}}",
+    ];
+    let command = ["busybox", "echo", "said"];
+    docker.run(&[&run[..], &options, &command].concat()).ok();
+    assert_eq!(
+        docker.run(&["logs", "--details", "telling"]).ok(),
+        "MODE=x,tag=busybox%2Ftelling,team=a+b said"
+    );
+    assert_eq!(docker.run(&["logs", "telling"]).ok(), "said");
+    let path = docker.inspect("telling", "{{.LogPath}}");
+    let record = std::fs::read_to_string(path).unwrap();
+    let attributes = r#""attrs":{"MODE":"x","tag":"busybox/telling","team":"a b"},"time":"#;
+    assert!(record.contains(attributes), "{record}");
+    docker.run(&["rm", "telling"]).ok();
+    let refused = docker.run(&["create", "--log-opt", "colour=red", "busybox"]);
+    assert!(
+        refused
+            .fails(1)
+            .contains("unknown log opt 'colour' for json-file log driver")
+    );
+}

@@ -3,20 +3,27 @@
 //! The known shape is taken apart by hand, since a log is read at the speed of this; any other
 //! JSON of the same meaning (more fields, another order) goes through serde.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use model::stream::{LogLine, Stream};
 use serde::Deserialize;
 
 const BEGIN: &[u8] = br#"{"log":""#;
-const TIME: &[u8] = br#"","time":"#;
-const STDOUT: &[u8] = br#"","stream":"stdout"#;
-const STDERR: &[u8] = br#"","stream":"stderr"#;
+const TIME: &[u8] = br#","time":"#;
+const STDOUT: &[u8] = br#"","stream":"stdout""#;
+const STDERR: &[u8] = br#"","stream":"stderr""#;
+const ATTRIBUTES: &[u8] = br#","attrs":"#;
 
-/// Takes records apart. Records written at once share a time, so the last one is remembered.
+/// Takes records apart. Records written at once share a time, those of a run what they tell beside
+/// the line: so the last ones are remembered.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
     time_text: Vec<u8>,
     time: Timestamp,
+    details_text: Vec<u8>,
+    details: Arc<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -24,6 +31,8 @@ struct Document {
     #[serde(default)]
     log: String,
     stream: Stream,
+    #[serde(default)]
+    attrs: BTreeMap<String, String>,
     time: Timestamp,
 }
 
@@ -43,16 +52,36 @@ impl Parser {
         let rest = record.strip_prefix(BEGIN)?.strip_suffix(b"\"}")?;
         let (rest, time) = rest.split_at(memchr::memrchr(b'"', rest)?);
         let rest = rest.strip_suffix(TIME)?;
+        // No text has this in it: its quotes are escaped there.
+        let (rest, details) = match rest.last() {
+            Some(b'}') => rest.split_at(memchr::memmem::rfind(rest, ATTRIBUTES)?),
+            _ => (rest, &[][..]),
+        };
         let (text, stream) = match rest.strip_suffix(STDOUT) {
             Some(text) => (text, Stream::Stdout),
             None => (rest.strip_suffix(STDERR)?, Stream::Stderr),
         };
         let at = self.time(&time[1..])?;
+        let details = self.details(details.strip_prefix(ATTRIBUTES).unwrap_or_default())?;
         Some(LogLine {
             stream,
             at,
             bytes: unescaped(text)?,
+            details,
         })
+    }
+
+    fn details(&mut self, text: &[u8]) -> Option<Arc<BTreeMap<String, String>>> {
+        if self.details_text != text {
+            self.details = if text.is_empty() {
+                Arc::default()
+            } else {
+                serde_json::from_slice(text).ok()?
+            };
+            self.details_text.clear();
+            self.details_text.extend_from_slice(text);
+        }
+        Some(Arc::clone(&self.details))
     }
 
     fn time(&mut self, text: &[u8]) -> Option<Timestamp> {
@@ -71,6 +100,7 @@ fn any_shape(record: &[u8]) -> Option<LogLine> {
         stream: document.stream,
         at: document.time,
         bytes: document.log.into_bytes(),
+        details: Arc::new(document.attrs),
     })
 }
 
@@ -125,6 +155,25 @@ mod tests {
         assert_eq!(line.at, "2026-01-02T03:04:05.000000006Z".parse().unwrap());
         assert_eq!(line.bytes, "a \"b\" \\ <\u{fffd}\n".as_bytes());
         assert_eq!(Parser::default().known_shape(record.as_bytes()), Some(line));
+    }
+
+    #[test]
+    fn what_stands_beside_a_line_is_read() {
+        let mut parser = Parser::default();
+        let mut details = |attributes: &str| {
+            let record = format!(
+                r#"{{"log":",\"attrs\":{{\n","stream":"stdout"{attributes},"time":"2026-01-02T03:04:05Z"}}"#
+            );
+            let line = parser.known_shape(record.as_bytes()).unwrap();
+            assert_eq!(line.bytes, b",\"attrs\":{\n");
+            line.details.get("tag").cloned()
+        };
+        assert_eq!(details(""), None);
+        for _ in 0..2 {
+            let tag = details(r#","attrs":{"tag":"a,\"attrs\":{"}"#);
+            assert_eq!(tag.as_deref(), Some("a,\"attrs\":{"));
+        }
+        assert_eq!(details(""), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `GET /containers/{name}/logs`.
 
+use std::collections::BTreeMap;
+
 use actions::stream;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -80,7 +82,7 @@ pub(crate) async fn logs(at: At, Path(name): Path<String>) -> Result<Response, A
 struct Layout {
     timestamps: bool,
     framed: bool,
-    /// A place for what log drivers add to a line; json-file without options adds nothing.
+    /// What log options add to a line stands before it.
     details: bool,
 }
 
@@ -97,6 +99,7 @@ impl Layout {
                 prefix.push(' ');
             }
             if self.details {
+                put_details(&mut prefix, &line.details);
                 prefix.push(' ');
             }
             if self.framed {
@@ -106,6 +109,32 @@ impl Layout {
             chunk.put_slice(&line.bytes);
         }
         chunk.freeze()
+    }
+}
+
+/// `name=value` with commas in between, both as in the query of an address.
+///
+/// Source: moby, `api/server/httputils/write_log_stream.go`.
+fn put_details(text: &mut String, details: &BTreeMap<String, String>) {
+    for (number, (name, value)) in details.iter().enumerate() {
+        if number > 0 {
+            text.push(',');
+        }
+        put_escaped(text, name);
+        text.push('=');
+        put_escaped(text, value);
+    }
+}
+
+/// As Go's `url.QueryEscape`.
+fn put_escaped(text: &mut String, part: &str) {
+    for byte in part.bytes() {
+        match byte {
+            b' ' => text.push('+'),
+            b'-' | b'_' | b'.' | b'~' => text.push(byte.into()),
+            _ if byte.is_ascii_alphanumeric() => text.push(byte.into()),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
     }
 }
 
@@ -120,7 +149,22 @@ mod tests {
             stream: Stream::Stderr,
             at: "2026-01-02T03:04:05Z".parse().unwrap(),
             bytes: b"hi\n".to_vec(),
+            details: [("b", "x y&~"), ("a", "1")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into_iter()
+                .collect::<BTreeMap<_, _>>()
+                .into(),
         }
+    }
+
+    #[test]
+    fn details_stand_before_a_line() {
+        let layout = Layout {
+            timestamps: false,
+            framed: false,
+            details: true,
+        };
+        assert_eq!(layout.write(&[line()]), &b"a=1,b=x+y%26~ hi\n"[..]);
     }
 
     #[test]

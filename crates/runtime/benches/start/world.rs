@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use runtime::cgroup::Cgroup;
-use runtime::launch::{Launch, LogTarget, Rootfs, Stdio};
+use runtime::launch::{Launch, LogFile, LogTarget, Rootfs, Stdio};
 use runtime::seccomp::default_filter;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -113,11 +113,12 @@ impl World {
             init: false,
             clamp_capabilities: false,
             stdio: Stdio::default(),
-            log: LogTarget::JsonFile {
+            log: LogTarget::JsonFile(LogFile {
                 path: self.path("container.log"),
                 max_size_bytes: None,
                 max_files: 1,
-            },
+                ..LogFile::default()
+            }),
             note: Value::Null,
         }
     }

@@ -414,7 +414,7 @@ fn has_memory_limit(spec: &Spec) -> bool {
 
 fn log_path(launch: &Launch) -> String {
     match &launch.log {
-        crate::launch::LogTarget::JsonFile { path, .. } => path.display().to_string(),
+        crate::launch::LogTarget::JsonFile(file) => file.path.display().to_string(),
         crate::launch::LogTarget::None => String::new(),
     }
 }

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::launch::LogTarget;
+use crate::launch::{LogFile, LogTarget};
 use record::MAX_LINE_BYTES;
 
 /// Encoded bytes that are written at once.
@@ -35,9 +35,8 @@ pub(super) struct Lines {
 /// Where a container's output is kept.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Log {
-    path: PathBuf,
-    max_size_bytes: Option<u64>,
-    max_files: u32,
+    #[serde(flatten)]
+    file: LogFile,
     /// Bytes of records that could not be written.
     pub(super) lost_bytes: u64,
     #[serde(skip)]
@@ -47,18 +46,9 @@ pub(super) struct Log {
 // A copy is for another program image, which opens the file again.
 impl Clone for Log {
     fn clone(&self) -> Self {
-        let Self {
-            path,
-            max_size_bytes,
-            max_files,
-            lost_bytes,
-            open: _,
-        } = self;
         Self {
-            path: path.clone(),
-            max_size_bytes: *max_size_bytes,
-            max_files: *max_files,
-            lost_bytes: *lost_bytes,
+            file: self.file.clone(),
+            lost_bytes: self.lost_bytes,
             open: None,
         }
     }
@@ -74,22 +64,13 @@ struct Open {
 impl Log {
     /// Opens or makes the file.
     pub(super) fn open(target: &LogTarget) -> io::Result<Option<Self>> {
-        let LogTarget::JsonFile {
-            path,
-            max_size_bytes,
-            max_files,
-        } = target
-        else {
+        let LogTarget::JsonFile(file) = target else {
             return Ok(None);
         };
-        let (path, max_size_bytes, max_files) = (path.clone(), *max_size_bytes, *max_files);
-        let open = Some(Open::append(&path)?);
         Ok(Some(Self {
-            path,
-            max_size_bytes,
-            max_files,
+            file: file.clone(),
             lost_bytes: 0,
-            open,
+            open: Some(Open::append(&file.path)?),
         }))
     }
 
@@ -182,7 +163,7 @@ impl Log {
 
     /// Bytes until the next rotation is due. A record may overshoot it, as with Docker.
     fn room(&self) -> u64 {
-        let Some(max) = self.max_size_bytes else {
+        let Some(max) = self.file.max_size_bytes else {
             return u64::MAX;
         };
         // A file that is closed is looked at when it is opened; rotation is then due at the latest
@@ -224,7 +205,7 @@ impl Log {
 
     fn opened(&mut self) -> io::Result<&mut Open> {
         if self.open.is_none() {
-            self.open = Some(Open::append(&self.path)?);
+            self.open = Some(Open::append(&self.file.path)?);
         }
         self.open
             .as_mut()
@@ -235,21 +216,21 @@ impl Log {
     fn rotate(&mut self) {
         // When a step fails the file just goes on growing: better than losing lines.
         self.open = None;
-        for older in (1..self.max_files.saturating_sub(1)).rev() {
+        for older in (1..self.file.max_files.saturating_sub(1)).rev() {
             drop(std::fs::rename(
                 self.numbered(older),
                 self.numbered(older + 1),
             ));
         }
-        drop(if self.max_files > 1 {
-            std::fs::rename(&self.path, self.numbered(1))
+        drop(if self.file.max_files > 1 {
+            std::fs::rename(&self.file.path, self.numbered(1))
         } else {
-            std::fs::remove_file(&self.path)
+            std::fs::remove_file(&self.file.path)
         });
     }
 
     fn numbered(&self, number: u32) -> PathBuf {
-        let mut name = OsString::from(&self.path);
+        let mut name = OsString::from(&self.file.path);
         name.push(format!(".{number}"));
         name.into()
     }
@@ -304,7 +285,8 @@ impl Writer<'_> {
             self.write();
             self.limit = self.log.room();
         }
-        record::append(self.encoded, line, ends, stream, time);
+        let attributes = &self.log.file.attributes;
+        record::append(self.encoded, line, ends, stream, attributes, time);
     }
 
     fn write(&mut self) {

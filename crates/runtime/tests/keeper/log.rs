@@ -1,6 +1,6 @@
 //! What the keeper writes into logs.
 
-use runtime::launch::LogTarget;
+use runtime::launch::{LogFile, LogTarget};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::run;
@@ -69,11 +69,12 @@ async fn logs_rotate_at_their_size() {
         "box",
         "i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done",
     );
-    launch.log = LogTarget::JsonFile {
+    launch.log = LogTarget::JsonFile(LogFile {
         path: scene.path("box.log"),
         max_size_bytes: Some(20_000),
         max_files: 3,
-    };
+        ..LogFile::default()
+    });
     run(&scene.client, &launch).await;
     let read = |name: &str| std::fs::read_to_string(scene.path(name)).unwrap();
     let all = [read("box.log.2"), read("box.log.1"), read("box.log")].concat();
@@ -107,11 +108,12 @@ async fn logs_rotate_at_their_size() {
 async fn a_full_disk_stops_no_container() {
     let scene = Scene::new().await;
     let mut launch = scene.launch("box", "seq 1 100000; exit 3");
-    launch.log = LogTarget::JsonFile {
+    launch.log = LogTarget::JsonFile(LogFile {
         path: "/dev/full".into(),
         max_size_bytes: None,
         max_files: 1,
-    };
+        ..LogFile::default()
+    });
     assert_eq!(run(&scene.client, &launch).await.code, 3);
     assert!(scene.client.list().await.unwrap()[0].log_lost_bytes > 588_895);
 }
@@ -139,11 +141,12 @@ async fn a_disk_that_fills_up_tears_no_record() {
     let disk = TinyDisk::new(scene.path("disk"));
     let mut launch = scene.launch("box", "seq 1 100000; exit 3");
     let path = disk.0.join("box.log");
-    launch.log = LogTarget::JsonFile {
+    launch.log = LogTarget::JsonFile(LogFile {
         path: path.clone(),
         max_size_bytes: None,
         max_files: 1,
-    };
+        ..LogFile::default()
+    });
     assert_eq!(run(&scene.client, &launch).await.code, 3);
     let log = std::fs::read_to_string(path).unwrap();
     assert!(
@@ -161,11 +164,12 @@ async fn a_disk_that_fills_up_tears_no_record() {
 async fn a_log_that_cannot_be_opened_is_an_error_of_the_start() {
     let scene = Scene::new().await;
     let mut launch = scene.launch("box", "exit 0");
-    launch.log = LogTarget::JsonFile {
+    launch.log = LogTarget::JsonFile(LogFile {
         path: scene.path("nowhere/box.log"),
         max_size_bytes: None,
         max_files: 1,
-    };
+        ..LogFile::default()
+    });
     let error = scene.client.start(&launch, None).await.unwrap_err();
     assert!(error.message.contains("nowhere/box.log"), "{error}");
     assert_eq!(scene.client.list().await.unwrap(), []);

@@ -4,10 +4,20 @@
 //! files of `local` are its daemon's own business; here they are those of `json-file`, rotated
 //! when `local` rotates.
 
-use model::container::LogConfig;
+use model::container::{LogConfig, LogDetails, TagPart};
+use regex_lite::Regex;
 
 use crate::container::wire;
 use crate::error::ApiError;
+
+/// What a tag is made of, as dockerd's templates call it.
+const TAG_FIELDS: [(&str, TagPart); 5] = [
+    (".ID", TagPart::Id),
+    (".Name", TagPart::Name),
+    (".ImageName", TagPart::Image),
+    (".ImageFullID", TagPart::ImageId),
+    (".ImageID", TagPart::ShortImageId),
+];
 
 /// Drivers that dockerd has and this daemon does not.
 const FOREIGN: [&str; 8] = [
@@ -22,13 +32,6 @@ enum Driver {
 }
 
 impl Driver {
-    fn name(self) -> &'static str {
-        match self {
-            Self::JsonFile => "json-file",
-            Self::Local => "local",
-        }
-    }
-
     /// Bytes of a file before it is rotated, and most files, where nothing is said.
     fn rotation(self) -> (Option<u64>, u32) {
         match self {
@@ -56,6 +59,7 @@ pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> 
         }
     };
     let (mut max_size_bytes, mut max_files) = driver.rotation();
+    let mut details = LogDetails::default();
     for (name, value) in &config.config {
         match name.as_str() {
             "max-size" => max_size_bytes = size(value)?,
@@ -70,15 +74,19 @@ pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> 
             "mode" if matches!(value.as_str(), "" | "blocking") => {}
             "compress" if value == "false" => {}
             "compress" | "max-buffer-size" | "mode" => return Err(not_honoured(name, value)),
-            "env" | "env-regex" | "labels" | "labels-regex" | "tag"
-                if driver == Driver::JsonFile =>
-            {
-                return Err(not_honoured(name, value));
+            _ if driver == Driver::Local => {
+                return Err(ApiError::invalid(format!(
+                    "unknown log opt '{name}' for log driver local"
+                )));
             }
+            "env" => details.env = names(value),
+            "env-regex" => details.env_matching = pattern(value)?,
+            "labels" => details.labels = names(value),
+            "labels-regex" => details.labels_matching = pattern(value)?,
+            "tag" => details.tag = tag(value)?,
             _ => {
                 return Err(ApiError::invalid(format!(
-                    "unknown log opt '{name}' for {} log driver",
-                    driver.name()
+                    "unknown log opt '{name}' for json-file log driver"
                 )));
             }
         }
@@ -86,7 +94,47 @@ pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> 
     Ok(LogConfig::JsonFile {
         max_size_bytes,
         max_files,
+        details,
     })
+}
+
+fn names(value: &str) -> Vec<String> {
+    let names = value.split(',').filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
+fn pattern(value: &str) -> Result<String, ApiError> {
+    Regex::new(value)
+        .map_err(|error| ApiError::invalid(format!("error parsing regexp: {error}: `{value}`")))?;
+    Ok(value.to_owned())
+}
+
+/// Of dockerd's templates the fields: `{{.ImageName}}/{{.Name}}`.
+fn tag(template: &str) -> Result<Vec<TagPart>, ApiError> {
+    let mut parts = Vec::new();
+    let text = |text: &str, parts: &mut Vec<TagPart>| {
+        if !text.is_empty() {
+            parts.push(TagPart::Text(text.to_owned()));
+        }
+    };
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        text(before, &mut parts);
+        let (field, after) = after.split_once("}}").ok_or_else(|| {
+            ApiError::invalid(format!("template: log-tag:1: unclosed action: {template}"))
+        })?;
+        rest = after;
+        let field = field.trim();
+        if field == ".DaemonName" {
+            text("docker", &mut parts);
+            continue;
+        }
+        let known = TAG_FIELDS.iter().find(|(name, _)| *name == field);
+        let (_, part) = known.ok_or_else(|| not_honoured("tag", template))?;
+        parts.push(part.clone());
+    }
+    text(rest, &mut parts);
+    Ok(parts)
 }
 
 fn not_honoured(name: &str, value: &str) -> ApiError {
@@ -146,7 +194,8 @@ mod tests {
             read("", &[("max-size", "10m"), ("max-file", "3")]),
             Ok(LogConfig::JsonFile {
                 max_size_bytes: Some(10_000_000),
-                max_files: 3
+                max_files: 3,
+                details: LogDetails::default(),
             })
         );
         assert_eq!(read("none", &[]), Ok(LogConfig::None));
@@ -154,8 +203,29 @@ mod tests {
             read("local", &[("max-file", "2")]),
             Ok(LogConfig::JsonFile {
                 max_size_bytes: Some(20 << 20),
-                max_files: 2
+                max_files: 2,
+                details: LogDetails::default(),
             })
+        );
+        let options = [
+            ("labels", "a,b"),
+            ("env-regex", "^X"),
+            ("tag", "{{.ImageName}}/{{ .Name }}-{{.DaemonName}}"),
+        ];
+        let Ok(LogConfig::JsonFile { details, .. }) = read("", &options) else {
+            panic!()
+        };
+        assert_eq!(details.labels, ["a", "b"]);
+        assert_eq!(details.env_matching, "^X");
+        assert_eq!(
+            details.tag,
+            [
+                TagPart::Image,
+                TagPart::Text("/".to_owned()),
+                TagPart::Name,
+                TagPart::Text("-".to_owned()),
+                TagPart::Text("docker".to_owned()),
+            ]
         );
     }
 
@@ -176,9 +246,15 @@ mod tests {
         );
         assert_eq!(
             read("local", &[("tag", "x")]).unwrap_err(),
-            "unknown log opt 'tag' for local log driver"
+            "unknown log opt 'tag' for log driver local"
         );
-        assert!(read("", &[("tag", "x")]).unwrap_err().contains("tag=x"));
+        for (name, value, words) in [
+            ("tag", "{{.FullID}}", "tag={{.FullID}} is not supported"),
+            ("tag", "{{.ID", "unclosed action"),
+            ("env-regex", "(", "error parsing regexp"),
+        ] {
+            assert!(read("", &[(name, value)]).unwrap_err().contains(words));
+        }
         assert_eq!(
             read("", &[("max-file", "0")]).unwrap_err(),
             "max-file cannot be less than 1"

@@ -1,6 +1,7 @@
 //! One record of a log, byte for byte as Docker's `json-file` driver writes it.
 //!
-//! `{"log":"text\n","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z"}` and a newline. The
+//! `{"log":"text\n","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z"}` and a newline; before
+//! the time `"attrs":{"tag":"a"}`, where there are some. The
 //! escapes are those of Go's `encoding/json` for HTML: readers compare bytes. Source: moby,
 //! `daemon/logger/jsonfilelog/jsonlog` and `daemon/logger/copier.go`.
 
@@ -11,8 +12,16 @@ pub(super) const MAX_LINE_BYTES: usize = 16 << 10;
 /// Bytes tested at once for needing no escape; the compiler makes vector code of it.
 const BLOCK_BYTES: usize = 32;
 
-/// Appends one record. `ends` says that a newline ended the line (it is not part of `line`).
-pub(super) fn append(out: &mut Vec<u8>, line: &[u8], ends: bool, stream: &str, time: &str) {
+/// Appends one record. `ends` says that a newline ended the line (it is not part of `line`);
+/// `attributes` is a JSON object, or nothing.
+pub(super) fn append(
+    out: &mut Vec<u8>,
+    line: &[u8],
+    ends: bool,
+    stream: &str,
+    attributes: &str,
+    time: &str,
+) {
     out.extend_from_slice(b"{");
     // The field is left out when it would be empty.
     if ends || !line.is_empty() {
@@ -25,7 +34,13 @@ pub(super) fn append(out: &mut Vec<u8>, line: &[u8], ends: bool, stream: &str, t
     }
     out.extend_from_slice(br#""stream":""#);
     out.extend_from_slice(stream.as_bytes());
-    out.extend_from_slice(br#"","time":""#);
+    out.extend_from_slice(b"\",");
+    if !attributes.is_empty() {
+        out.extend_from_slice(br#""attrs":"#);
+        out.extend_from_slice(attributes.as_bytes());
+        out.extend_from_slice(b",");
+    }
+    out.extend_from_slice(br#""time":""#);
     out.extend_from_slice(time.as_bytes());
     out.extend_from_slice(b"\"}\n");
 }
@@ -111,10 +126,14 @@ fn is_plain(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn record(line: &[u8], ends: bool) -> String {
-        let mut out = Vec::new();
-        append(&mut out, line, ends, "stdout", "2026-01-02T03:04:05.6Z");
+    fn record_with(line: &[u8], ends: bool, attributes: &str) -> String {
+        let (mut out, time) = (Vec::new(), "2026-01-02T03:04:05.6Z");
+        append(&mut out, line, ends, "stdout", attributes, time);
         String::from_utf8(out).unwrap()
+    }
+
+    fn record(line: &[u8], ends: bool) -> String {
+        record_with(line, ends, "")
     }
 
     fn escaped(text: impl AsRef<[u8]>) -> String {
@@ -128,6 +147,8 @@ mod tests {
         let expected =
             "{\"log\":\"hello\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:05.6Z\"}\n";
         assert_eq!(record(b"hello", true), expected);
+        let expected = "{\"log\":\"hello\\n\",\"stream\":\"stdout\",\"attrs\":{\"a\":\"b\"},\"time\":\"2026-01-02T03:04:05.6Z\"}\n";
+        assert_eq!(record_with(b"hello", true, "{\"a\":\"b\"}"), expected);
         let expected =
             "{\"log\":\"\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-02T03:04:05.6Z\"}\n";
         assert_eq!(record(b"", true), expected);
