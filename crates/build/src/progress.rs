@@ -19,6 +19,8 @@ pub enum Line {
     Ended,
     /// It failed, for this reason.
     Failed(String),
+    /// Its stage is done, with this image.
+    Stage(String),
 }
 
 /// A line of one step.

@@ -100,6 +100,9 @@ pub(crate) async fn run(
         state.conclude(labels).await?;
     }
     let image = state.image.clone();
+    if let Some(image) = &image {
+        state.teller.tell(Line::Stage(image.id.clone())).await;
+    }
     let held = image
         .as_ref()
         .and_then(|image| build.store.hold_image(&image.id))

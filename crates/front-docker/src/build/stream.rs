@@ -40,6 +40,9 @@ impl Told {
     /// This protocol has words for a step's beginning and end: they are told as notes, too.
     pub(crate) async fn tell(&mut self, line: Line) {
         let words = match line {
+            Line::Stage(id) if !self.quiet => {
+                return self.send(&json!({ "aux": { "ID": id } })).await;
+            }
             Line::Note(words) => words,
             Line::Output(stream, bytes) => {
                 let cut = &mut self.cut[usize::from(stream == Stream::Stderr)];
@@ -49,7 +52,9 @@ impl Told {
                     Stream::Stdout => text,
                 }
             }
-            Line::Begun(_) | Line::Reused | Line::Ended | Line::Failed(_) => return,
+            Line::Begun(_) | Line::Reused | Line::Ended | Line::Failed(_) | Line::Stage(_) => {
+                return;
+            }
         };
         if !self.quiet {
             self.send(&json!({ "stream": words })).await;
@@ -61,7 +66,6 @@ impl Told {
             self.send(&json!({ "stream": format!("{id}\n") })).await;
             return;
         }
-        self.send(&json!({ "aux": { "ID": id } })).await;
         let short: String = id.trim_start_matches("sha256:").chars().take(12).collect();
         let words = format!("Successfully built {short}\n");
         self.send(&json!({ "stream": words })).await;

@@ -126,7 +126,7 @@ impl<'a> Progress<'a> {
             Line::Failed(error) => self.close(step, error).await,
             Line::Note(words) if step == 0 => self.warn(around, &words).await,
             // The classic protocol's way to tell the same.
-            Line::Note(_) => {}
+            Line::Note(_) | Line::Stage(_) => {}
         }
     }
 
