@@ -24,9 +24,14 @@ use crate::failure::{failure, internal, refused};
 use crate::host::Inner;
 use crate::instance::{container, unmount_shared_memory};
 use crate::metrics::Metrics;
-use crate::network::Sandbox;
+use crate::network::{NetworkError, Sandbox};
 use crate::run::{Live, Note};
 use crate::spec::{self, Joined, Surroundings, capability, mount};
+
+/// An instance has no place in its networks; clients look for these words of dockerd's.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to set up container networking")]
+struct NoNetworking(#[source] NetworkError);
 
 /// A start whose specification is complete.
 struct Prepared {
@@ -345,7 +350,7 @@ impl Inner {
             NetworkMode::Instance(_) => return Ok(None),
         };
         let sandbox = self.networks.attach(instance, attached, networks).await;
-        let sandbox = sandbox.map_err(|error| failure(error.kind(), &error))?;
+        let sandbox = sandbox.map_err(|error| failure(error.kind(), &NoNetworking(error)))?;
         write_identity(directory, instance, &sandbox.resolv_conf, &sandbox.hosts)?;
         Ok(Some(sandbox))
     }

@@ -113,7 +113,10 @@ fn published_ports_lead_inside() {
         "true",
     ]);
     assert!(
-        taken.fails(125).contains("port is already allocated"),
+        taken.fails(125).contains("port is already allocated")
+            && taken
+                .fails(125)
+                .contains("failed to set up container networking"),
         "{taken:?}"
     );
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
