@@ -196,7 +196,7 @@ pub async fn delete_registered(cloud: &Cloud, caller: &Caller, id: Id) -> Result
 /// Makes limits of projects and domains: all of them or none.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Invalid`] where the resource is not registered.
+/// [`crate::ErrorKind::Forbidden`] where the resource is not registered.
 pub async fn create(
     cloud: &Cloud,
     caller: &Caller,
@@ -216,7 +216,7 @@ pub async fn create(
             .store
             .by_name::<RegisteredLimit>(ProjectId::SYSTEM, &name)
             .ok_or_else(|| {
-                invalid(format!(
+                refused(format!(
                     "Unable to create limit for {}: there is no registered limit of it.",
                     limit.resource.name
                 ))
