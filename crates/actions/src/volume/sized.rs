@@ -521,8 +521,12 @@ pub async fn reset_phase(
     drop_claims: bool,
 ) -> Result<(), ActionError> {
     may(caller, policy::Action::ResetVolume, cloud, id)?;
-    change(cloud, caller, id, |_, volume, _| {
-        volume.spec.phase = phase.unwrap_or(volume.spec.phase);
+    change(cloud, caller, id, |view, volume, _| {
+        volume.spec.phase = match phase.unwrap_or(volume.spec.phase) {
+            // Its users say so by themselves, and for as long as it has any.
+            VolumePhase::InUse if !view.uses.is_empty() => VolumePhase::Available,
+            phase => phase,
+        };
         if drop_claims {
             volume.spec.claims.clear();
         }

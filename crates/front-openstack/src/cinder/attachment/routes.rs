@@ -169,17 +169,21 @@ async fn update(here: Here, path: Of, body: Body) -> Result<Response, ApiError> 
     answer(&view, id)
 }
 
+/// Why the attachment of a server that mounts its volume is not taken away.
+pub(in crate::cinder) fn mounts(mounted: &Use) -> ApiError {
+    let server = mounted.instance.as_deref().unwrap_or_default();
+    ApiError::new(
+        StatusCode::CONFLICT,
+        format!("Detach volume from instance {server} using the Compute API"),
+    )
+}
+
 async fn remove(here: Here, path: Of) -> Result<Response, ApiError> {
     check_version(&here, ATTACHMENTS)?;
     let id = path_id("Attachment", &path.1)?;
-    let (view, one) = volume::find_use(&here.cloud, &here.caller, id)?;
+    let (_, one) = volume::find_use(&here.cloud, &here.caller, id)?;
     if one.mounted {
-        let message = format!(
-            "Server {} mounts volume {}; detach it from that server.",
-            one.instance.as_deref().unwrap_or_default(),
-            view.volume.meta.id
-        );
-        return Err(ApiError::new(StatusCode::CONFLICT, message));
+        return Err(mounts(&one));
     }
     let view = volume::drop_claim(&here.cloud, &here.caller, None, Some(id)).await?;
     let rest: Vec<Value> = view.uses.iter().map(|one| shown(&view, one)).collect();

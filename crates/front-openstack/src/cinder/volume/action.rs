@@ -1,7 +1,7 @@
 //! Actions on a volume: the body names one.
 
 use actions::volume::sized::{self, VolumeChange};
-use actions::volume::{self, NewClaim};
+use actions::volume::{self, NewClaim, Use, View};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 
 use super::translate;
 use crate::cinder::Body;
+use crate::cinder::attachment::routes::mounts;
 use crate::cinder::error::ApiError;
 use crate::cinder::fields::{Fields, wrong};
 use crate::cinder::here::{Here, Of, path_id};
 
 /// The actions, by the name that the body has for each.
-pub(super) const OPERATIONS: [&str; 18] = [
+pub(super) const OPERATIONS: [&str; 19] = [
     "os-reserve",
     "os-unreserve",
     "os-attach",
@@ -36,6 +37,7 @@ pub(super) const OPERATIONS: [&str; 18] = [
     "os-retype",
     "os-volume_upload_image",
     "os-initialize_connection",
+    "os-terminate_connection",
 ];
 /// The microversion from which on a volume is extended while it is used.
 const EXTEND_USED: u16 = 42;
@@ -100,6 +102,13 @@ pub(super) async fn act(here: Here, path: Of, body: Body) -> Result<Response, Ap
                 "os-initialize_connection: a volume here is no block device of another machine's; attach it to a server",
             ));
         }
+        "os-terminate_connection" => {
+            check_let_go(&volume::show(cloud, caller, id)?, None)?;
+            return Err(ApiError::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "os-terminate_connection: a volume here is connected by being attached to a server",
+            ));
+        }
         other => {
             return Err(ApiError::invalid(format!(
                 "There is no such action: {other}"
@@ -147,21 +156,31 @@ async fn attach(here: &Here, id: Id, mut fields: Fields) -> Result<(), ApiError>
 async fn detach(here: &Here, id: Id, mut fields: Fields) -> Result<(), ApiError> {
     let claim = fields.id("attachment_id")?;
     let view = volume::show(&here.cloud, &here.caller, id)?;
-    if let Some(mounted) = view.uses.iter().find(|one| one.mounted) {
-        return Err(ApiError::invalid(format!(
-            "Invalid volume: server {} mounts volume {id}; detach it from that server.",
-            mounted.instance.as_deref().unwrap_or_default()
-        )));
-    }
+    check_let_go(&view, claim)?;
     // A volume that nobody has is detached already, which is fine.
     let claim = claim.filter(|_| !view.uses.is_empty());
     volume::drop_claim(&here.cloud, &here.caller, Some(id), claim).await?;
     Ok(())
 }
 
+/// A volume that a server mounts is let go by that server only, and by its own attachment.
+fn check_let_go(view: &View, claim: Option<Id>) -> Result<(), ApiError> {
+    let is_meant = |one: &&Use| claim.is_none_or(|claim| one.id == claim);
+    if !view.uses.is_empty() && !view.uses.iter().any(|one| is_meant(&one)) {
+        return Err(ApiError::invalid(
+            "Invalid input received: Mismatched volume and attachment",
+        ));
+    }
+    let mut meant = view.uses.iter().filter(is_meant);
+    meant
+        .find(|one| one.mounted)
+        .map_or(Ok(()), |mounted| Err(mounts(mounted)))
+}
+
 async fn force_detach(here: &Here, id: Id, mut fields: Fields) -> Result<(), ApiError> {
     let claim = fields.id("attachment_id")?;
     fields.take("connector");
+    check_let_go(&volume::show(&here.cloud, &here.caller, id)?, claim)?;
     volume::force_drop_claims(&here.cloud, &here.caller, id, claim).await?;
     Ok(())
 }
