@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use actions::flavor::{self, NewFlavor};
-use actions::server::{self, NewNetworks, NewPlace, NewServer, State};
+use actions::server::{self, Migration, NewNetworks, NewPlace, NewServer, State};
 use actions::server_group::{self, NewServerGroup};
 use actions::{Caller, ErrorKind, network, port, registered_image};
 use model::flavor::FlavorSpec;
@@ -161,6 +161,30 @@ async fn the_second_of_a_group_that_keeps_apart_finds_no_node() {
             fault.is_some_and(|fault| fault.message.starts_with("No valid host was found."));
         assert_eq!(says_why, second == State::Broken, "{policy:?}");
     }
+}
+
+#[tokio::test]
+async fn a_server_goes_nowhere_and_only_an_admin_is_told_why() {
+    let (house, caller) = furnished(ProjectId(Id::random())).await;
+    let (cloud, operator) = (&house.cloud, admin());
+    let (id, state) = boot(&house, &caller, wanted(&house)).await.unwrap();
+    assert_eq!(state, State::Active);
+    for how in [Migration::Cold, Migration::Live, Migration::Evacuation] {
+        let asked = |caller| server::migrate(cloud, caller, id, how);
+        assert_eq!(kind(asked(&caller)), ErrorKind::Forbidden, "{how:?}");
+        assert_eq!(kind(asked(&operator)), ErrorKind::Invalid, "{how:?}");
+    }
+    let injected = server::inject_network(cloud, &caller, id);
+    assert_eq!(kind(injected), ErrorKind::Forbidden);
+    server::inject_network(cloud, &operator, id).unwrap();
+    server::pause(cloud, &caller, id).await.unwrap();
+    while server::get(cloud, &caller, id).unwrap().task().is_some() {
+        tokio::task::yield_now().await;
+    }
+    let frozen = server::migrate(cloud, &operator, id, Migration::Cold);
+    assert_eq!(kind(frozen), ErrorKind::Conflict);
+    let frozen = server::migrate(cloud, &operator, id, Migration::Live);
+    assert_eq!(kind(frozen), ErrorKind::Invalid);
 }
 
 #[tokio::test]

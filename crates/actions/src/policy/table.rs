@@ -177,6 +177,10 @@ actions! {
     UnlockServer "os_compute_api:os-lock-server:unlock" Admin | ProjectMember;
     UnlockServerOfAdmin "os_compute_api:os-lock-server:unlock:unlock_override" Admin;
     ResetServer "os_compute_api:os-admin-actions:reset_state" Admin;
+    InjectServerNetwork "os_compute_api:os-admin-actions:inject_network_info" Admin;
+    MigrateServer "os_compute_api:os-migrate-server:migrate" Admin;
+    MigrateServerLive "os_compute_api:os-migrate-server:migrate_live" Admin;
+    EvacuateServer "os_compute_api:os-evacuate" Admin;
     ResizeServer "os_compute_api:servers:resize" Admin | ProjectMember;
     ConfirmResize "os_compute_api:servers:confirm_resize" Admin | ProjectMember;
     RevertResize "os_compute_api:servers:revert_resize" Admin | ProjectMember;
@@ -273,6 +277,7 @@ actions! {
     CacheAggregateImages "compute:aggregates:images" Admin;
     ListUsage "os_compute_api:os-simple-tenant-usage:list" Admin;
     GetUsage "os_compute_api:os-simple-tenant-usage:show" Admin | ProjectReader;
+    ListUsageAudits "os_compute_api:os-instance-usage-audit-log:list" Admin;
     ListMigrations "os_compute_api:os-migrations:index" Admin;
 
     // Quotas.

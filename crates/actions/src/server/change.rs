@@ -10,7 +10,7 @@ use model::server::{Lock, Server, Standing};
 use store::CommitError;
 
 use super::create::check_metadata;
-use super::task::{change_record, check_lock, note};
+use super::task::{change_record, check_lock, note, note_done};
 use super::{View, adopted, get, missing, snapshot};
 use crate::policy::{Action, Target};
 use crate::{ActionError, Caller, Cloud, durable, instance};
@@ -119,6 +119,7 @@ pub async fn lock(
             by_admin,
             reason: reason.clone(),
         });
+        note_done(server, caller, "lock", cloud.now());
         Ok(())
     };
     changed(cloud, caller, id, Action::LockServer, locking)
@@ -145,6 +146,7 @@ pub async fn unlock(cloud: &Cloud, caller: &Caller, id: Id) -> Result<(), Action
     };
     changed(cloud, caller, id, action, |server| {
         server.spec.lock = None;
+        note_done(server, caller, "unlock", cloud.now());
         Ok(())
     })
     .await
@@ -169,6 +171,7 @@ pub async fn reset(
             Standing::Made
         };
         server.task = None;
+        note_done(server, caller, "resetState", cloud.now());
         Ok(())
     })
     .await

@@ -12,6 +12,7 @@ mod diagnostics;
 mod greet;
 pub mod interface;
 mod lower;
+mod migration;
 mod password;
 mod power;
 mod rebuild;
@@ -38,6 +39,7 @@ pub use build::resume;
 pub use change::{ServerChange, lock, remove, reset, set_metadata, set_tags, unlock, update};
 pub use create::{NewNetworks, NewPlace, NewServer, create};
 pub use diagnostics::diagnostics;
+pub use migration::{Migration, inject_network, migrate};
 pub use password::{clear_password, get_password};
 pub use power::{
     Reboot, offload, pause, reboot, resume_suspended, shelve, start, stop, suspend, unpause,

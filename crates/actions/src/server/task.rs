@@ -129,11 +129,9 @@ pub(super) async fn begin_with(
         }
         server.task = doing.task;
         server.meta.updated_at = Some(now);
-        note(server, caller, doing.name, now);
-        if doing.task.is_none()
-            && let Some(deed) = server.deeds.last_mut()
-        {
-            deed.ended_at = Some(now);
+        match doing.task {
+            Some(_) => note(server, caller, doing.name, now),
+            None => note_done(server, caller, doing.name, now),
         }
         change(server, transaction)
     })
@@ -158,6 +156,14 @@ pub(super) fn note(server: &mut Server, caller: &Caller, action: &str, now: Time
     });
     let surplus = server.deeds.len().saturating_sub(Server::MOST_DEEDS);
     server.deeds.drain(..surplus);
+}
+
+/// Remembers something that was done to a server, and is over.
+pub(super) fn note_done(server: &mut Server, caller: &Caller, action: &str, now: Timestamp) {
+    note(server, caller, action, now);
+    if let Some(deed) = server.deeds.last_mut() {
+        deed.ended_at = Some(now);
+    }
 }
 
 /// What became of a task.

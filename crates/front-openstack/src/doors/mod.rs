@@ -32,13 +32,13 @@ const NOBODYS: &[&str] = &[
     "rescue",
     "unrescue",
     "changePassword",
-    "migrate",
-    "os-migrateLive",
-    "evacuate",
+    "resetNetwork",
+    "trigger_crash_dump",
     "os-getVNCConsole",
     "os-getSPICEConsole",
     "os-getRDPConsole",
     "os-initialize_connection",
+    "os-terminate_connection",
 ];
 
 /// What everybody may do, whatever their role and wherever they act.

@@ -31,6 +31,7 @@ mod server_password;
 mod server_tag;
 mod service;
 mod usage;
+mod usage_audit;
 mod volume_attachment;
 mod zone;
 
@@ -79,6 +80,7 @@ pub(crate) fn routes() -> Vec<Route> {
         aggregate::routes::routes(),
         host::routes::routes(),
         usage::routes::routes(),
+        usage_audit::routes::routes(),
         volume_attachment::routes::routes(),
         proxy::routes(),
     ]

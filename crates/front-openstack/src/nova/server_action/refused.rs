@@ -30,9 +30,14 @@ pub(super) async fn password(at: At, id: Id) -> Outcome {
     refuse(at, id, StatusCode::CONFLICT, why.to_owned()).await
 }
 
-pub(super) async fn migrate(at: At, id: Id) -> Outcome {
-    let why = "No valid host was found. There is no other node to go to";
+pub(super) async fn crash_dump(at: At, id: Id) -> Outcome {
+    let why = "Triggering crash dump is not supported: a container has no kernel of its own";
     refuse(at, id, StatusCode::BAD_REQUEST, why.to_owned()).await
+}
+
+pub(super) async fn reset_network(at: At, id: Id) -> Outcome {
+    let why = "This action is no longer available";
+    refuse(at, id, StatusCode::GONE, why.to_owned()).await
 }
 
 pub(super) async fn console(at: At, id: Id) -> Outcome {

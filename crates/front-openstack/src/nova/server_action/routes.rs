@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 
+use actions::server::Migration;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -80,11 +81,24 @@ const ACTIONS: &[(&str, Handler)] = &[
     ("changePassword", |at, id, _| {
         Box::pin(refused::password(at, id))
     }),
-    ("migrate", |at, id, _| Box::pin(refused::migrate(at, id))),
-    ("os-migrateLive", |at, id, _| {
-        Box::pin(refused::migrate(at, id))
+    ("resetNetwork", |at, id, _| {
+        Box::pin(refused::reset_network(at, id))
     }),
-    ("evacuate", |at, id, _| Box::pin(refused::migrate(at, id))),
+    ("injectNetworkInfo", |at, id, _| {
+        Box::pin(shape::inject_network(at, id))
+    }),
+    ("migrate", |at, id, _| {
+        Box::pin(shape::migrate(at, id, Migration::Cold))
+    }),
+    ("os-migrateLive", |at, id, _| {
+        Box::pin(shape::migrate(at, id, Migration::Live))
+    }),
+    ("evacuate", |at, id, _| {
+        Box::pin(shape::migrate(at, id, Migration::Evacuation))
+    }),
+    ("trigger_crash_dump", |at, id, _| {
+        Box::pin(refused::crash_dump(at, id))
+    }),
     ("os-getVNCConsole", |at, id, _| {
         Box::pin(refused::console(at, id))
     }),

@@ -1,6 +1,6 @@
 //! Actions that change what a server is: its size, image, groups and locks.
 
-use actions::server::{self, NewSnapshot, Rebuild, Row, interface};
+use actions::server::{self, Migration, NewSnapshot, Rebuild, Row, interface};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -43,6 +43,16 @@ pub(super) async fn reset(at: At, id: Id, body: Value) -> Outcome {
     let state = fields.required("state", state)?;
     fields.done()?;
     server::reset(&at.cloud, &at.caller, id, state == "error").await?;
+    accepted()
+}
+
+pub(super) async fn inject_network(at: At, id: Id) -> Outcome {
+    server::inject_network(&at.cloud, &at.caller, id)?;
+    accepted()
+}
+
+pub(super) async fn migrate(at: At, id: Id, how: Migration) -> Outcome {
+    server::migrate(&at.cloud, &at.caller, id, how)?;
     accepted()
 }
 
@@ -116,6 +126,10 @@ pub(super) async fn rebuild(at: At, id: Id, body: Value) -> Outcome {
     }
     if at.minor >= 57 {
         shown["user_data"] = json!(spec.user_data);
+    }
+    // As Nova: the name that it has elsewhere is not used here.
+    if let Some(shown) = shown.as_object_mut() {
+        shown.remove("OS-EXT-SRV-ATTR:user_data");
     }
     let answer = (StatusCode::ACCEPTED, Json(json!({ "server": shown })));
     let mut response = answer.into_response();
