@@ -7,6 +7,7 @@ mod image;
 mod ipv6;
 mod isolation;
 mod key_pair;
+mod listing;
 mod machine;
 mod network;
 mod operator;

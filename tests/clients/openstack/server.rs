@@ -314,3 +314,73 @@ fn servers_of_a_group_keep_apart_and_zones_must_be_there() {
     run(&openstack, "server delete --wait escort straggler").ok();
     run(&openstack, "server group delete convoy").ok();
 }
+
+#[test]
+fn a_server_is_renamed_locked_and_put_on_another_network() {
+    if !is_ours() {
+        return;
+    }
+    let daemon = crate::own_daemon();
+    let (openstack, docker) = (daemon.openstack(), daemon.docker());
+    run(&openstack, "network create backwater").ok();
+    run(
+        &openstack,
+        "subnet create --network backwater --subnet-range 10.34.0.0/24 backwater-v4",
+    )
+    .ok();
+    run(&openstack, "security group create moat").ok();
+    let made = boot(&openstack, "skiff", "--network bridge");
+    let container = text(&made["id"]).replace('-', "");
+
+    run(
+        &openstack,
+        "server set --name punt --description slow --property CARGO=reed --tag willow skiff",
+    )
+    .ok();
+    run(&openstack, "server add network punt backwater").ok();
+    run(&openstack, "server add security group punt moat").ok();
+    run(&openstack, "server lock --reason flood punt").ok();
+    let shown = json(&openstack, "server show punt");
+    assert_eq!(shown["id"], made["id"]);
+    assert_eq!(shown["description"], "slow");
+    assert_eq!(shown["properties"]["CARGO"], "reed");
+    assert_eq!(shown["tags"][0], "willow");
+    assert_eq!(shown["locked_reason"], "flood");
+    let groups = shown["security_groups"].to_string();
+    assert!(groups.contains("moat"), "{groups}");
+    let address = text(&shown["addresses"]["backwater"][0]);
+    let inside = inside(&docker, &container, "ip -4 -o addr");
+    assert!(inside.contains(&format!("{address}/24")), "{inside}");
+
+    run(&openstack, "server unlock punt").ok();
+    run(&openstack, "server remove security group punt moat").ok();
+    run(&openstack, "server remove network punt backwater").ok();
+    let shown = json(&openstack, "server show punt");
+    assert_eq!(shown["locked"], false, "{shown}");
+    assert!(shown["addresses"].get("backwater").is_none(), "{shown}");
+    let console = json(&openstack, "console url show --serial punt");
+    assert!(text(&console["url"]).starts_with("ws://"), "{console}");
+    let graphical = run(&openstack, "console url show punt");
+    assert!(graphical.fails(1).contains("Unavailable console type"));
+    let done = json(&openstack, "server event list punt");
+    let done: Vec<&str> = done
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| text(&one["Action"]))
+        .collect();
+    assert_eq!(
+        done,
+        [
+            "detach_interface",
+            "unlock",
+            "lock",
+            "attach_interface",
+            "create"
+        ]
+    );
+
+    run(&openstack, "server delete --wait punt").ok();
+    run(&openstack, "network delete backwater").ok();
+    run(&openstack, "security group delete moat").ok();
+}
