@@ -106,6 +106,8 @@ impl Docker {
         let mut command = Command::new("timeout");
         command
             .arg("--foreground")
+            // A client that is attached passes signals on to its container, and goes on.
+            .arg("--kill-after=5")
             .arg(TIMEOUT_SECS.to_string())
             .arg(program)
             .args(args);
