@@ -92,14 +92,17 @@ impl Server {
         self.started(number);
     }
 
-    /// A start has succeeded or failed.
+    /// A start has succeeded or failed, unless that is known already.
     fn started(&mut self, number: u32) {
         let Some(process) = self.processes.get_mut(&number) else {
             return;
         };
-        let Stage::Starting(starting) = std::mem::replace(&mut process.stage, Stage::Running)
-        else {
-            return;
+        let starting = match std::mem::replace(&mut process.stage, Stage::Running) {
+            Stage::Starting(starting) => starting,
+            stage => {
+                process.stage = stage;
+                return;
+            }
         };
         self.control.remove(&starting.status);
         let caller = starting.caller;

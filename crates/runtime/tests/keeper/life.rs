@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::time::Duration;
 
 use oci_spec::runtime::{LinuxMemoryBuilder, LinuxResourcesBuilder};
 use runtime::keeper::{CallError, KeeperEvent, Refusal};
 use runtime::launch::StartErrorKind;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{NOTHING, exit_of, read_all_later, run, until};
 use crate::scene::{Scene, key};
@@ -150,6 +152,34 @@ async fn a_start_that_fails_leaves_nothing() {
             .code,
         0
     );
+}
+
+#[tokio::test]
+async fn a_child_that_fails_before_anybody_waits_for_it_is_heard_of() {
+    let scene = Scene::new().await;
+    let mut launch = scene.launch("box", "");
+    // Known to be missing as soon as the child looks, while its cgroup is still being made.
+    let mounts = launch.spec.mounts_mut().as_mut().unwrap();
+    let mut missing = mounts[0].clone();
+    missing
+        .set_typ(Some("bind".to_owned()))
+        .set_source(Some("/nosuch".into()))
+        .set_options(Some(vec!["rbind".to_owned()]));
+    mounts.push(missing);
+    let keeper = scene.client.hello().pid;
+    let keeper = Pid::from_raw(keeper.cast_signed()).unwrap();
+    // Somewhere between the child's birth and the wait for it the keeper is held up.
+    for held_after in (0..2000).step_by(40) {
+        let start = tokio::spawn(scene.client.start(&launch, None));
+        tokio::time::sleep(Duration::from_micros(held_after)).await;
+        kill_process(keeper, Signal::STOP).unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        kill_process(keeper, Signal::CONT).unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(60), start).await;
+        let error = answer.expect("it is answered").unwrap().unwrap_err();
+        assert!(error.to_string().contains("/nosuch"), "{error}");
+    }
+    assert_eq!(scene.client.list().await.unwrap(), []);
 }
 
 #[tokio::test]
