@@ -120,7 +120,8 @@ impl Drop for Guest {
 }
 
 /// The processor's help where it has any: a `/dev/kvm` without it exists inside other virtual
-/// machines, and does not run every kernel.
+/// machines, and does not run every kernel. Without it both processors take turns: in threads of their own,
+/// QEMU at times goes on with code that the kernel has just replaced, and the machine stands still.
 fn accelerator() -> Result<&'static str> {
     let processors = std::fs::read_to_string("/proc/cpuinfo")?;
     let mut flags = processors.split_whitespace();
@@ -128,7 +129,7 @@ fn accelerator() -> Result<&'static str> {
     Ok(if helps && Path::new("/dev/kvm").exists() {
         "kvm"
     } else {
-        "tcg"
+        "tcg,thread=single"
     })
 }
 
