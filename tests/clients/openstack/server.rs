@@ -221,11 +221,9 @@ fn a_server_starts_with_volumes_keys_a_script_and_a_drive() {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDJzAbOFPmEEZcBF0O9ZCmCLDB0vkpLQ5a7vNVPHBb0x me";
     std::fs::write(&key, public).unwrap();
     let (script, key) = (script.display(), key.display());
-    run(
-        &openstack,
-        &format!("keypair create --public-key {key} bosun"),
-    )
-    .ok();
+    let brought = format!("keypair create --public-key {key} bosun");
+    run(&openstack, &brought).ok();
+    assert_eq!(json(&openstack, "keypair list")[0]["Name"], "bosun");
     run(&openstack, "volume create --size 1 crate").ok();
     docker.wait_until("the volume", |_| {
         json(&openstack, "volume show crate")["status"] == "available"
@@ -276,6 +274,11 @@ fn a_server_starts_with_volumes_keys_a_script_and_a_drive() {
     docker
         .run(&["exec", "brig", "ls", "/mnt/vdb/file"])
         .fails(1);
+    run(&openstack, "server add volume --device /dev/vdc brig crate").ok();
+    assert_eq!(inside(&docker, "brig", "cat /mnt/vdc/file"), "kept");
+    let mounted = json(&openstack, "server volume list brig");
+    let mounted = mounted.as_array().unwrap();
+    assert!(mounted.iter().any(|volume| volume["Device"] == "/dev/vdc"));
     run(&openstack, "server delete --wait brig").ok();
     docker.wait_until("its own volume goes", |_| {
         let left = json(&openstack, "volume list");
