@@ -193,20 +193,11 @@ mod tests {
     #[test]
     fn every_operation_of_the_coverage_table_has_a_route_and_no_other() {
         let table = include_str!("../../../spec/docker-engine/coverage.toml");
-        let listed: BTreeMap<&str, &str> = table
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with(['#', '[']))
-            .map(|line| {
-                let (operation, state) = line.split_once(" = ").unwrap_or_else(|| panic!("{line}"));
-                (operation, state.trim_matches('"'))
-            })
-            .collect();
-        assert!(
-            listed
-                .values()
-                .all(|state| matches!(*state, "tested" | "refused" | "later")),
-            "{listed:?}"
-        );
+        let tables: BTreeMap<String, BTreeMap<String, String>> = toml::from_str(table).unwrap();
+        let listed = &tables["operations"];
+        let known = ["tested", "refused", "later"];
+        let are_known = listed.values().all(|state| known.contains(&state.as_str()));
+        assert!(are_known, "{listed:?}");
         let refused: Vec<_> = crate::refused::routes()
             .iter()
             .map(|route| route.operation)
@@ -217,14 +208,17 @@ mod tests {
                 .unwrap_or_else(|| panic!("{} is not listed", route.operation));
             assert_eq!(
                 refused.contains(&route.operation),
-                *state != "tested",
+                state != "tested",
                 "{}",
                 route.operation
             );
         }
         let served: Vec<_> = routes().iter().map(|route| route.operation).collect();
         for operation in listed.keys() {
-            assert!(served.contains(operation), "{operation} has no route");
+            assert!(
+                served.contains(&operation.as_str()),
+                "{operation} has no route"
+            );
         }
     }
 }
