@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use engine::Engine;
-use model::container::MountSource;
 use model::instance::{Failure, Instance};
 use model::meta::NODE_FINALIZER;
 use model::volume::{Volume, VolumeStatus};
@@ -28,7 +27,11 @@ impl Reconciler {
     fn is_used(&self, volume: &Volume) -> bool {
         self.store.list::<Instance>().iter().any(|(_, found)| {
             found.value.meta.project == volume.meta.project
-                && volume_names(&found.value).any(|name| *name == volume.meta.name)
+                && found
+                    .value
+                    .spec
+                    .volumes()
+                    .any(|name| *name == volume.meta.name)
         })
     }
 
@@ -46,21 +49,6 @@ impl Reconciler {
         };
         seen::note(&self.store, id, status).await
     }
-}
-
-/// The names of the volumes that an instance mounts.
-pub(crate) fn volume_names(instance: &Instance) -> impl Iterator<Item = &String> {
-    instance
-        .spec
-        .containers
-        .iter()
-        .flat_map(|container| &container.mounts)
-        .filter_map(|mount| match &mount.source {
-            MountSource::Volume { name, .. } => Some(name),
-            MountSource::Bind { .. } | MountSource::Image { .. } | MountSource::Tmpfs { .. } => {
-                None
-            }
-        })
 }
 
 impl store::runner::Reconciler for Reconciler {
@@ -86,7 +74,9 @@ impl store::runner::Reconciler for Reconciler {
                 .iter()
                 .flat_map(|instance| {
                     let project = instance.meta.project;
-                    volume_names(instance)
+                    instance
+                        .spec
+                        .volumes()
                         .filter_map(move |name| self.store.by_name::<Volume>(project, name))
                 })
                 .map(|volume| volume.value.meta.id)

@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use model::container::MountSource;
 use model::instance::{Instance, InstanceStatus, Phase, Placement, Retry};
 use model::meta::{Meta, NODE_FINALIZER, Owner, PORTS_FINALIZER, VOLUMES_FINALIZER};
 use model::network::Network;
@@ -170,7 +169,7 @@ impl Controller {
         others.iter().any(|(other, found)| {
             *other != id
                 && found.value.meta.project == volume.project
-                && volume_names(&found.value).any(|name| *name == volume.name)
+                && found.value.spec.volumes().any(|name| *name == volume.name)
         })
     }
 
@@ -234,7 +233,9 @@ impl Controller {
 
     /// The anonymous volumes that were made for an instance and that no other uses.
     fn own_volumes(&self, id: Id, instance: &Instance) -> Vec<Versioned<Volume>> {
-        volume_names(instance)
+        instance
+            .spec
+            .volumes()
             .filter_map(|name| self.store.by_name::<Volume>(instance.meta.project, name))
             .filter(|volume| {
                 let meta = &volume.value.meta;
@@ -338,19 +339,4 @@ fn is_awaited(meta: &Meta, is_on_a_node: bool) -> bool {
         .iter()
         .filter(|has| *has != VOLUMES_FINALIZER);
     others.any(|finalizer| is_on_a_node || finalizer != NODE_FINALIZER)
-}
-
-/// The names of the volumes that an instance mounts.
-fn volume_names(instance: &Instance) -> impl Iterator<Item = &String> {
-    instance
-        .spec
-        .containers
-        .iter()
-        .flat_map(|container| &container.mounts)
-        .filter_map(|mount| match &mount.source {
-            MountSource::Volume { name, .. } => Some(name),
-            MountSource::Bind { .. } | MountSource::Image { .. } | MountSource::Tmpfs { .. } => {
-                None
-            }
-        })
 }

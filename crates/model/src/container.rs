@@ -82,6 +82,16 @@ impl ContainerSpec {
         });
         std::iter::once(self.image_id.as_str()).chain(mounted)
     }
+
+    /// The names of the volumes that it mounts.
+    pub fn volumes(&self) -> impl Iterator<Item = &String> {
+        self.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Volume { name, .. } => Some(name),
+            MountSource::Bind { .. } | MountSource::Image { .. } | MountSource::Tmpfs { .. } => {
+                None
+            }
+        })
+    }
 }
 
 /// Size of a terminal, in character cells.

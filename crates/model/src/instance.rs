@@ -69,6 +69,13 @@ pub struct InstanceSpec {
     pub origin: BTreeMap<String, Value>,
 }
 
+impl InstanceSpec {
+    /// The names of the volumes that it mounts.
+    pub fn volumes(&self) -> impl Iterator<Item = &String> {
+        self.containers.iter().flat_map(ContainerSpec::volumes)
+    }
+}
+
 /// Where an instance may be placed; anywhere, where nothing is said. Once it is placed it stays.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default)]

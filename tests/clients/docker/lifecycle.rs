@@ -295,7 +295,9 @@ fn a_running_container_is_removed_by_force_only() {
     );
     docker.run(&["rm", "-f", "at-work"]).ok();
     assert_eq!(
-        docker.run(&["ps", "-aq", "--filter", "name=^/?at-work$"]).ok(),
+        docker
+            .run(&["ps", "-aq", "--filter", "name=^/?at-work$"])
+            .ok(),
         ""
     );
 }

@@ -13,7 +13,6 @@ use store::runner::Next;
 
 use super::{Reconciler, Records, Step, link, not_found, until};
 use crate::ReconcileError;
-use crate::volume::volume_names;
 
 /// How often a restart that waits for another's looks again.
 const LINKS_ARE_ASKED: Duration = Duration::from_millis(100);
@@ -83,7 +82,7 @@ impl Reconciler {
         let endpoints = &records.placement.endpoints;
         crate::port::prepare(&self.parts.store, &*self.parts.engine, endpoints).await?;
         let networks = self.networks(endpoints).await?;
-        for name in volume_names(instance) {
+        for name in instance.spec.volumes() {
             let volume = self
                 .parts
                 .store

@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream as streams};
 use http::header::CONTENT_TYPE;
 use model::container::LogConfig;
 use model::stream::{LogLine, LogOptions};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::lookup::{about, find};
 use crate::error::ApiError;
@@ -112,6 +113,13 @@ impl Layout {
     }
 }
 
+/// What a query does not have as it is.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
 /// `name=value` with commas in between, both as in the query of an address.
 ///
 /// Source: moby, `api/server/httputils/write_log_stream.go`.
@@ -128,14 +136,8 @@ fn put_details(text: &mut String, details: &BTreeMap<String, String>) {
 
 /// As Go's `url.QueryEscape`.
 fn put_escaped(text: &mut String, part: &str) {
-    for byte in part.bytes() {
-        match byte {
-            b' ' => text.push('+'),
-            b'-' | b'_' | b'.' | b'~' => text.push(byte.into()),
-            _ if byte.is_ascii_alphanumeric() => text.push(byte.into()),
-            _ => text.push_str(&format!("%{byte:02X}")),
-        }
-    }
+    let escaped = utf8_percent_encode(part, ESCAPED).to_string();
+    text.push_str(&escaped.replace("%20", "+"));
 }
 
 #[cfg(test)]
