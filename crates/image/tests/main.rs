@@ -19,7 +19,26 @@ mod saving;
 mod server;
 mod shelf;
 
-use image::{LoadError, Loaded, Store};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use image::{LoadError, Loaded, OpenError, Store};
+
+/// Opens a store that was open a moment ago.
+///
+/// It may be held for a moment more: by what a pull has pinned, which is let go behind its back, and by
+/// the child of a test beside this one, between its fork and its program.
+fn open_again(images: &Path) -> Result<Store, OpenError> {
+    let given_up = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Store::open(images) {
+            Err(OpenError::Locked { .. }) if Instant::now() < given_up => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
+    }
+}
 
 /// A store in a directory of its own.
 struct Fixture {
@@ -42,7 +61,7 @@ impl Fixture {
     fn reopen(self) -> Self {
         let Self { dir, store } = self;
         drop(store);
-        let store = Store::open(&dir.path().join("images")).unwrap();
+        let store = open_again(&dir.path().join("images")).unwrap();
         Self { dir, store }
     }
 
