@@ -51,10 +51,14 @@ pub(crate) async fn take_over(inner: &Arc<Inner>) -> Result<(), CallError> {
     let mut ended = Vec::new();
     for live in inner.runs.all() {
         match live.state() {
-            State::Exited(_) => ended.push(live),
+            State::Exited(_) => {
+                ended.push(live);
+                continue;
+            }
             State::Running => inner.watch_health(&live),
             State::Paused => {}
         }
+        inner.pack_log(&live);
     }
     // Those that ended while nobody looked still have what they had.
     for live in ended {

@@ -1,10 +1,12 @@
-//! Reads the logs that the keeper writes: Docker's `json-file`, rotated files included.
+//! Reads the logs that the keeper writes: Docker's `json-file`, rotated files included, which are
+//! compressed where that is wanted.
 //!
 //! [`Logs::read`] answers what is there and, where it is asked to, follows what comes. Memory is
 //! bounded: a batch is read when the last one was taken. The keeper writes the files; the host
 //! calls this and says when a run has ended.
 
 mod files;
+mod packing;
 mod reader;
 mod record;
 mod watches;

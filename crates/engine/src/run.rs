@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use model::Id;
-use model::container::{ContainerSpec, HealthCheck};
+use model::container::{ContainerSpec, HealthCheck, LogConfig};
 use model::instance::{Exit, Health, Instance, Run};
 use model::resources::Ulimit;
 use model::security::Security;
@@ -52,6 +52,9 @@ pub(crate) struct Note {
     pub(crate) ulimits: Vec<Ulimit>,
     /// How its health is found out.
     pub(crate) health_check: Option<HealthCheck>,
+    /// Its older log files are compressed.
+    #[serde(default)]
+    pub(crate) packs_log: bool,
 }
 
 impl Note {
@@ -77,6 +80,7 @@ impl Note {
             security: container.security.clone(),
             ulimits: container.resources.ulimits.clone(),
             health_check: container.health_check.clone(),
+            packs_log: matches!(container.log, LogConfig::JsonFile { compress: true, .. }),
         }
     }
 

@@ -148,11 +148,13 @@ pub(crate) fn launch(
             LogConfig::JsonFile {
                 max_size_bytes,
                 max_files,
+                compress,
                 details,
             } => LogTarget::JsonFile(LogFile {
                 path: around.directory.log(),
                 max_size_bytes: *max_size_bytes,
                 max_files: (*max_files).max(1),
+                compressed_by_other: *compress,
                 attributes: log::attributes(instance, container, details)?,
             }),
             LogConfig::None => LogTarget::None,

@@ -129,6 +129,7 @@ impl Inner {
                     .unwrap_or_default();
                 let (pid, at) = live.started().unwrap_or_default();
                 self.watch_health(&live);
+                self.pack_log(&live);
                 Ok(Started {
                     pid,
                     at,

@@ -265,6 +265,9 @@ pub enum LogConfig {
         max_size_bytes: Option<u64>,
         /// Most files, the current one included.
         max_files: u32,
+        /// All but the current one are compressed.
+        #[serde(default)]
+        compress: bool,
         /// What each line tells of its container.
         #[serde(default)]
         details: LogDetails,
@@ -278,6 +281,7 @@ impl Default for LogConfig {
         Self::JsonFile {
             max_size_bytes: None,
             max_files: 1,
+            compress: false,
             details: LogDetails::default(),
         }
     }

@@ -132,6 +132,10 @@ pub struct LogFile {
     pub max_size_bytes: Option<u64>,
     /// Most files, the current one included.
     pub max_files: u32,
+    /// Somebody compresses older files to `.1.gz` and so on, and holds the lock (flock(2)) of the
+    /// directory while they get these names: a rotation has to find it free.
+    #[serde(default)]
+    pub compressed_by_other: bool,
     /// A JSON object that stands in each line as `attrs`; empty is none.
     #[serde(default)]
     pub attributes: String,

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 
+use tests::docker::answer;
+
 use crate::daemon;
 
 #[test]
@@ -104,6 +106,49 @@ fn logs_are_rotated() {
     let kept = docker.run(&["logs", "rotated"]).stdout;
     assert_eq!(kept.lines().last(), Some("5000"));
     docker.run(&["rm", "rotated"]).ok();
+}
+
+#[test]
+fn older_logs_are_compressed_and_read_as_the_others() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    let script = "seq 1 300; sleep 1; seq 301 600; sleep 1; seq 601 700; sleep 300";
+    let mut run = vec!["run", "-d", "--name", "packed"];
+    for option in [
+        "max-size=20k",
+        "max-file=5",
+        "compress=true",
+        "mode=non-blocking",
+        "max-buffer-size=4m",
+    ] {
+        run.extend(["--log-opt", option]);
+    }
+    run.extend(["busybox", "sh", "-c", script]);
+    docker.run(&run).ok();
+    let follower = docker.spawn(&["logs", "-f", "packed"]);
+    let path = docker.inspect("packed", "{{.LogPath}}");
+    docker.wait_until("older files are compressed", |_| {
+        let is_there = |end: &str| std::path::Path::new(&format!("{path}.{end}")).exists();
+        is_there("1.gz") && is_there("2.gz") && !is_there("1") && !is_there("2")
+    });
+    let numbers = |from: u32| (from..=700).map(|number| format!("{number}\n")).collect();
+    let all: String = numbers(1);
+    assert_eq!(docker.run(&["logs", "packed"]).stdout, all);
+    let (tail, last): (String, String) = (numbers(251), numbers(700));
+    assert_eq!(
+        docker.run(&["logs", "--tail", "450", "packed"]).stdout,
+        tail
+    );
+    assert_eq!(docker.run(&["logs", "-n1", "packed"]).stdout, last);
+    assert_eq!(
+        docker.inspect("packed", "{{json .HostConfig.LogConfig.Config.compress}}"),
+        r#""true""#
+    );
+    docker.run(&["rm", "-f", "packed"]).ok();
+    let followed = answer(follower.wait_with_output().unwrap());
+    assert_eq!(followed.stdout, all);
+    let refused = docker.run(&["create", "--log-opt", "compress=true", "busybox"]);
+    assert!(refused.fails(1).contains("compress cannot be true"));
 }
 
 #[test]

@@ -1,44 +1,131 @@
 //! The files of one log, the current one and the rotated ones, opened while the keeper may be
-//! renaming them.
+//! renaming them and [`super::packing`] compressing them.
 //!
 //! A rotation moves every file to the next higher number. So files are opened from the newest to
-//! the oldest, and one that is met again under its new number is left out.
+//! the oldest, and one that is met again, under its new number or compressed, is left out.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io;
+use std::fs::{File, Metadata};
+use std::io::{self, BufReader, Seek as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use flate2::GzHeader;
+use flate2::bufread::GzDecoder;
+
+use super::packing::nameless;
+
+/// What the name of a compressed file ends with.
+const PACKED: &[u8] = b".gz";
+
 /// Bytes looked at in one step backwards.
 const BLOCK_BYTES: usize = 64 << 10;
+
+/// How a file of a log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Plain,
+    Packed,
+}
+
+/// Which file it is; of a compressed one, which it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+}
 
 /// An open file of a log.
 #[derive(Debug)]
 pub(super) struct LogFile {
+    /// As it is kept.
     pub(super) file: File,
-    identity: (u64, u64),
+    pub(super) identity: Identity,
+    form: Form,
+    /// What a compressed one holds, once it was asked for; it has no name.
+    unpacked: Option<File>,
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        [self.device.to_le_bytes(), self.inode.to_le_bytes()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (device, inode) = bytes.split_first_chunk()?;
+        Some(Self {
+            device: u64::from_le_bytes(*device),
+            inode: u64::from_le_bytes(inode.try_into().ok()?),
+        })
+    }
 }
 
 impl LogFile {
-    fn open(path: &Path) -> io::Result<Option<Self>> {
-        let file = match File::open(path) {
+    /// Opens the file of this number and form; `None` where there is none.
+    pub(super) fn open(path: &Path, number: u32, form: Form) -> io::Result<Option<Self>> {
+        let file = match File::open(numbered(path, number, form)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             answer => answer?,
         };
-        let metadata = file.metadata()?;
+        let own = Identity::of(&file.metadata()?);
+        let identity = match form {
+            Form::Plain => own,
+            Form::Packed => {
+                let decoder = GzDecoder::new(BufReader::new(&file));
+                let told = decoder.header().and_then(GzHeader::extra);
+                told.and_then(Identity::from_bytes).unwrap_or(own)
+            }
+        };
         Ok(Some(Self {
             file,
-            identity: (metadata.dev(), metadata.ino()),
+            identity,
+            form,
+            unpacked: None,
         }))
+    }
+
+    /// The file as it was written, from where reading has come to. What is compressed of the log at
+    /// `path` is unpacked beside it at the first call.
+    pub(super) fn readable(&mut self, path: &Path) -> io::Result<&File> {
+        if self.form == Form::Plain {
+            return Ok(&self.file);
+        }
+        let unpacked = match self.unpacked.take() {
+            Some(unpacked) => unpacked,
+            None => {
+                let directory = path.parent().ok_or(io::ErrorKind::NotFound)?;
+                let mut unpacked = nameless(directory)?;
+                self.file.rewind()?;
+                let mut decoder = GzDecoder::new(BufReader::new(&self.file));
+                io::copy(&mut decoder, &mut unpacked)?;
+                unpacked.rewind()?;
+                unpacked
+            }
+        };
+        Ok(self.unpacked.insert(unpacked))
+    }
+
+    /// Whether it is this file, in whichever form. The inode of one that was compressed may have
+    /// been given to a file since; their times of modification tell them apart.
+    fn is(&self, other: &Self) -> io::Result<bool> {
+        let are_plain = self.form == Form::Plain && other.form == Form::Plain;
+        let modified = |file: &Self| file.file.metadata()?.modified();
+        Ok(self.identity == other.identity && (are_plain || modified(self)? == modified(other)?))
     }
 
     /// Whether the log goes on in a newer file than this one.
     pub(super) fn is_rotated(&self, path: &Path) -> io::Result<bool> {
         match path.metadata() {
-            Ok(metadata) => Ok((metadata.dev(), metadata.ino()) != self.identity),
+            Ok(metadata) => Ok(Identity::of(&metadata) != self.identity),
             // Between a rotation's renaming and its making of the new file; there will be a wake-up.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -55,15 +142,23 @@ impl LogFile {
 pub(super) fn open_all(path: &Path, last: Option<&LogFile>) -> io::Result<Vec<LogFile>> {
     let mut files: Vec<LogFile> = Vec::new();
     let oldest = oldest_number(path)?;
-    for number in 0..=oldest + 1 {
-        let Some(file) = LogFile::open(&numbered(path, number))? else {
-            continue;
-        };
-        if last.is_some_and(|last| last.identity == file.identity) {
-            break;
-        }
-        if files.iter().all(|known| known.identity != file.identity) {
-            files.push(file);
+    'files: for number in 0..=oldest + 1 {
+        for form in [Form::Plain, Form::Packed] {
+            let Some(file) = LogFile::open(path, number, form)? else {
+                continue;
+            };
+            if let Some(last) = last
+                && last.is(&file)?
+            {
+                break 'files;
+            }
+            let mut is_known = false;
+            for known in &files {
+                is_known |= known.is(&file)?;
+            }
+            if !is_known {
+                files.push(file);
+            }
         }
     }
     files.reverse();
@@ -71,7 +166,7 @@ pub(super) fn open_all(path: &Path, last: Option<&LogFile>) -> io::Result<Vec<Lo
 }
 
 /// The highest number of a rotated file; 0 when there is none.
-fn oldest_number(path: &Path) -> io::Result<u32> {
+pub(super) fn oldest_number(path: &Path) -> io::Result<u32> {
     let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
         return Ok(0);
     };
@@ -86,29 +181,38 @@ fn oldest_number(path: &Path) -> io::Result<u32> {
             .as_bytes()
             .strip_prefix(name.as_bytes())
             .and_then(|rest| rest.strip_prefix(b"."));
+        let number = number.map(|number| number.strip_suffix(PACKED).unwrap_or(number));
         let number = number.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
         oldest = oldest.max(number.unwrap_or(0));
     }
     Ok(oldest)
 }
 
-fn numbered(path: &Path, number: u32) -> PathBuf {
-    if number == 0 {
-        return path.to_owned();
-    }
+/// The file of this number; 0 is the current one.
+pub(super) fn numbered(path: &Path, number: u32, form: Form) -> PathBuf {
     let mut name = path.as_os_str().as_bytes().to_vec();
-    name.extend_from_slice(format!(".{number}").as_bytes());
+    if number > 0 {
+        name.extend_from_slice(format!(".{number}").as_bytes());
+    }
+    if form == Form::Packed {
+        name.extend_from_slice(PACKED);
+    }
     OsString::from_vec(name).into()
 }
 
-/// Drops the files and answers the offset in the first one left, so that `count` records are left.
+/// Drops files of the log at `path` and answers the offset in the first one left, so that `count`
+/// records are left.
 ///
 /// A record that is not finished yet counts as none: it is left for whoever follows.
-pub(super) fn cut_to_tail(files: &mut Vec<LogFile>, mut count: u64) -> io::Result<u64> {
+pub(super) fn cut_to_tail(
+    path: &Path,
+    files: &mut Vec<LogFile>,
+    mut count: u64,
+) -> io::Result<u64> {
     let mut index = files.len();
     while index > 0 {
         index -= 1;
-        if let Some(offset) = tail_offset(&files[index].file, &mut count)? {
+        if let Some(offset) = tail_offset(files[index].readable(path)?, &mut count)? {
             files.drain(..index);
             return Ok(offset);
         }
@@ -151,7 +255,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x-json.log");
         for (number, text) in (0..).zip(contents) {
-            std::fs::write(numbered(&path, number), text).unwrap();
+            std::fs::write(numbered(&path, number, Form::Plain), text).unwrap();
         }
         (dir, path)
     }
@@ -166,7 +270,7 @@ mod tests {
     fn tail(contents: &[&str], count: u64) -> String {
         let (_dir, path) = log(contents);
         let mut files = open_all(&path, None).unwrap();
-        let offset = cut_to_tail(&mut files, count).unwrap();
+        let offset = cut_to_tail(&path, &mut files, count).unwrap();
         let all = texts(&files).concat();
         all[usize::try_from(offset).unwrap()..].to_owned()
     }
@@ -178,7 +282,7 @@ mod tests {
             texts(&open_all(&path, None).unwrap()),
             ["long ago", "before", "now"]
         );
-        std::fs::remove_file(numbered(&path, 1)).unwrap();
+        std::fs::remove_file(numbered(&path, 1, Form::Plain)).unwrap();
         assert_eq!(texts(&open_all(&path, None).unwrap()), ["long ago", "now"]);
         std::fs::remove_file(&path).unwrap();
         assert_eq!(texts(&open_all(&path, None).unwrap()), ["long ago"]);
@@ -192,10 +296,14 @@ mod tests {
         let last = open_all(&path, None).unwrap().pop().unwrap();
         assert!(!last.is_rotated(&path).unwrap());
         for text in ["second", "third"] {
-            if numbered(&path, 1).exists() {
-                std::fs::rename(numbered(&path, 1), numbered(&path, 2)).unwrap();
+            if numbered(&path, 1, Form::Plain).exists() {
+                std::fs::rename(
+                    numbered(&path, 1, Form::Plain),
+                    numbered(&path, 2, Form::Plain),
+                )
+                .unwrap();
             }
-            std::fs::rename(&path, numbered(&path, 1)).unwrap();
+            std::fs::rename(&path, numbered(&path, 1, Form::Plain)).unwrap();
             assert!(!last.is_rotated(&path).unwrap());
             std::fs::write(&path, text).unwrap();
         }

@@ -58,9 +58,9 @@ impl Reader {
     pub(super) fn open(path: PathBuf, options: LogOptions) -> io::Result<Self> {
         let mut files = files::open_all(&path, None)?;
         if let Some(count) = options.tail {
-            let offset = files::cut_to_tail(&mut files, count)?;
+            let offset = files::cut_to_tail(&path, &mut files, count)?;
             if let Some(first) = files.first_mut() {
-                first.file.seek(SeekFrom::Start(offset))?;
+                first.readable(&path)?.seek(SeekFrom::Start(offset))?;
             }
         }
         if let Some(since) = options
@@ -131,7 +131,8 @@ impl Reader {
             return Ok(0);
         };
         self.buffer.reserve(READ_BYTES);
-        (&current.file)
+        current
+            .readable(&self.path)?
             .take(READ_BYTES as u64)
             .read_to_end(&mut self.buffer)
     }

@@ -3,7 +3,8 @@
 //! Output comes in chunks; whole lines are encoded straight from the chunk, and what is left of a
 //! line waits (bounded) in [`Lines`]. A full disk never stops a container: records are dropped
 //! whole and their bytes counted, so that the file stays readable. The file is closed while a
-//! container is silent. The engine reads these files; nothing here does.
+//! container is silent. The engine reads these files, and compresses the older ones where that is
+//! wanted; nothing here does.
 
 mod record;
 
@@ -18,6 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::launch::{LogFile, LogTarget};
 use record::MAX_LINE_BYTES;
+
+/// What the name of a compressed file ends with.
+const PACKED: &str = ".gz";
 
 /// Encoded bytes that are written at once.
 const WRITE_BYTES: usize = 128 << 10;
@@ -213,25 +217,54 @@ impl Log {
     }
 
     /// Moves the file out of the way. Readers of it go on reading what they opened.
+    ///
+    /// When a step fails the file just goes on growing: better than losing lines.
     fn rotate(&mut self) {
-        // When a step fails the file just goes on growing: better than losing lines.
+        let forms: &[&str] = if self.file.compressed_by_other {
+            &["", PACKED]
+        } else {
+            &[""]
+        };
+        let Ok(_turn) = self.turn() else {
+            return;
+        };
         self.open = None;
+        if self.file.compressed_by_other {
+            // In whichever form it is: what takes its place may be in the other one.
+            let oldest = self.file.max_files.saturating_sub(1);
+            for form in forms {
+                drop(std::fs::remove_file(self.numbered(oldest, form)));
+            }
+        }
         for older in (1..self.file.max_files.saturating_sub(1)).rev() {
-            drop(std::fs::rename(
-                self.numbered(older),
-                self.numbered(older + 1),
-            ));
+            for form in forms {
+                drop(std::fs::rename(
+                    self.numbered(older, form),
+                    self.numbered(older + 1, form),
+                ));
+            }
         }
         drop(if self.file.max_files > 1 {
-            std::fs::rename(&self.file.path, self.numbered(1))
+            std::fs::rename(&self.file.path, self.numbered(1, ""))
         } else {
             std::fs::remove_file(&self.file.path)
         });
     }
 
-    fn numbered(&self, number: u32) -> PathBuf {
+    /// Keeps whoever compresses from giving names; fails while they do.
+    fn turn(&self) -> io::Result<Option<File>> {
+        if !self.file.compressed_by_other {
+            return Ok(None);
+        }
+        let directory = self.file.path.parent().ok_or(io::ErrorKind::NotFound)?;
+        let directory = File::open(directory)?;
+        directory.try_lock()?;
+        Ok(Some(directory))
+    }
+
+    fn numbered(&self, number: u32, form: &str) -> PathBuf {
         let mut name = OsString::from(&self.file.path);
-        name.push(format!(".{number}"));
+        name.push(format!(".{number}{form}"));
         name.into()
     }
 }

@@ -105,6 +105,39 @@ async fn logs_rotate_at_their_size() {
 }
 
 #[tokio::test]
+async fn files_that_somebody_compresses_keep_their_order() {
+    let scene = Scene::new().await;
+    let mut launch = scene.launch("box", "head -c 2000 /dev/zero | tr '\\0' '\\n'");
+    launch.log = LogTarget::JsonFile(LogFile {
+        path: scene.path("box.log"),
+        max_size_bytes: Some(100_000),
+        max_files: 4,
+        compressed_by_other: true,
+        ..LogFile::default()
+    });
+    for (name, text) in [("1.gz", "1"), ("2", "2"), ("3", "3"), ("3.gz", "3z")] {
+        std::fs::write(scene.path(&format!("box.log.{name}")), text).unwrap();
+    }
+    run(&scene.client, &launch).await;
+    let read =
+        |name: &str| std::fs::read_to_string(scene.path(&format!("box.log.{name}"))).unwrap();
+    assert!(read("1").len() >= 100_000);
+    assert_eq!((read("2.gz").as_str(), read("3").as_str()), ("1", "2"));
+    assert!(!scene.path("box.log.3.gz").exists());
+
+    // Names are given just now: nothing moves, and nothing is lost.
+    let directory = std::fs::File::open(scene.path("")).unwrap();
+    directory.lock().unwrap();
+    let (first, before) = (read("1"), std::fs::read(scene.path("box.log")).unwrap());
+    launch.id = "again".to_owned();
+    run(&scene.client, &launch).await;
+    assert_eq!(read("1"), first);
+    assert!(
+        std::fs::metadata(scene.path("box.log")).unwrap().len() > before.len() as u64 + 100_000
+    );
+}
+
+#[tokio::test]
 async fn a_full_disk_stops_no_container() {
     let scene = Scene::new().await;
     let mut launch = scene.launch("box", "seq 1 100000; exit 3");

@@ -39,6 +39,22 @@ impl Driver {
             Self::Local => (Some(20 << 20), 5),
         }
     }
+
+    fn unknown(self, option: &str) -> ApiError {
+        ApiError::invalid(match self {
+            Self::JsonFile => format!("unknown log opt '{option}' for json-file log driver"),
+            Self::Local => format!("unknown log opt '{option}' for log driver local"),
+        })
+    }
+
+    fn nothing_to_compress(self) -> &'static str {
+        match self {
+            Self::JsonFile => {
+                "compress cannot be true when max-file is less than 2 or max-size is not set"
+            }
+            Self::Local => "compression cannot be enabled when max file count is 1",
+        }
+    }
 }
 
 /// The log configuration as the model has it.
@@ -59,6 +75,7 @@ pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> 
         }
     };
     let (mut max_size_bytes, mut max_files) = driver.rotation();
+    let mut compress = driver == Driver::Local;
     let mut details = LogDetails::default();
     for (name, value) in &config.config {
         match name.as_str() {
@@ -71,31 +88,61 @@ pub(crate) fn to_model(config: &wire::LogConfig) -> Result<LogConfig, ApiError> 
                     return Err(ApiError::invalid("max-file cannot be less than 1"));
                 }
             }
-            "mode" if matches!(value.as_str(), "" | "blocking") => {}
-            "compress" if value == "false" => {}
-            "compress" | "max-buffer-size" | "mode" => return Err(not_honoured(name, value)),
-            _ if driver == Driver::Local => {
-                return Err(ApiError::invalid(format!(
-                    "unknown log opt '{name}' for log driver local"
-                )));
-            }
+            "compress" => compress = boolean(value)?,
+            "mode" | "max-buffer-size" => check_mode(config)?,
             "env" => details.env = names(value),
             "env-regex" => details.env_matching = pattern(value)?,
             "labels" => details.labels = names(value),
             "labels-regex" => details.labels_matching = pattern(value)?,
             "tag" => details.tag = tag(value)?,
-            _ => {
-                return Err(ApiError::invalid(format!(
-                    "unknown log opt '{name}' for json-file log driver"
-                )));
-            }
+            _ => return Err(driver.unknown(name)),
         }
+    }
+    if compress && (max_files < 2 || max_size_bytes.is_none()) {
+        return Err(ApiError::invalid(driver.nothing_to_compress()));
     }
     Ok(LogConfig::JsonFile {
         max_size_bytes,
         max_files,
+        compress,
         details,
     })
+}
+
+/// Whether whoever writes waits for the log. Both ways are the same here: a log is a file, and what
+/// the disk has no room for is left out, so nobody waits and nothing is to be buffered.
+fn check_mode(config: &wire::LogConfig) -> Result<(), ApiError> {
+    let mode = config.config.get("mode").map_or("", String::as_str);
+    if !matches!(mode, "" | "blocking" | "non-blocking") {
+        return Err(ApiError::invalid(format!(
+            "logger: logging mode not supported: {mode}"
+        )));
+    }
+    let Some(size) = config.config.get("max-buffer-size") else {
+        return Ok(());
+    };
+    if mode != "non-blocking" {
+        return Err(ApiError::invalid(
+            "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+        ));
+    }
+    bytes(size, 1024).map(drop).map_err(|error| {
+        ApiError::invalid(format!(
+            "error parsing option max-buffer-size: {}",
+            error.message
+        ))
+    })
+}
+
+/// The words of Go's `strconv.ParseBool`.
+fn boolean(value: &str) -> Result<bool, ApiError> {
+    match value {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err(ApiError::invalid(format!(
+            "strconv.ParseBool: parsing {value:?}: invalid syntax"
+        ))),
+    }
 }
 
 fn names(value: &str) -> Vec<String> {
@@ -148,6 +195,15 @@ fn size(text: &str) -> Result<Option<u64>, ApiError> {
     if text == "-1" {
         return Ok(None);
     }
+    let bytes = bytes(text, 1000)?;
+    if bytes == 0 {
+        return Err(ApiError::invalid("max-size must be a positive number"));
+    }
+    Ok(Some(bytes))
+}
+
+/// A size such as `10m`, in powers of `base`.
+fn bytes(text: &str, base: u64) -> Result<u64, ApiError> {
     let invalid = || ApiError::invalid(format!("invalid size: '{text}'"));
     let lower = text.trim().to_lowercase();
     let bare = lower
@@ -163,13 +219,7 @@ fn size(text: &str) -> Result<Option<u64>, ApiError> {
         Some(_) | None => (bare, 0),
     };
     let number: u64 = digits.trim().parse().map_err(|_| invalid())?;
-    let bytes = number
-        .checked_mul(1000_u64.pow(power))
-        .ok_or_else(invalid)?;
-    if bytes == 0 {
-        return Err(ApiError::invalid("max-size must be a positive number"));
-    }
-    Ok(Some(bytes))
+    number.checked_mul(base.pow(power)).ok_or_else(invalid)
 }
 
 #[cfg(test)]
@@ -195,6 +245,7 @@ mod tests {
             Ok(LogConfig::JsonFile {
                 max_size_bytes: Some(10_000_000),
                 max_files: 3,
+                compress: false,
                 details: LogDetails::default(),
             })
         );
@@ -204,10 +255,13 @@ mod tests {
             Ok(LogConfig::JsonFile {
                 max_size_bytes: Some(20 << 20),
                 max_files: 2,
+                compress: true,
                 details: LogDetails::default(),
             })
         );
         let options = [
+            ("mode", "non-blocking"),
+            ("max-buffer-size", "4m"),
             ("labels", "a,b"),
             ("env-regex", "^X"),
             ("tag", "{{.ImageName}}/{{ .Name }}-{{.DaemonName}}"),
@@ -245,9 +299,36 @@ mod tests {
                 .contains("HostConfig.LogConfig.Type")
         );
         assert_eq!(
-            read("local", &[("tag", "x")]).unwrap_err(),
-            "unknown log opt 'tag' for log driver local"
+            read("local", &[("x", "1")]).unwrap_err(),
+            "unknown log opt 'x' for log driver local"
         );
+        for (kind, options, words) in [
+            (
+                "",
+                &[("compress", "true"), ("max-file", "2")][..],
+                "compress cannot be true",
+            ),
+            ("", &[("compress", "yes")], "ParseBool: parsing \"yes\""),
+            (
+                "local",
+                &[("max-file", "1")],
+                "compression cannot be enabled",
+            ),
+            ("", &[("mode", "lazy")], "logging mode not supported: lazy"),
+            (
+                "",
+                &[("max-buffer-size", "1m")],
+                "only supported with 'mode=non-blocking'",
+            ),
+            (
+                "",
+                &[("max-buffer-size", "many"), ("mode", "non-blocking")],
+                "error parsing option max-buffer-size",
+            ),
+        ] {
+            let error = read(kind, options).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
         for (name, value, words) in [
             ("tag", "{{.FullID}}", "tag={{.FullID}} is not supported"),
             ("tag", "{{.ID", "unclosed action"),
