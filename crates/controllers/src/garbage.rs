@@ -23,6 +23,9 @@ use store::{Change, CommitError, Part, Store, Transaction, Versioned};
 
 use crate::restart::will_run_again;
 
+/// Before another look at what somebody else changed meanwhile.
+const SOON: Duration = Duration::from_millis(100);
+
 /// Removes what is over.
 pub struct Controller {
     store: Store,
@@ -125,6 +128,28 @@ impl Controller {
             self.store.commit(batch).await?;
         }
         Ok(())
+    }
+
+    /// Removes what is over of one object.
+    async fn clear(&self, id: Id) -> Result<Next, CommitError> {
+        if let Some(found) = self.store.get::<Instance>(id) {
+            self.instance(id, found).await?;
+        } else if let Some(found) = self.store.get::<Network>(id) {
+            self.network(id, found).await?;
+        } else if let Some(found) = self.store.get::<Volume>(id)
+            && found.value.meta.deleted_at.is_some()
+            && !is_awaited(&found.value.meta, true)
+        {
+            let mut batch = self.store.transaction();
+            batch.delete::<Volume>(id, Some(found.revision));
+            self.store.commit(batch).await?;
+        } else {
+            self.gone(id).await?;
+            if let Some(usage) = self.store.get::<Usage>(id) {
+                return self.forget_usage(id, &usage.value).await;
+            }
+        }
+        Ok(Next::Change)
     }
 
     /// Forgets what a server had used once nobody asks any more.
@@ -292,24 +317,13 @@ impl Reconciler for Controller {
     }
 
     async fn reconcile(&self, id: Id) -> Result<Next, CommitError> {
-        if let Some(found) = self.store.get::<Instance>(id) {
-            self.instance(id, found).await?;
-        } else if let Some(found) = self.store.get::<Network>(id) {
-            self.network(id, found).await?;
-        } else if let Some(found) = self.store.get::<Volume>(id)
-            && found.value.meta.deleted_at.is_some()
-            && !is_awaited(&found.value.meta, true)
-        {
-            let mut batch = self.store.transaction();
-            batch.delete::<Volume>(id, Some(found.revision));
-            self.store.commit(batch).await?;
-        } else {
-            self.gone(id).await?;
-            if let Some(usage) = self.store.get::<Usage>(id) {
-                return self.forget_usage(id, &usage.value).await;
+        match self.clear(id).await {
+            // Others change what is over, too: whoever was first, there is less to do now.
+            Err(CommitError::Conflict { .. } | CommitError::NotFound { .. }) => {
+                Ok(Next::After(SOON))
             }
+            answer => answer,
         }
-        Ok(Next::Change)
     }
 }
 
