@@ -104,6 +104,7 @@ fn check_container(container: &ContainerSpec) -> Result<(), ActionError> {
         ("masked_paths", security.masked_paths.is_some()),
         ("read_only_paths", security.read_only_paths.is_some()),
         ("device_rules", !security.device_rules.is_empty()),
+        ("writable_cgroups", security.writable_cgroups == Some(true)),
         ("devices", !container.devices.is_empty()),
         (
             "oom_score_adj",
@@ -188,7 +189,7 @@ mod tests {
     #[test]
     fn what_is_the_nodes_is_refused_by_name() {
         let tenant = ProjectId(Id::random());
-        let cases: [(&str, Change); 14] = [
+        let cases: [(&str, Change); 15] = [
             ("privileged", |spec| security(spec).privileged = true),
             ("seccomp", |spec| {
                 security(spec).seccomp = Seccomp::Unconfined;
@@ -218,6 +219,9 @@ mod tests {
             }),
             ("device_rules", |spec| {
                 security(spec).device_rules = vec!["b 8:0 rwm".to_owned()];
+            }),
+            ("writable_cgroups", |spec| {
+                security(spec).writable_cgroups = Some(true);
             }),
             ("devices", |spec| {
                 spec.containers[0].devices = vec![Device {

@@ -105,6 +105,7 @@ pub(crate) fn launch(
         read_only_root: container.read_only_root,
         privileged: security.privileged,
         makes_cgroups: container.makes_cgroups,
+        writable_cgroups: security.writable_cgroups.unwrap_or(security.privileged),
         in_user_namespace: security.user_namespace != UserNamespace::Host,
         ipc: &instance.spec.namespaces.ipc,
         shared_shm: around.joined.shared_memory.clone(),

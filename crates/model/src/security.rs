@@ -116,6 +116,9 @@ pub struct Security {
     pub user_namespace: UserNamespace,
     /// Rules beside the default device allow-list, as the kernel writes them: `c 1:3 rwm`.
     pub device_rules: Vec<String>,
+    /// Whether it may change the control groups that it sees, which are its own; `None` is as
+    /// `privileged`.
+    pub writable_cgroups: Option<bool>,
     /// Adjusts how early the kernel kills it when memory runs out, -1000 to 1000.
     pub oom_score_adj: Option<i32>,
 }

@@ -124,6 +124,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) privileged: bool,
     /// It makes cgroups in its own.
     pub(crate) makes_cgroups: bool,
+    pub(crate) writable_cgroups: bool,
     /// Its ids are not the node's: what it sees of the node's files is mapped.
     pub(crate) in_user_namespace: bool,
     pub(crate) ipc: &'a NamespaceMode,
@@ -254,9 +255,9 @@ fn kernel_mounts(plan: &Plan<'_>) -> Vec<Mount> {
     mounts
 }
 
-/// Its own control groups. Writable they are version 2's only, which alone can be given away.
+/// Its own control groups. Those that are given away are version 2's: no others can be.
 fn cgroup_mount(plan: &Plan<'_>) -> Mount {
-    let (kind, access) = match (plan.makes_cgroups, plan.privileged) {
+    let (kind, access) = match (plan.makes_cgroups, plan.writable_cgroups) {
         (true, _) => ("cgroup2", "rw"),
         (false, true) => ("cgroup", "rw"),
         (false, false) => ("cgroup", "ro"),
@@ -433,6 +434,7 @@ mod tests {
             read_only_root: false,
             privileged: false,
             makes_cgroups: false,
+            writable_cgroups: false,
             in_user_namespace: false,
             ipc: &NamespaceMode::Own,
             shared_shm: None,

@@ -122,3 +122,23 @@ fn the_hosts_cgroups_take_no_orders() {
     assert!(!told.contains("named in"), "{told}");
     assert_eq!(release_agents(), before);
 }
+
+#[test]
+fn cgroups_are_changed_where_that_is_allowed_only() {
+    let daemon = daemon();
+    let docker = daemon.docker();
+    let make = "cd /sys/fs/cgroup; [ ! -d pids ] || cd pids; mkdir made 2>/dev/null && echo made || echo refused";
+    for (options, told) in [
+        (&[][..], "refused"),
+        (
+            &["--security-opt", "writable-cgroups=false", "--privileged"],
+            "refused",
+        ),
+        (&["--security-opt", "writable-cgroups=true"], "made"),
+    ] {
+        let run = [&["run", "--rm"], options, &["busybox", "sh", "-c", make]].concat();
+        assert_eq!(docker.run(&run).ok(), told, "{options:?}");
+    }
+    let refused = docker.run(&["create", "--security-opt", "writable-cgroups=x", "busybox"]);
+    assert!(refused.fails(1).contains("invalid --security-opt 2"));
+}

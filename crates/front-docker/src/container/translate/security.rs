@@ -30,6 +30,7 @@ pub(crate) fn to_model(host: &HostConfig) -> Result<Security, ApiError> {
         masked_paths: host.masked_paths.clone(),
         read_only_paths: host.readonly_paths.clone(),
         user_namespace: UserNamespace::Host,
+        writable_cgroups: options.writable_cgroups,
         device_rules: host
             .resources
             .device_cgroup_rules
@@ -67,6 +68,7 @@ fn capabilities(names: &[String], field: &str) -> Result<Vec<String>, ApiError> 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     no_new_privileges: bool,
+    writable_cgroups: Option<bool>,
     seccomp: Seccomp,
 }
 
@@ -80,7 +82,10 @@ fn security_options(texts: &[String]) -> Result<Options, ApiError> {
             }
             // There is no SELinux here that could be switched off.
             "disable" => continue,
-            "writable-cgroups" => return Err(unsupported(text)),
+            "writable-cgroups" => {
+                options.writable_cgroups = Some(true);
+                continue;
+            }
             _ => {}
         }
         let pair = text.split_once('=').or_else(|| text.split_once(':'));
@@ -91,11 +96,7 @@ fn security_options(texts: &[String]) -> Result<Options, ApiError> {
         };
         match key {
             "no-new-privileges" => options.no_new_privileges = boolean(text, value)?,
-            "writable-cgroups" => {
-                if boolean(text, value)? {
-                    return Err(unsupported(text));
-                }
-            }
+            "writable-cgroups" => options.writable_cgroups = Some(boolean(text, value)?),
             "seccomp" => options.seccomp = seccomp(value)?,
             "apparmor" if matches!(value, "" | "unconfined") => {}
             "label" if value == "disable" => {}
@@ -152,6 +153,7 @@ mod tests {
     fn options_are_read_in_both_spellings() {
         let read = options(&[
             "no-new-privileges:true",
+            "writable-cgroups=false",
             "seccomp=unconfined",
             "label=disable",
             "apparmor=unconfined",
@@ -160,8 +162,13 @@ mod tests {
             read,
             Ok(Options {
                 no_new_privileges: true,
+                writable_cgroups: Some(false),
                 seccomp: Seccomp::Unconfined
             })
+        );
+        assert_eq!(
+            options(&["writable-cgroups"]).map(|read| read.writable_cgroups),
+            Ok(Some(true))
         );
         assert_eq!(
             options(&["no-new-privileges=false"]),
