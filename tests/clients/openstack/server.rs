@@ -6,6 +6,7 @@ use std::net::TcpStream;
 
 use serde_json::Value;
 use tests::docker::Docker;
+use tests::image::busybox_rootfs;
 use tests::openstack::OpenStack;
 
 use super::{boot, inside, is_ours, json, run};
@@ -386,4 +387,67 @@ fn a_server_is_renamed_locked_and_put_on_another_network() {
     run(&openstack, "server delete --wait punt").ok();
     run(&openstack, "network delete backwater").ok();
     run(&openstack, "security group delete moat").ok();
+}
+
+#[test]
+fn a_locked_server_is_changed_by_an_admin_only() {
+    if !is_ours() {
+        return;
+    }
+    let daemon = crate::own_daemon();
+    let admin = daemon.openstack();
+    for command in [
+        "project create docks",
+        "user create --password rope keeper",
+        "role add --user keeper --project docks member",
+    ] {
+        run(&admin, command).ok();
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let archive = directory.path().join("root.tar");
+    std::fs::write(&archive, busybox_rootfs().unwrap()).unwrap();
+    let command = "os_command_line=/bin/sleep 900";
+    let create = ["image", "create", "--public", "--disk-format", "raw"];
+    let with = ["--container-format", "bare", "--property", command];
+    let file = ["--file", archive.to_str().unwrap(), "sleeper"];
+    admin.run(&[create.as_slice(), &with, &file].concat()).ok();
+    let member = admin.user("keeper", "rope", "docks");
+    let create = "server create --image sleeper --flavor m1.nano --nic none --wait barge";
+    run(&member, create).ok();
+    run(&member, "volume create --size 1 bale").ok();
+    run(&member, "server add volume barge bale").ok();
+    run(&member, "server lock barge").ok();
+    let doings = [
+        "server remove volume barge bale",
+        "server stop barge",
+        "server set --property A=b barge",
+        "server delete barge",
+    ];
+    for doing in doings {
+        let refused = run(&member, doing);
+        let words = refused.fails(1);
+        assert!(words.contains("is locked"), "{doing}: {words}");
+    }
+    run(&member, "server unlock barge").ok();
+    run(&member, "server remove volume barge bale").ok();
+    let done = json(&member, "server event list barge");
+    let done: Vec<&str> = done
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| text(&one["Action"]))
+        .collect();
+    assert_eq!(
+        done,
+        ["detach_volume", "unlock", "lock", "attach_volume", "create"]
+    );
+    run(&member, "server pause barge").ok();
+    run(&member, "server add volume barge bale").ok();
+    run(&member, "server unpause barge").ok();
+    run(&member, "server suspend barge").ok();
+    let refused = run(&member, "server remove volume barge bale");
+    let words = "Cannot 'detach_volume' instance";
+    assert!(refused.fails(1).contains(words), "{}", refused.stderr);
+    run(&member, "server delete --wait barge").ok();
+    run(&member, "volume delete bale").ok();
 }

@@ -4,6 +4,7 @@
 //! after a crash ([`resume`]). What is done to a server ([`power`], [`size`], [`rebuild`]) is a
 //! [`task`]: written down first, then carried out behind the answer. Messages are Nova's.
 
+mod attachment;
 mod build;
 mod change;
 pub mod console;
@@ -35,6 +36,7 @@ use model::server::{
 use model::usage::Usage;
 use model::{Id, ProjectId};
 
+pub use attachment::{attach_volume, detach_volume};
 pub use build::resume;
 pub use change::{ServerChange, lock, remove, reset, set_metadata, set_tags, unlock, update};
 pub use create::{NewNetworks, NewPlace, NewServer, create};

@@ -1,5 +1,6 @@
 //! Paths of the volumes of servers.
 
+use actions::server;
 use actions::volume_attachment::{self, Attachment};
 use axum::Json;
 use axum::extract::Path;
@@ -81,7 +82,7 @@ async fn show(
 async fn attach(at: At, Path(server): Path<String>, body: Body) -> Result<Response, ApiError> {
     let server = server_of(&server)?;
     let new = translate::new(&at, body.0)?;
-    let made = volume_attachment::attach(&at.cloud, &at.caller, server, new).await?;
+    let made = server::attach_volume(&at.cloud, &at.caller, server, new).await?;
     Ok(Json(json!({ "volumeAttachment": translate::shown(&at, &made) })).into_response())
 }
 
@@ -108,6 +109,6 @@ async fn detach(
 ) -> Result<StatusCode, ApiError> {
     let one = find(&at, &server, &volume)?;
     let volume = one.known.volume;
-    volume_attachment::detach(&at.cloud, &at.caller, one.instance, volume).await?;
+    server::detach_volume(&at.cloud, &at.caller, one.instance, volume).await?;
     Ok(StatusCode::ACCEPTED)
 }
