@@ -12,6 +12,7 @@ use model::instance::{Instance, InstanceStatus, Phase, Placement, Retry};
 use model::meta::{Meta, NODE_FINALIZER, Owner, PORTS_FINALIZER, VOLUMES_FINALIZER};
 use model::network::Network;
 use model::port::{Allotment, Port, owner};
+use model::restart::will_run_again;
 use model::router::FloatingAddress;
 use model::server::Server;
 use model::snapshot::Snapshot;
@@ -20,8 +21,6 @@ use model::volume::Volume;
 use model::{Id, Kind};
 use store::runner::{Next, Reconciler};
 use store::{Change, CommitError, Part, Store, Transaction, Versioned};
-
-use crate::restart::will_run_again;
 
 /// Before another look at what somebody else changed meanwhile.
 const SOON: Duration = Duration::from_millis(100);

@@ -17,6 +17,7 @@ use model::instance::{
 use model::network::{Driver, Network};
 use model::node::{Node, NodeStatus};
 use model::port::{Allotment, AllotmentRefusal, Port};
+use model::restart::will_run_again;
 use model::{Id, Kind};
 use scheduler::snapshot::Resources;
 use scheduler::{Candidate, Neighbours, Request, Snapshot, Strategy};
@@ -24,7 +25,6 @@ use store::runner::{Next, Reconciler};
 use store::{Change, CommitError, Part, Store};
 
 use crate::address::{AddressError, Addresses, Held, held_by_instance};
-use crate::restart::will_run_again;
 
 /// Chooses nodes and addresses.
 pub struct Controller {

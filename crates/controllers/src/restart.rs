@@ -10,7 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use model::instance::{Instance, InstanceStatus, Phase, RestartPolicy, Retry, Run};
+use model::instance::{Instance, InstanceStatus, Phase, RestartPolicy, Retry};
+use model::restart::{unanswered_exit, will_run_again};
 use model::{Id, Kind};
 use store::runner::{Next, Reconciler};
 use store::{Change, CommitError, Part, Store};
@@ -109,46 +110,14 @@ impl Reconciler for Controller {
     }
 }
 
-/// Whether an instance exited and will run again by itself: there is a retry, or there will be.
-#[must_use]
-pub fn will_run_again(instance: &Instance, status: &InstanceStatus, retry: Option<&Retry>) -> bool {
-    is_pending(instance, status, retry) || next_retry(instance, status, retry).is_some()
-}
-
-/// Whether a retry was asked for that the agent has not carried out.
-fn is_pending(instance: &Instance, status: &InstanceStatus, retry: Option<&Retry>) -> bool {
-    let run = &instance.spec.run;
-    run.started
-        && !run.stopped_by_user
-        && instance.meta.deleted_at.is_none()
-        && retry.is_some_and(|retry| {
-            let asked = Run {
-                epoch: retry.epoch,
-                attempt: retry.attempt,
-            };
-            asked.epoch == run.epoch && asked > status.run
-        })
-}
-
 /// The retry that an exit calls for, where it was not asked for yet.
 fn next_retry(
     instance: &Instance,
     status: &InstanceStatus,
     before: Option<&Retry>,
 ) -> Option<Retry> {
+    let exit = unanswered_exit(instance, status, before)?;
     let run = &instance.spec.run;
-    let exit = status.exit.as_ref()?;
-    let is_over = status.phase == Phase::Exited && status.run.epoch == run.epoch;
-    // A start that failed is not tried again, only a run that ended.
-    if !is_over || status.error.is_some() || !run.started || instance.meta.deleted_at.is_some() {
-        return None;
-    }
-    if run.stopped_by_user || is_pending(instance, status, before) {
-        return None;
-    }
-    if !allows(instance.spec.restart, exit.code, status.run.attempt) {
-        return None;
-    }
     let before = before.filter(|retry| retry.epoch == run.epoch);
     let ran = status.started_at.map_or(SignedDuration::ZERO, |started| {
         exit.at.duration_since(started)
@@ -163,15 +132,6 @@ fn next_retry(
         not_before: Some(later(exit.at, back_off)),
         back_off_ms: u64::try_from(back_off.as_millis()).unwrap_or(u64::MAX),
     })
-}
-
-/// Whether a policy lets an instance run again after an exit that a user did not ask for.
-fn allows(policy: RestartPolicy, code: i32, attempts: u32) -> bool {
-    match policy {
-        RestartPolicy::Never => false,
-        RestartPolicy::OnFailure(most) => code != 0 && (most == 0 || attempts < most),
-        RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
-    }
 }
 
 /// Whether an instance that does not run, and that nothing else will start, starts with the daemon.
@@ -193,7 +153,7 @@ fn starts_with_the_daemon(
     let code = status.exit.as_ref().map_or(0, |exit| exit.code);
     match instance.spec.restart {
         RestartPolicy::Always => true,
-        policy => !run.stopped_by_user && allows(policy, code, status.run.attempt),
+        policy => !run.stopped_by_user && policy.allows(code, status.run.attempt),
     }
 }
 
@@ -213,7 +173,7 @@ fn later(at: Timestamp, by: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use model::instance::{Exit, Failure, FailureKind, InstanceSpec};
+    use model::instance::{Exit, Failure, FailureKind, InstanceSpec, Run};
     use model::{Meta, ProjectId};
 
     use super::*;

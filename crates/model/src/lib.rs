@@ -35,6 +35,7 @@ pub mod region;
 pub mod registered_image;
 pub mod repository;
 pub mod resources;
+pub mod restart;
 pub mod revocation;
 pub mod role;
 pub mod router;

@@ -13,6 +13,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use model::instance::{Instance, InstanceStatus, Phase, Placement, Retry, Run};
+use model::restart::will_run_again;
 use model::{Id, ProjectId};
 
 pub use change::{RemoveOptions, remove, rename, update};
@@ -46,10 +47,11 @@ impl View {
         matches!(self.status.phase, Phase::Running | Phase::Paused)
     }
 
-    /// It exited, and its restart policy will start it again.
+    /// It exited, and its restart policy will start it again, be it asked to already or not.
     #[must_use]
     pub fn is_restarting(&self) -> bool {
-        self.status.phase == Phase::Exited && self.instance.spec.run.started && self.retry_is_due()
+        self.status.phase == Phase::Exited
+            && will_run_again(&self.instance, &self.status, self.retry.as_deref())
     }
 
     /// How often its restart policy started it since a user did.
@@ -59,17 +61,6 @@ impl View {
             Some(retry) if retry.epoch == self.instance.spec.run.epoch => retry.attempt,
             _ => 0,
         }
-    }
-
-    fn retry_is_due(&self) -> bool {
-        let Some(retry) = &self.retry else {
-            return false;
-        };
-        Run {
-            epoch: retry.epoch,
-            attempt: retry.attempt,
-        } > self.status.run
-            && retry.epoch == self.instance.spec.run.epoch
     }
 }
 
@@ -193,4 +184,49 @@ fn missing(id: Id) -> ActionError {
         ErrorKind::NotFound,
         format!("No such container: {}", id.simple()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use model::Meta;
+    use model::instance::{Exit, InstanceSpec, RestartPolicy};
+
+    use super::*;
+
+    #[test]
+    fn one_that_has_just_exited_is_about_to_run_again_though_nobody_asked_for_it_yet() {
+        let mut instance = Instance {
+            meta: Meta::new("site", ProjectId::ADMIN, Timestamp::UNIX_EPOCH),
+            spec: InstanceSpec {
+                restart: RestartPolicy::Always,
+                ..InstanceSpec::default()
+            },
+        };
+        instance.spec.run.started = true;
+        instance.spec.run.epoch = 1;
+        let status = InstanceStatus {
+            phase: Phase::Exited,
+            run: Run {
+                epoch: 1,
+                attempt: 0,
+            },
+            exit: Some(Exit {
+                code: 1,
+                at: Timestamp::UNIX_EPOCH,
+                oom_killed: false,
+            }),
+            ..unseen(&instance)
+        };
+        let mut view = View {
+            instance: Arc::new(instance.clone()),
+            status: Arc::new(status),
+            placement: None,
+            retry: None,
+        };
+        assert!(view.is_restarting());
+        instance.spec.run.stopped_by_user = true;
+        view.instance = Arc::new(instance);
+        assert!(!view.is_restarting());
+    }
 }
