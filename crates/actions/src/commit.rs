@@ -124,17 +124,12 @@ fn inherit(wanted: &mut Defaults, own: &Defaults) {
             field.clone_from(from);
         }
     };
-    let list = |field: &mut Vec<String>, from: &[String]| {
-        for item in from {
-            if !field.contains(item) {
-                field.push(item.clone());
-            }
-        }
-    };
     text(&mut wanted.user, &own.user);
     text(&mut wanted.working_dir, &own.working_dir);
-    list(&mut wanted.exposed_ports, &own.exposed_ports);
-    list(&mut wanted.volumes, &own.volumes);
+    wanted
+        .exposed_ports
+        .extend(own.exposed_ports.iter().cloned());
+    wanted.volumes.extend(own.volumes.iter().cloned());
     let name_of = |entry: &str| entry.split('=').next().map(str::to_owned);
     for entry in &own.env {
         if !wanted

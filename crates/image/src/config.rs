@@ -4,7 +4,7 @@
 //! (Docker Image Specification v1.3). Documents that are stored are never written anew: their
 //! bytes are the image's id.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use model::container::HealthCheck;
@@ -254,7 +254,7 @@ impl RunDocument {
     }
 
     pub(crate) fn from_model(defaults: &Defaults) -> Self {
-        let keys = |list: &[String]| list.iter().map(|key| (key.clone(), Empty {})).collect();
+        let keys = |set: &BTreeSet<String>| set.iter().map(|key| (key.clone(), Empty {})).collect();
         Self {
             user: defaults.user.clone(),
             exposed_ports: keys(&defaults.exposed_ports),
@@ -348,8 +348,8 @@ mod tests {
         let check = image.defaults.health_check.as_ref().unwrap();
         assert_eq!(check.args, ["/bin/sh", "-c", "true"]);
         assert_eq!((check.interval_ns, check.retries), (1_000_000_000, 2));
-        assert_eq!(image.defaults.volumes, ["/v"]);
-        assert_eq!(image.defaults.exposed_ports, ["80/tcp"]);
+        assert_eq!(image.defaults.volumes, ["/v".to_owned()].into());
+        assert_eq!(image.defaults.exposed_ports, ["80/tcp".to_owned()].into());
         assert!(image.defaults.command.is_empty());
     }
 
@@ -357,11 +357,11 @@ mod tests {
     fn defaults_survive_being_written_and_read() {
         let defaults = Defaults {
             user: "u".to_owned(),
-            exposed_ports: vec!["80/tcp".to_owned()],
+            exposed_ports: ["80/tcp".to_owned()].into(),
             env: vec!["A=b".to_owned()],
             entrypoint: vec!["/e".to_owned()],
             command: vec!["c".to_owned()],
-            volumes: vec!["/v".to_owned()],
+            volumes: ["/v".to_owned()].into(),
             working_dir: "/w".to_owned(),
             labels: [("k".to_owned(), "v".to_owned())].into(),
             stop_signal: Some("SIGTERM".to_owned()),

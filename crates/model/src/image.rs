@@ -1,6 +1,6 @@
 //! An image as other nouns see it: what it is called and what it brings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -68,7 +68,7 @@ pub struct Defaults {
     /// User and group.
     pub user: String,
     /// Ports it listens on: `80/tcp`.
-    pub exposed_ports: Vec<String>,
+    pub exposed_ports: BTreeSet<String>,
     /// `NAME=value`.
     pub env: Vec<String>,
     /// The program and its first arguments.
@@ -76,7 +76,7 @@ pub struct Defaults {
     /// The further arguments, or the whole command without an entrypoint.
     pub command: Vec<String>,
     /// Paths that are volumes.
-    pub volumes: Vec<String>,
+    pub volumes: BTreeSet<String>,
     /// Working directory.
     pub working_dir: String,
     /// Labels.

@@ -155,7 +155,7 @@ mod tests {
             entrypoint: list(&["/entry"]),
             command: list(&["serve"]),
             env: list(&["PATH=/bin", "MODE=image"]),
-            volumes: list(&["/data", "/data/", "/cache"]),
+            volumes: ["/data", "/data/", "/cache"].map(str::to_owned).into(),
             labels: BTreeMap::from([("who".to_owned(), "image".to_owned())]),
             user: "app".to_owned(),
             working_dir: "/srv".to_owned(),
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(container.working_dir, "/srv");
         assert_eq!(container.stop_signal.as_deref(), Some("SIGQUIT"));
         let targets: Vec<_> = container.mounts.iter().map(|mount| &mount.target).collect();
-        assert_eq!(targets, ["/data", "/cache"]);
+        assert_eq!(targets, ["/cache", "/data"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Whoever attaches one is [`crate::volume_attachment`]'s business, and claims are in
 //! [`super::claim`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::event::Action;
 use model::image::Defaults;
@@ -202,7 +202,7 @@ fn origin(
                 image_metadata,
                 defaults: Defaults {
                     // What is at these paths is in the volume, too.
-                    volumes: Vec::new(),
+                    volumes: BTreeSet::new(),
                     ..known.map_or_else(|_| Defaults::default(), |image| image.defaults.clone())
                 },
                 bootable: true,

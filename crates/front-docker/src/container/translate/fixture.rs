@@ -80,7 +80,7 @@ pub(crate) fn image() -> Image {
         defaults: Defaults {
             command: vec!["sh".to_owned()],
             env: vec!["PATH=/bin".to_owned()],
-            exposed_ports: vec!["80/tcp".to_owned()],
+            exposed_ports: ["80/tcp".to_owned()].into(),
             ..Defaults::default()
         },
         ..Image::default()
