@@ -26,6 +26,13 @@ fn status(openstack: &OpenStack, name: &str) -> String {
     text(&json(openstack, &format!("server show {name}"))["status"]).to_owned()
 }
 
+/// What was done to a server, the newest first.
+fn done_to(openstack: &OpenStack, name: &str) -> Vec<String> {
+    let listed = json(openstack, &format!("server event list {name}"));
+    let rows = listed.as_array().unwrap().iter();
+    rows.map(|row| text(&row["Action"]).to_owned()).collect()
+}
+
 #[track_caller]
 fn wait_for_phase(docker: &Docker, name: &str, phase: &str) {
     docker.wait_until(phase, |docker| {
@@ -366,15 +373,8 @@ fn a_server_is_renamed_locked_and_put_on_another_network() {
     assert!(text(&console["url"]).starts_with("ws://"), "{console}");
     let graphical = run(&openstack, "console url show punt");
     assert!(graphical.fails(1).contains("Unavailable console type"));
-    let done = json(&openstack, "server event list punt");
-    let done: Vec<&str> = done
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| text(&one["Action"]))
-        .collect();
     assert_eq!(
-        done,
+        done_to(&openstack, "punt"),
         [
             "detach_interface",
             "unlock",
@@ -430,15 +430,8 @@ fn a_locked_server_is_changed_by_an_admin_only() {
     }
     run(&member, "server unlock barge").ok();
     run(&member, "server remove volume barge bale").ok();
-    let done = json(&member, "server event list barge");
-    let done: Vec<&str> = done
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| text(&one["Action"]))
-        .collect();
     assert_eq!(
-        done,
+        done_to(&member, "barge"),
         ["detach_volume", "unlock", "lock", "attach_volume", "create"]
     );
     run(&member, "server pause barge").ok();

@@ -247,11 +247,12 @@ fn tail_offset(file: &File, count: &mut u64) -> io::Result<Option<u64>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::io::Read as _;
 
-    fn log(contents: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    /// A log in a directory of its own, with this in its files, the newest first.
+    pub(in crate::log) fn log(contents: &[&str]) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x-json.log");
         for (number, text) in (0..).zip(contents) {

@@ -105,16 +105,7 @@ pub(super) fn nameless(directory: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A log in a directory of its own, with this in its files, the newest first.
-    fn log(texts: &[&str]) -> (tempfile::TempDir, PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x-json.log");
-        for (number, text) in (0..).zip(texts) {
-            std::fs::write(files::numbered(&path, number, Form::Plain), text).unwrap();
-        }
-        (dir, path)
-    }
+    use crate::log::files::tests::log;
 
     fn names(path: &Path) -> Vec<String> {
         let entries = path.parent().unwrap().read_dir().unwrap();
